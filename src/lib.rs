@@ -1,0 +1,21 @@
+//! Answer many items with cheap language models wherever they provably agree with an expensive one.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::float_cmp,
+        clippy::iter_over_hash_type,
+        clippy::await_holding_lock,
+        clippy::missing_errors_doc,
+        clippy::missing_panics_doc,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod published;
+pub mod stats;

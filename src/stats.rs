@@ -1,0 +1,1 @@
+//! Pure mathematics of the certificates: no I/O, no clock, no entropy.
