@@ -17,5 +17,12 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod order;
+mod pricing;
 pub mod published;
 pub mod stats;
+mod target;
+
+pub use order::Order;
+pub use pricing::{Cost, PriceError, Pricing, Usage};
+pub use target::{Share, Target, TargetError};

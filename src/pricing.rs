@@ -1,0 +1,375 @@
+//! What calls cost: [`Usage`], [`Pricing`] and [`Cost`].
+//!
+//! Money is an integer inside: nano-units of the caller's currency (US dollars in every example),
+//! so that sums are exact, in any order, on any machine. Floating point appears only where a
+//! person types a price or reads a total.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+/// Nano-units in one unit of currency.
+const NANOS: f64 = 1e9;
+/// The dearest price or total accepted: a billion units. More is a slip of the decimal point.
+const ABSURD: f64 = 1e9;
+
+/// A price or an amount that cannot be meant.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PriceError {
+    /// Negative, NaN or infinite.
+    #[error("{what} must be a finite number of at least 0, got {value}")]
+    NotAPrice {
+        /// Which price.
+        what: &'static str,
+        /// What was given, in units of currency.
+        value: f64,
+    },
+    /// Larger than a billion units.
+    #[error("{what} of {value} is absurd: the limit is {ABSURD} units")]
+    Absurd {
+        /// Which price.
+        what: &'static str,
+        /// What was given, in units of currency.
+        value: f64,
+    },
+    /// A discount outside `[0, 1)`.
+    #[error("batch discount must lie in [0, 1), got {value}")]
+    Discount {
+        /// What was given, as a share of the price.
+        value: f64,
+    },
+}
+
+/// An amount of money in integer nano-units of the caller's currency.
+///
+/// ```
+/// use smart_core::Cost;
+/// let cost = Cost::from_usd(0.25)? + Cost::from_nanos(1);
+/// assert_eq!(cost.as_nanos(), 250_000_001);
+/// assert_eq!(Cost::from_usd(1.5)?.to_string(), "$1.50");
+/// # Ok::<(), smart_core::PriceError>(())
+/// ```
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Cost(u64);
+
+impl Cost {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// The largest amount; sums saturate here.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// An amount of nano-units.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// An amount in US dollars (or whatever unit the prices are in), rounded to the nano-unit.
+    ///
+    /// # Errors
+    /// [`PriceError`] when `usd` is negative, not finite, or above a billion.
+    pub fn from_usd(usd: f64) -> Result<Self, PriceError> {
+        Self::checked("amount", usd)
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
+    fn checked(what: &'static str, value: f64) -> Result<Self, PriceError> {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(PriceError::NotAPrice { what, value });
+        }
+        if value > ABSURD {
+            return Err(PriceError::Absurd { what, value });
+        }
+        Ok(Self((value * NANOS).round() as u64))
+    }
+
+    /// The amount in nano-units.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The amount in units of currency, for printing and plotting.
+    pub fn as_usd(self) -> f64 {
+        self.0 as f64 / NANOS
+    }
+
+    /// The difference, or nothing if `other` is larger.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// This amount `times` over, saturating.
+    #[must_use]
+    pub const fn times(self, times: u64) -> Self {
+        Self(self.0.saturating_mul(times))
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sum for Cost {
+    fn sum<T: Iterator<Item = Self>>(iter: T) -> Self {
+        iter.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usd = self.as_usd();
+        let digits = match usd {
+            0.0 => 2,
+            x if x >= 1.0 => 2,
+            x if x >= 0.01 => 4,
+            _ => 7,
+        };
+        write!(f, "${usd:.digits$}")
+    }
+}
+
+/// What one call used, as the backend reports it. `None` is *unknown*, never zero.
+///
+/// `input_tokens` **includes** the cached ones, as most APIs count; `cached_input_tokens` says how
+/// many of them were billed at the cached price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read, cached ones included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Those of `input_tokens` that were served from a cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<u64>,
+    /// Tokens written, hidden reasoning tokens included where they are billed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// The bill itself, where the backend knows it; it then overrides every price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+impl Usage {
+    /// Tokens read and written.
+    pub const fn tokens(input: u64, output: u64) -> Self {
+        Self {
+            input_tokens: Some(input),
+            cached_input_tokens: None,
+            output_tokens: Some(output),
+            cost: None,
+        }
+    }
+
+    /// A bill, without token counts.
+    pub const fn billed(cost: Cost) -> Self {
+        Self {
+            input_tokens: None,
+            cached_input_tokens: None,
+            output_tokens: None,
+            cost: Some(cost),
+        }
+    }
+
+    /// Says how many of the input tokens were cached.
+    #[must_use]
+    pub const fn with_cached_input(mut self, cached: u64) -> Self {
+        self.cached_input_tokens = Some(cached);
+        self
+    }
+
+    /// Both calls' usage together; a count is unknown only if both are.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+        };
+        Self {
+            input_tokens: add(self.input_tokens, other.input_tokens),
+            cached_input_tokens: add(self.cached_input_tokens, other.cached_input_tokens),
+            output_tokens: add(self.output_tokens, other.output_tokens),
+            cost: match (self.cost, other.cost) {
+                (None, None) => None,
+                (a, b) => Some(a.unwrap_or_default() + b.unwrap_or_default()),
+            },
+        }
+    }
+}
+
+/// The price list of one model.
+///
+/// ```
+/// use smart_core::{Pricing, Usage};
+/// // 0.15 per million tokens in, 0.60 out, cached input at half price.
+/// let pricing = Pricing::per_million(0.15, 0.60)?.with_cached_input(0.075)?;
+/// let cost = pricing.cost(Some(&Usage::tokens(2_000, 100).with_cached_input(1_000)));
+/// assert_eq!(cost.as_nanos(), 150_000 + 75_000 + 60_000);
+/// # Ok::<(), smart_core::PriceError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pricing {
+    /// Nano-units per million input tokens.
+    input: Cost,
+    /// Nano-units per million cached input tokens; the input price if unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cached_input: Option<Cost>,
+    /// Nano-units per million output tokens.
+    output: Cost,
+    /// Nano-units per call.
+    #[serde(default)]
+    request: Cost,
+    /// Discount in millionths of the price.
+    #[serde(default)]
+    discount_ppm: u32,
+}
+
+impl Pricing {
+    /// Prices per million input and output tokens, in units of currency.
+    ///
+    /// # Errors
+    /// [`PriceError`] when a price is negative, not finite, or above a billion.
+    pub fn per_million(input: f64, output: f64) -> Result<Self, PriceError> {
+        Ok(Self {
+            input: Cost::checked("input price per million tokens", input)?,
+            output: Cost::checked("output price per million tokens", output)?,
+            ..Self::default()
+        })
+    }
+
+    /// One price per call, whatever its length.
+    ///
+    /// # Errors
+    /// [`PriceError`] when the price is negative, not finite, or above a billion.
+    pub fn per_request(price: f64) -> Result<Self, PriceError> {
+        Self::default().with_request_fee(price)
+    }
+
+    /// Sets the price of cached input tokens, per million.
+    ///
+    /// # Errors
+    /// [`PriceError`] when the price is negative, not finite, or above a billion.
+    pub fn with_cached_input(mut self, price: f64) -> Result<Self, PriceError> {
+        self.cached_input = Some(Cost::checked("cached input price per million tokens", price)?);
+        Ok(self)
+    }
+
+    /// Adds a fee for each call.
+    ///
+    /// # Errors
+    /// [`PriceError`] when the fee is negative, not finite, or above a billion.
+    pub fn with_request_fee(mut self, price: f64) -> Result<Self, PriceError> {
+        self.request = Cost::checked("price per request", price)?;
+        Ok(self)
+    }
+
+    /// Takes a share off every price, as batch interfaces do (0.5 for half price).
+    ///
+    /// # Errors
+    /// [`PriceError::Discount`] unless `0 <= share < 1`.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
+    pub fn with_batch_discount(mut self, share: f64) -> Result<Self, PriceError> {
+        if !(0.0..1.0).contains(&share) {
+            return Err(PriceError::Discount { value: share });
+        }
+        self.discount_ppm = (share * 1e6).round() as u32;
+        Ok(self)
+    }
+
+    /// What a call costs: the backend's own bill if it gave one, else tokens times prices.
+    ///
+    /// Unknown counts cost nothing here; [`Pricing::is_metered`] says whether that hides money.
+    #[allow(clippy::cast_possible_truncation, reason = "clamped to u64 first")]
+    pub fn cost(&self, usage: Option<&Usage>) -> Cost {
+        let usage = usage.copied().unwrap_or_default();
+        if let Some(bill) = usage.cost {
+            return bill;
+        }
+        let input = usage.input_tokens.unwrap_or(0);
+        let cached = usage.cached_input_tokens.unwrap_or(0).min(input);
+        let part = |tokens: u64, price: Cost| u128::from(tokens) * u128::from(price.0);
+        let micro_nanos = part(input - cached, self.input)
+            + part(cached, self.cached_input.unwrap_or(self.input))
+            + part(usage.output_tokens.unwrap_or(0), self.output)
+            + u128::from(self.request.0) * 1_000_000;
+        let kept = u128::from(1_000_000 - self.discount_ppm.min(1_000_000));
+        let nanos =
+            micro_nanos.saturating_mul(kept).saturating_add(500_000_000_000) / 1_000_000_000_000;
+        Cost(nanos.min(u128::from(u64::MAX)) as u64)
+    }
+
+    /// Whether `usage` holds every count these prices need to bill the call.
+    pub fn is_metered(&self, usage: Option<&Usage>) -> bool {
+        let needs = |price: Cost, count: Option<u64>| price == Cost::ZERO || count.is_some();
+        match usage {
+            Some(usage) if usage.cost.is_some() => true,
+            Some(usage) => {
+                needs(self.input, usage.input_tokens) && needs(self.output, usage.output_tokens)
+            }
+            None => self.input == Cost::ZERO && self.output == Cost::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_reject_what_cannot_be_meant() {
+        for bad in [-1.0, f64::NAN, f64::INFINITY, 2e9] {
+            assert!(Pricing::per_million(bad, 1.0).is_err(), "{bad}");
+            assert!(Pricing::per_million(1.0, bad).is_err(), "{bad}");
+            assert!(Pricing::per_request(bad).is_err(), "{bad}");
+            assert!(Cost::from_usd(bad).is_err(), "{bad}");
+        }
+        for bad in [-0.1, 1.0, f64::NAN] {
+            assert!(Pricing::default().with_batch_discount(bad).is_err(), "{bad}");
+        }
+        let said = Pricing::per_million(-1.0, 0.0).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "input price per million tokens must be a finite number of at least 0, got -1"
+        );
+    }
+
+    #[test]
+    fn bills_are_exact() {
+        let pricing = Pricing::per_million(30.0, 60.0).unwrap();
+        assert_eq!(pricing.cost(Some(&Usage::tokens(316, 1))).as_nanos(), 9_540_000);
+        let half = pricing.with_batch_discount(0.5).unwrap();
+        assert_eq!(half.cost(Some(&Usage::tokens(316, 1))).as_nanos(), 4_770_000);
+        let own = Usage::billed(Cost::from_nanos(7));
+        assert_eq!(pricing.cost(Some(&own)).as_nanos(), 7);
+        assert_eq!(pricing.cost(None), Cost::ZERO);
+        assert!(!pricing.is_metered(None));
+        assert!(pricing.is_metered(Some(&own)));
+    }
+
+    #[test]
+    fn huge_counts_saturate() {
+        let pricing = Pricing::per_million(1e9, 1e9).unwrap();
+        assert_eq!(pricing.cost(Some(&Usage::tokens(u64::MAX, u64::MAX))), Cost::MAX);
+        assert_eq!(Cost::MAX + Cost::from_nanos(1), Cost::MAX);
+    }
+
+    #[test]
+    fn more_cached_than_read_is_capped() {
+        let pricing = Pricing::per_million(1.0, 0.0).unwrap().with_cached_input(0.0).unwrap();
+        assert_eq!(pricing.cost(Some(&Usage::tokens(5, 0).with_cached_input(9))), Cost::ZERO);
+    }
+}
