@@ -17,12 +17,23 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod backend;
+pub mod equivalence;
 mod order;
 mod pricing;
 pub mod published;
+mod roster;
 pub mod stats;
 mod target;
 
+pub use async_trait::async_trait;
+pub use backend::{
+    BackendError, Completion, Confidence, ErrorKind, LlmBackend, Rating, Scoring, from_fn,
+};
+pub use equivalence::{Equivalence, Verdict};
 pub use order::Order;
 pub use pricing::{Cost, PriceError, Pricing, Usage};
+pub use roster::{
+    MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
+};
 pub use target::{Share, Target, TargetError};

@@ -1,0 +1,224 @@
+//! Language models as the crate sees them: [`LlmBackend`], what it answers and how it fails.
+//!
+//! The crate has no HTTP client and no opinion on prompts. A backend turns one of the caller's
+//! items into one of the caller's outputs; everything else (prompt, transport, parsing) stays
+//! behind it. Ten lines wrap a client:
+//!
+//! ```
+//! use smart_core::{BackendError, Completion, LlmBackend, Usage, async_trait};
+//!
+//! struct InHouse { model: &'static str }
+//!
+//! #[async_trait]
+//! impl LlmBackend<str> for InHouse {
+//!     type Output = String;
+//!     async fn complete(&self, review: &str) -> Result<Completion<String>, BackendError> {
+//!         let label = format!("{}: positive", self.model); // await your client here
+//!         Ok(Completion::new(label).with_usage(Usage::tokens(review.len() as u64 / 4, 2)))
+//!     }
+//! }
+//! ```
+//!
+//! A closure does too: [`from_fn`].
+
+mod error;
+mod function;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use error::{BackendError, ErrorKind};
+pub use function::{FnBackend, from_fn};
+
+use crate::pricing::Usage;
+
+/// A model's own confidence in an answer: any finite number, higher is surer.
+///
+/// Only the order matters, so log-probabilities, `P(True)` and votes all serve as they are. The
+/// scale of one model is never compared with another's without a fit.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Confidence(f64);
+
+impl Confidence {
+    /// A score, or `None` if it is not a finite number: a NaN score is *no* score.
+    pub fn new(score: f64) -> Option<Self> {
+        // Adding zero folds -0.0 into 0.0, so that equal scores are equal bit for bit.
+        score.is_finite().then_some(Self(score + 0.0))
+    }
+
+    /// The geometric mean probability of an answer's tokens, from their natural log-probabilities.
+    pub fn from_logprobs(logprobs: &[f64]) -> Option<Self> {
+        let mean = logprobs.iter().sum::<f64>() / logprobs.len() as f64;
+        Self::new(mean.exp())
+    }
+
+    /// The score.
+    pub const fn as_f64(self) -> f64 {
+        self.0
+    }
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Completion<O> {
+    /// The answer, parsed as far as the caller wants it compared.
+    pub output: O,
+    /// What the call used; `None` is unknown, never zero.
+    pub usage: Option<Usage>,
+    /// The model's own confidence, where it comes with the answer.
+    pub confidence: Option<Confidence>,
+}
+
+impl<O> Completion<O> {
+    /// An answer whose usage and confidence are unknown.
+    pub const fn new(output: O) -> Self {
+        Self { output, usage: None, confidence: None }
+    }
+
+    /// Says what the call used.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+
+    /// Adds a confidence score; a score that is not finite counts as none.
+    #[must_use]
+    pub fn with_confidence(mut self, score: f64) -> Self {
+        self.confidence = Confidence::new(score);
+        self
+    }
+}
+
+/// What a second call said about an answer: see [`LlmBackend::rate`].
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Rating {
+    /// The score; `None` where the model would not say.
+    pub confidence: Option<Confidence>,
+    /// What the call used.
+    pub usage: Option<Usage>,
+}
+
+impl Rating {
+    /// A rating; a score that is not finite counts as none.
+    pub fn new(score: f64) -> Self {
+        Self { confidence: Confidence::new(score), usage: None }
+    }
+
+    /// Says what the call used.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+}
+
+/// Where a model's confidence scores come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scoring {
+    /// With the answer, at no further cost ([`Completion::confidence`]), if at all.
+    #[default]
+    WithAnswer,
+    /// From a second, paid call ([`LlmBackend::rate`]), made only where a policy uses the score.
+    SecondCall,
+}
+
+/// One language model behind the caller's own transport, prompt and parsing.
+///
+/// # Contract
+/// * `complete` is called from many tasks at once and must not block the thread.
+/// * The same item should get the same answer; the promise covers a model whose answers are fixed
+///   before the random order is drawn, not one that changes between profiling and execution.
+/// * An answer that cannot be parsed is an answer (it will disagree) or a
+///   [`BackendError::refused`], never a made-up default.
+/// * Dropping the returned future cancels the call; it may have been billed all the same.
+/// * Errors carry the usage that was billed ([`BackendError::with_usage`]).
+///
+/// A backend that panics counts as failed for good on that item.
+#[async_trait]
+pub trait LlmBackend<I: ?Sized + Sync>: Send + Sync {
+    /// What the model answers, in the caller's type.
+    type Output: Send + Sync;
+
+    /// Answers one item.
+    ///
+    /// # Errors
+    /// [`BackendError`] with a kind that says whether asking again may help.
+    async fn complete(&self, item: &I) -> Result<Completion<Self::Output>, BackendError>;
+
+    /// Where confidence scores come from; by default with the answer.
+    fn scoring(&self) -> Scoring {
+        Scoring::WithAnswer
+    }
+
+    /// Rates an answer this model gave, in a call of its own (for instance `P(True)`: "is this
+    /// answer right?"). Asked only if [`scoring`](Self::scoring) is [`Scoring::SecondCall`].
+    ///
+    /// # Errors
+    /// [`BackendError`]; after retries, an answer whose rating failed counts as having no score.
+    async fn rate(&self, item: &I, output: &Self::Output) -> Result<Rating, BackendError> {
+        let _ = (item, output);
+        Ok(Rating::default())
+    }
+}
+
+macro_rules! forward {
+    ($pointer:ty) => {
+        #[async_trait]
+        impl<I: ?Sized + Sync, B: LlmBackend<I> + ?Sized> LlmBackend<I> for $pointer {
+            type Output = B::Output;
+            async fn complete(&self, item: &I) -> Result<Completion<B::Output>, BackendError> {
+                (**self).complete(item).await
+            }
+            fn scoring(&self) -> Scoring {
+                (**self).scoring()
+            }
+            async fn rate(&self, item: &I, output: &B::Output) -> Result<Rating, BackendError> {
+                (**self).rate(item, output).await
+            }
+        }
+    };
+}
+forward!(Arc<B>);
+forward!(Box<B>);
+forward!(&B);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_that_is_not_a_number_is_none() {
+        assert_eq!(Confidence::new(f64::NAN), None);
+        assert_eq!(Confidence::new(f64::INFINITY), None);
+        assert_eq!(Confidence::from_logprobs(&[]), None);
+        let mean = Confidence::from_logprobs(&[-1.0, -3.0]).unwrap().as_f64();
+        assert!((mean - (-2.0_f64).exp()).abs() < 1e-15);
+        assert_eq!(Confidence::new(-0.0).unwrap().as_f64().to_bits(), 0.0_f64.to_bits());
+        assert_eq!(Completion::new(1).with_confidence(f64::NAN).confidence, None);
+    }
+
+    #[test]
+    fn pointers_to_backends_are_backends() {
+        fn is_backend<B: LlmBackend<str, Output = usize>>(backend: B) -> usize {
+            futures::executor::block_on(backend.complete("four")).unwrap().output
+        }
+        let length = || {
+            from_fn(|item: &str| {
+                let n = item.len();
+                async move { Ok(Completion::new(n)) }
+            })
+        };
+        assert_eq!(is_backend(length()), 4);
+        assert_eq!(is_backend(&length() as &dyn LlmBackend<str, Output = usize>), 4);
+        assert_eq!(is_backend(Box::new(length())), 4);
+        let shared: Arc<dyn LlmBackend<str, Output = usize>> = Arc::new(length());
+        assert_eq!(is_backend(shared), 4);
+    }
+}

@@ -1,0 +1,194 @@
+//! How calls fail, and what that means for asking again.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pricing::Usage;
+
+/// Why a call failed. The kind decides whether it is retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Too many requests or tokens for now. Retried, after `retry_after` if given.
+    RateLimited,
+    /// No answer in time. Retried.
+    Timeout,
+    /// A fault of the network or the server that may pass. Retried.
+    Transient,
+    /// The request itself is wrong (too long, malformed). Not retried: the item fails.
+    InvalidRequest,
+    /// The model declined, or its answer could not be used. Not retried: the item fails.
+    Refused,
+    /// The credentials are wrong or used up. Not retried.
+    Unauthorized,
+    /// Any other lasting failure. Not retried.
+    Permanent,
+    /// The backend panicked; the panic was caught. Not retried.
+    Panicked,
+    /// Not asked at all: the model's circuit breaker is open. Not retried, not billed.
+    Unavailable,
+}
+
+impl ErrorKind {
+    /// Whether the same call may succeed later.
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Timeout | Self::Transient)
+    }
+
+    /// The kind in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate limited",
+            Self::Timeout => "timed out",
+            Self::Transient => "transient failure",
+            Self::InvalidRequest => "invalid request",
+            Self::Refused => "refused",
+            Self::Unauthorized => "unauthorized",
+            Self::Permanent => "permanent failure",
+            Self::Panicked => "backend panicked",
+            Self::Unavailable => "not asked: circuit open",
+        }
+    }
+
+    /// The kind an HTTP status stands for, as the common model APIs use them.
+    ///
+    /// ```
+    /// use smart_core::ErrorKind;
+    /// assert_eq!(ErrorKind::from_status(429), ErrorKind::RateLimited);
+    /// assert!(ErrorKind::from_status(503).is_retryable());
+    /// assert!(!ErrorKind::from_status(400).is_retryable());
+    /// ```
+    pub const fn from_status(status: u16) -> Self {
+        match status {
+            429 => Self::RateLimited,
+            408 | 504 => Self::Timeout,
+            401..=403 => Self::Unauthorized,
+            409 | 425 | 500..=599 => Self::Transient,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Permanent,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failed call: its kind, a sentence, and what it cost all the same.
+///
+/// ```
+/// use std::time::Duration;
+/// use smart_core::{BackendError, Usage};
+/// let error = BackendError::rate_limited("429 from the gateway")
+///     .with_retry_after(Duration::from_secs(2))
+///     .with_usage(Usage::tokens(300, 0));
+/// assert!(error.kind().is_retryable());
+/// assert_eq!(error.to_string(), "rate limited: 429 from the gateway");
+/// ```
+#[derive(Debug)]
+pub struct BackendError {
+    kind: ErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    usage: Option<Usage>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl BackendError {
+    /// A failure of some kind, with a sentence for people (lower case, no full stop).
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, usage: None, source: None }
+    }
+
+    /// Too many requests or tokens for now: retried.
+    pub fn rate_limited(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::RateLimited, message)
+    }
+
+    /// No answer in time: retried.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Timeout, message)
+    }
+
+    /// A fault that may pass: retried.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Transient, message)
+    }
+
+    /// The request is wrong: not retried.
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidRequest, message)
+    }
+
+    /// The model declined, or its answer could not be used: not retried.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, message)
+    }
+
+    /// Any other lasting failure: not retried.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Permanent, message)
+    }
+
+    /// How long the server asked to wait before the next try.
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// What the failed call was billed for.
+    #[must_use]
+    pub const fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+
+    /// The error underneath.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Why the call failed.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence for people, without the kind.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How long to wait before the next try, if the server said so.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// What the failed call was billed for; `None` is unknown.
+    pub const fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            return self.kind.fmt(f);
+        }
+        write!(f, "{}: {}", self.kind, self.message)
+    }
+}
+
+impl StdError for BackendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,106 @@
+//! When two answers count as the same: [`Equivalence`], and the usual ones ready made.
+//!
+//! The relation is the caller's. It may be a closure ([`equivalent`]), one of the ready-made
+//! relations here, or a model that judges (its usage is billed like any other call's).
+
+mod function;
+mod number;
+mod text;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::backend::BackendError;
+use crate::pricing::{Pricing, Usage};
+
+pub use function::{FnEquivalence, equivalent};
+#[cfg(feature = "json")]
+pub use json::JsonEqual;
+pub use number::Numeric;
+pub use text::{Exact, Label, Normalized};
+
+#[cfg(feature = "json")]
+mod json;
+
+/// What a comparison found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Whether the two answers are equivalent.
+    pub equivalent: bool,
+    /// What a judging call used; `None` where nothing was called.
+    pub usage: Option<Usage>,
+}
+
+impl Verdict {
+    /// A verdict that cost nothing.
+    pub const fn new(equivalent: bool) -> Self {
+        Self { equivalent, usage: None }
+    }
+
+    /// Says what the judging call used.
+    #[must_use]
+    pub const fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+}
+
+/// The caller's relation between two answers to the same item.
+///
+/// # Contract
+/// * It should hold between an answer and itself, and not depend on the time of asking.
+/// * It need not be transitive: where a policy keeps a candidate's answer because a second
+///   candidate agrees, that pair is compared in profiling exactly as in execution, the
+///   first-asked model's answer in the place of the reference's.
+/// * A comparison that fails for good counts as *not equivalent*, in profiling and in execution.
+#[async_trait]
+pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
+    /// Compares a candidate's answer with the reference's: item first, then the two answers.
+    ///
+    /// # Errors
+    /// [`BackendError`] where a judging call failed.
+    async fn compare(
+        &self,
+        item: &I,
+        reference: &O,
+        candidate: &O,
+    ) -> Result<Verdict, BackendError>;
+
+    /// What judging calls cost; free by default.
+    fn pricing(&self) -> Pricing {
+        Pricing::default()
+    }
+
+    /// A name that changes whenever the relation does: stored evidence is bound to it.
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("custom")
+    }
+}
+
+macro_rules! forward {
+    ($pointer:ty) => {
+        #[async_trait]
+        impl<I, O, E> Equivalence<I, O> for $pointer
+        where
+            I: ?Sized + Sync,
+            O: ?Sized + Sync,
+            E: Equivalence<I, O> + ?Sized,
+        {
+            async fn compare(&self, item: &I, a: &O, b: &O) -> Result<Verdict, BackendError> {
+                (**self).compare(item, a, b).await
+            }
+            fn pricing(&self) -> Pricing {
+                (**self).pricing()
+            }
+            fn name(&self) -> Cow<'static, str> {
+                (**self).name()
+            }
+        }
+    };
+}
+forward!(Arc<E>);
+forward!(Box<E>);
+forward!(&E);

@@ -1,0 +1,97 @@
+//! Equivalence of numbers within a tolerance.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+
+use super::{Equivalence, Verdict};
+use crate::backend::BackendError;
+
+/// The same number, within an absolute or a relative tolerance, whichever is wider.
+///
+/// An answer is read as the number it *is* (with thousands separators, a currency sign or a
+/// percent sign), not as the first number it mentions. Text that is no number is equivalent only
+/// to the same text.
+///
+/// ```
+/// use smart_core::equivalence::Numeric;
+/// let cents = Numeric::default().with_absolute(0.005);
+/// assert!(cents.same("$1,234.50", "1234.501"));
+/// assert!(!cents.same("1234", "1235"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Numeric {
+    absolute: f64,
+    relative: f64,
+}
+
+impl Default for Numeric {
+    /// Equal up to the rounding of printing: a relative `1e-9`.
+    fn default() -> Self {
+        Self { absolute: 0.0, relative: 1e-9 }
+    }
+}
+
+impl Numeric {
+    /// Accepts a difference of up to `tolerance`; a tolerance that is not a number counts as none.
+    #[must_use]
+    pub fn with_absolute(mut self, tolerance: f64) -> Self {
+        self.absolute = tolerance.max(0.0);
+        self
+    }
+
+    /// Accepts a difference of up to `share` of the larger magnitude.
+    #[must_use]
+    pub fn with_relative(mut self, share: f64) -> Self {
+        self.relative = share.max(0.0);
+        self
+    }
+
+    /// Whether two texts are the same number.
+    pub fn same(&self, a: &str, b: &str) -> bool {
+        match (read(a), read(b)) {
+            (Some(a), Some(b)) => {
+                (a - b).abs() <= self.absolute.max(self.relative * a.abs().max(b.abs()))
+            }
+            _ => a.trim() == b.trim(),
+        }
+    }
+}
+
+/// The number a text is.
+fn read(text: &str) -> Option<f64> {
+    let text = text.trim().trim_end_matches('.').replace(',', "");
+    let text = text.replace(['$', '€', '£'], "");
+    let (text, scale) = match text.trim().strip_suffix('%') {
+        Some(rest) => (rest.to_owned(), 0.01),
+        None => (text, 1.0),
+    };
+    text.trim().parse::<f64>().ok().filter(|x| x.is_finite()).map(|x| x * scale)
+}
+
+#[async_trait]
+impl<I: ?Sized + Sync, O: ?Sized + Sync + AsRef<str>> Equivalence<I, O> for Numeric {
+    async fn compare(&self, _item: &I, a: &O, b: &O) -> Result<Verdict, BackendError> {
+        Ok(Verdict::new(self.same(a.as_ref(), b.as_ref())))
+    }
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Owned(format!("numeric within {:e} or {:e} of it", self.absolute, self.relative))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_people_write_them() {
+        let n = Numeric::default();
+        assert!(n.same("1,000", "1000.0"));
+        assert!(n.same("-3", " -3. "));
+        assert!(n.same("50%", "0.5"));
+        assert!(!n.same("3", "-3"));
+        assert!(n.same("none", "none ") && !n.same("none", "0"));
+        assert!(!n.same("NaN", "0") && n.same("NaN", "NaN"));
+        assert!(!Numeric::default().with_absolute(f64::NAN).same("1", "2"));
+    }
+}

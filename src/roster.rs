@@ -1,0 +1,317 @@
+//! The models of a run: [`Model`], [`Roster`], and [`RosterSpec`], what the decision core sees of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{LlmBackend, Scoring};
+use crate::pricing::Pricing;
+
+/// The most models one roster holds: sets of models are kept in 64 bits.
+pub const MAX_MODELS: usize = 64;
+
+/// A model of a roster, by position: the reference is 0, candidates follow in the order given.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct ModelId(u8);
+
+impl ModelId {
+    /// The reference model.
+    pub const REFERENCE: Self = Self(0);
+
+    /// The model at a position.
+    pub const fn new(position: u8) -> Self {
+        Self(position)
+    }
+
+    /// The position, 0 for the reference.
+    pub const fn position(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Whether this is the reference.
+    pub const fn is_reference(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A roster that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RosterError {
+    /// Two models share a name.
+    #[error("two models are named `{0}`: names tell models apart in reports and files")]
+    DuplicateName(String),
+    /// A model without a name.
+    #[error("a model has an empty name")]
+    EmptyName,
+    /// More models than fit.
+    #[error("a roster holds at most {MAX_MODELS} models")]
+    TooMany,
+}
+
+/// What the decision core knows of one model; stored in every artefact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ModelSpec {
+    /// The name, unique in the roster.
+    pub name: String,
+    /// The caller's tag for prompt, parameters and parsing: evidence is bound to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The prices; they may change between a profile and a plan.
+    pub pricing: Pricing,
+    /// Where confidence scores come from.
+    #[serde(default)]
+    pub scoring: Scoring,
+}
+
+/// The models of a run without their backends: names, versions, prices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<ModelSpec>", into = "Vec<ModelSpec>")]
+pub struct RosterSpec {
+    models: Vec<ModelSpec>,
+}
+
+impl RosterSpec {
+    /// A checked list of models, the reference first.
+    ///
+    /// # Errors
+    /// [`RosterError`] for empty or repeated names, or too many models.
+    pub fn new(models: Vec<ModelSpec>) -> Result<Self, RosterError> {
+        if models.len() > MAX_MODELS {
+            return Err(RosterError::TooMany);
+        }
+        for (position, model) in models.iter().enumerate() {
+            if model.name.trim().is_empty() {
+                return Err(RosterError::EmptyName);
+            }
+            if models.iter().take(position).any(|other| other.name == model.name) {
+                return Err(RosterError::DuplicateName(model.name.clone()));
+            }
+        }
+        Ok(Self { models })
+    }
+
+    /// All models, the reference first.
+    pub fn models(&self) -> &[ModelSpec] {
+        &self.models
+    }
+
+    /// How many candidates there are.
+    pub fn candidate_count(&self) -> usize {
+        self.models.len().saturating_sub(1)
+    }
+
+    /// The candidates' ids.
+    #[allow(clippy::cast_possible_truncation, reason = "at most 64 models")]
+    pub fn candidates(&self) -> impl DoubleEndedIterator<Item = ModelId> + use<> {
+        (1..self.models.len()).map(|position| ModelId(position as u8))
+    }
+
+    /// The ids of all models, the reference first.
+    #[allow(clippy::cast_possible_truncation, reason = "at most 64 models")]
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = ModelId> + use<> {
+        (0..self.models.len()).map(|position| ModelId(position as u8))
+    }
+
+    /// What is known of a model.
+    pub fn model(&self, id: ModelId) -> Option<&ModelSpec> {
+        self.models.get(id.position())
+    }
+
+    /// A model's name, `?` if the roster has no such model.
+    pub fn name(&self, id: ModelId) -> &str {
+        self.model(id).map_or("?", |model| model.name.as_str())
+    }
+
+    /// The id of a model by name.
+    pub fn find(&self, name: &str) -> Option<ModelId> {
+        self.ids().find(|id| self.name(*id) == name)
+    }
+
+    /// What differs between two rosters apart from prices, in a sentence; `None` if nothing does.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        for (position, (a, b)) in self.models.iter().zip(&other.models).enumerate() {
+            let role = if position == 0 { "the reference" } else { "a candidate" };
+            if a.name != b.name {
+                return Some(format!("{role} was `{}` and is now `{}`", a.name, b.name));
+            }
+            if a.version != b.version {
+                let tag = |v: &Option<String>| v.clone().unwrap_or_else(|| "none".into());
+                let (was, is) = (tag(&a.version), tag(&b.version));
+                return Some(format!("the version of `{}` was `{was}` and is now `{is}`", a.name));
+            }
+            if a.scoring != b.scoring {
+                return Some(format!("`{}` now gets its confidence another way", a.name));
+            }
+        }
+        let (a, b) = (self.models.len(), other.models.len());
+        (a != b).then(|| format!("there were {a} models and are now {b}"))
+    }
+}
+
+impl TryFrom<Vec<ModelSpec>> for RosterSpec {
+    type Error = RosterError;
+    fn try_from(models: Vec<ModelSpec>) -> Result<Self, RosterError> {
+        Self::new(models)
+    }
+}
+
+impl From<RosterSpec> for Vec<ModelSpec> {
+    fn from(roster: RosterSpec) -> Self {
+        roster.models
+    }
+}
+
+/// A backend as a roster holds it.
+pub type SharedBackend<I, O> = Arc<dyn LlmBackend<I, Output = O>>;
+
+/// One model: a name, a backend, prices, and a version tag.
+pub struct Model<I: ?Sized + Sync, O> {
+    spec: ModelSpec,
+    backend: SharedBackend<I, O>,
+}
+
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
+    /// A model of this name behind this backend, free of charge until priced.
+    pub fn new(name: impl Into<String>, backend: impl LlmBackend<I, Output = O> + 'static) -> Self {
+        let spec = ModelSpec {
+            name: name.into(),
+            version: None,
+            pricing: Pricing::default(),
+            scoring: backend.scoring(),
+        };
+        Self { spec, backend: Arc::new(backend) }
+    }
+
+    /// Sets the prices.
+    #[must_use]
+    pub fn with_pricing(mut self, pricing: Pricing) -> Self {
+        self.spec.pricing = pricing;
+        self
+    }
+
+    /// Tags prompt, parameters and parsing; stored evidence is refused under another tag.
+    #[must_use]
+    pub fn with_version(mut self, version: impl Into<String>) -> Self {
+        self.spec.version = Some(version.into());
+        self
+    }
+}
+
+impl<I: ?Sized + Sync, O> Model<I, O> {
+    /// What the decision core knows of the model.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &SharedBackend<I, O> {
+        &self.backend
+    }
+}
+
+impl<I: ?Sized + Sync, O> fmt::Debug for Model<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// The reference model and the candidates, checked.
+///
+/// No candidates is a valid roster: every item then goes to the reference, and the report says so.
+/// So is a candidate dearer than the reference; it is never chosen.
+///
+/// ```
+/// use smart_core::{Completion, Model, Pricing, Roster, from_fn};
+/// let fake = |label: &'static str| from_fn(move |_: &str| async move { Ok(Completion::new(label)) });
+/// let roster = Roster::new(
+///     Model::new("large", fake("yes")).with_pricing(Pricing::per_million(30.0, 60.0)?),
+///     [Model::new("small", fake("yes")).with_pricing(Pricing::per_million(0.5, 1.5)?)],
+/// )?;
+/// assert_eq!(roster.spec().candidate_count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Roster<I: ?Sized + Sync, O> {
+    spec: RosterSpec,
+    backends: Vec<SharedBackend<I, O>>,
+}
+
+impl<I: ?Sized + Sync, O> Roster<I, O> {
+    /// A reference and its candidates.
+    ///
+    /// # Errors
+    /// [`RosterError`] for empty or repeated names, or more than [`MAX_MODELS`] models.
+    pub fn new(
+        reference: Model<I, O>,
+        candidates: impl IntoIterator<Item = Model<I, O>>,
+    ) -> Result<Self, RosterError> {
+        let models = std::iter::once(reference).chain(candidates);
+        let (specs, backends) = models.map(|model| (model.spec, model.backend)).unzip();
+        Ok(Self { spec: RosterSpec::new(specs)?, backends })
+    }
+
+    /// Names, versions and prices.
+    pub fn spec(&self) -> &RosterSpec {
+        &self.spec
+    }
+
+    /// The backend of a model.
+    pub fn backend(&self, id: ModelId) -> Option<&SharedBackend<I, O>> {
+        self.backends.get(id.position())
+    }
+}
+
+impl<I: ?Sized + Sync, O> Clone for Roster<I, O> {
+    fn clone(&self) -> Self {
+        Self { spec: self.spec.clone(), backends: self.backends.clone() }
+    }
+}
+
+impl<I: ?Sized + Sync, O> fmt::Debug for Roster<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roster").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str) -> ModelSpec {
+        ModelSpec {
+            name: name.into(),
+            version: None,
+            pricing: Pricing::default(),
+            scoring: Scoring::WithAnswer,
+        }
+    }
+
+    #[test]
+    fn rosters_are_checked() {
+        let roster = |names: &[&str]| RosterSpec::new(names.iter().map(|n| spec(n)).collect());
+        assert_eq!(roster(&["a", "a"]).unwrap_err(), RosterError::DuplicateName("a".into()));
+        assert_eq!(roster(&["a", " "]).unwrap_err(), RosterError::EmptyName);
+        assert_eq!(roster(&["a"]).unwrap().candidate_count(), 0);
+        let many: Vec<_> = (0..65).map(|i| spec(&i.to_string())).collect();
+        assert_eq!(RosterSpec::new(many).unwrap_err(), RosterError::TooMany);
+    }
+
+    #[test]
+    fn differences_are_told_in_a_sentence() {
+        let a = RosterSpec::new(vec![spec("big"), spec("small")]).unwrap();
+        let mut other = spec("small");
+        other.version = Some("v2".into());
+        let b = RosterSpec::new(vec![spec("big"), other]).unwrap();
+        assert_eq!(a.difference(&a), None);
+        let said = a.difference(&b).unwrap();
+        assert_eq!(said, "the version of `small` was `none` and is now `v2`");
+        let c = RosterSpec::new(vec![spec("big")]).unwrap();
+        assert!(a.difference(&c).unwrap().contains("2 models"));
+    }
+}
