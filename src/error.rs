@@ -1,0 +1,83 @@
+//! What can go wrong with a run as a whole. A call that fails is not an error here: its item
+//! escalates, or stays unanswered, and the report says so.
+
+use crate::profile::ProtocolError;
+use crate::roster::RosterError;
+use crate::target::TargetError;
+
+/// A setting that makes no sense.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// Nothing to do.
+    #[error("there are no items")]
+    NoItems,
+    /// More items than are supported.
+    #[error("{0} items are too many: the limit is {limit}", limit = crate::stats::MAX_POPULATION)]
+    TooManyItems(u64),
+    /// A concurrency of zero would never finish.
+    #[error("concurrency must be at least 1")]
+    NoConcurrency,
+    /// The agreement floor is out of range.
+    #[error("agreement floor must lie in [0, 1), got {0}")]
+    Floor(f64),
+    /// A prior guess of a model's conformity is out of range or names no candidate.
+    #[error("prior guess for `{model}` must name a candidate and lie in [0, 1], got {guess}")]
+    Prior {
+        /// The model named.
+        model: String,
+        /// The guess.
+        guess: f64,
+    },
+    /// The statistics refused the combination of population, allowance and level.
+    #[error("no certificate can be computed for this population and target")]
+    Statistics(#[from] StatisticsError),
+}
+
+/// An error of [`crate::stats`], kept opaque here so that its type may grow.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct StatisticsError(String);
+
+impl From<crate::stats::StatsError> for SettingsError {
+    fn from(error: crate::stats::StatsError) -> Self {
+        Self::Statistics(StatisticsError(error.to_string()))
+    }
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The target is out of range.
+    #[error("the target makes no sense")]
+    Target(#[from] TargetError),
+    /// The roster is not one.
+    #[error("the roster makes no sense")]
+    Roster(#[from] RosterError),
+    /// A setting makes no sense.
+    #[error("the settings make no sense")]
+    Settings(#[from] SettingsError),
+    /// The journal could not be written or does not fit this run.
+    #[error("the journal failed")]
+    Journal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A stored artefact does not fit this run.
+    #[error("{what} does not fit this run: {difference}")]
+    Mismatch {
+        /// Which artefact.
+        what: &'static str,
+        /// What differs, in words.
+        difference: String,
+    },
+    /// The state machine was driven out of turn.
+    #[error("the profiler was driven out of turn")]
+    Protocol(#[from] ProtocolError),
+    /// The stream of items does not hold what the plan is for.
+    #[error("item {index} is outside the plan's population of {population}")]
+    OutsidePopulation {
+        /// The item's index.
+        index: u64,
+        /// The population the plan was made for.
+        population: u64,
+    },
+}

@@ -1,0 +1,228 @@
+//! Answering the items that are left: [`Executor`].
+//!
+//! A stream of items goes in, a stream of answers comes out, each with its provenance. Calls are
+//! bounded, nothing is buffered beyond the calls under way, and dropping the stream cancels them.
+
+mod route;
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use futures::future::BoxFuture;
+
+use crate::answer::{Answer, Reason};
+use crate::calls::Calls;
+use crate::error::RunError;
+use crate::observe::Event;
+use crate::plan::Plan;
+use crate::pool::Pool;
+use crate::pricing::Cost;
+use crate::profile::Router;
+use crate::tally::Tally;
+
+/// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
+///
+/// ```text
+/// items ──► rank below plan.asked? ──► the reference's answer, from profiling
+///                 │ no
+///                 └─► the policy, call by call ──► a candidate's answer, or the reference's
+/// ```
+pub struct Executor<I: ?Sized + Sync, O> {
+    shared: Arc<Shared<I, O>>,
+    concurrency: usize,
+}
+
+/// What the calls of all items share.
+struct Shared<I: ?Sized + Sync, O> {
+    calls: Arc<Calls<I, O>>,
+    plan: Arc<Plan>,
+    router: Option<Arc<Router<I>>>,
+    /// What profiling answered, until it is delivered.
+    profiled: Mutex<BTreeMap<u64, Answer<O>>>,
+    tally: Tally,
+}
+
+impl<I: ?Sized + Sync, O> Shared<I, O> {
+    fn take_profiled(&self, index: u64) -> Option<Answer<O>> {
+        self.profiled.lock().unwrap_or_else(PoisonError::into_inner).remove(&index)
+    }
+}
+
+impl<I: ?Sized + Sync, O> fmt::Debug for Executor<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("concurrency", &self.concurrency).finish_non_exhaustive()
+    }
+}
+
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
+    pub(crate) fn new(
+        calls: Arc<Calls<I, O>>,
+        plan: Arc<Plan>,
+        router: Option<Arc<Router<I>>>,
+        profiled: BTreeMap<u64, Answer<O>>,
+        concurrency: usize,
+    ) -> Self {
+        let profiled = Mutex::new(profiled);
+        let tally = Tally::default();
+        let shared = Shared { calls, plan, router, profiled, tally };
+        Self { shared: Arc::new(shared), concurrency: concurrency.max(1) }
+    }
+
+    /// The plan that is followed.
+    pub fn plan(&self) -> &Plan {
+        &self.shared.plan
+    }
+
+    /// What was delivered so far.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.shared.tally
+    }
+
+    /// Answers the whole population: the first item of the stream has index 0.
+    ///
+    /// Answers come as they are ready; [`Answer::index`] tells them apart. An error ends the run:
+    /// the journal failed, or the stream holds more items than the plan is for.
+    pub fn execute<T, S>(&self, items: S) -> Answers<I, O, T>
+    where
+        T: Borrow<I> + Send + 'static,
+        S: Stream<Item = T> + Send + 'static,
+    {
+        let mut next = 0;
+        self.execute_indexed(futures::StreamExt::map(items, move |item| {
+            next += 1;
+            (next - 1, item)
+        }))
+    }
+
+    /// Answers any part of the population, in any order: pairs of index and item.
+    ///
+    /// An index answers alike whatever part it comes in, so that parts may be spread over workers.
+    pub fn execute_indexed<T, S>(&self, items: S) -> Answers<I, O, T>
+    where
+        T: Borrow<I> + Send + 'static,
+        S: Stream<Item = (u64, T)> + Send + 'static,
+    {
+        Answers {
+            shared: Arc::clone(&self.shared),
+            items: Some(Box::pin(items)),
+            pool: Pool::new(),
+            concurrency: self.concurrency,
+        }
+    }
+}
+
+type Source<T> = Pin<Box<dyn Stream<Item = (u64, T)> + Send>>;
+
+/// The stream of answers: see [`Executor::execute`].
+pub struct Answers<I: ?Sized + Sync, O, T> {
+    shared: Arc<Shared<I, O>>,
+    /// `None` once it has ended.
+    items: Option<Source<T>>,
+    pool: Pool<BoxFuture<'static, Result<Answer<O>, RunError>>>,
+    concurrency: usize,
+}
+
+impl<I: ?Sized + Sync, O, T> fmt::Debug for Answers<I, O, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers").field("in_flight", &self.pool.len()).finish_non_exhaustive()
+    }
+}
+
+impl<I, O, T> Answers<I, O, T>
+where
+    I: ?Sized + Sync + 'static,
+    O: Send + Sync + 'static,
+    T: Borrow<I> + Send + 'static,
+{
+    /// Starts calls until enough are under way or no item is ready.
+    fn refill(&mut self, cx: &mut Context<'_>) -> Result<(), RunError> {
+        let population = self.shared.plan.order.population();
+        while self.pool.len() < self.concurrency {
+            let Some(items) = &mut self.items else { break };
+            match items.as_mut().poll_next(cx) {
+                Poll::Ready(Some((index, _))) if index >= population => {
+                    return Err(RunError::OutsidePopulation { index, population });
+                }
+                Poll::Ready(Some((index, item))) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.pool.start(Box::pin(answer(shared, index, item)), cx);
+                }
+                Poll::Ready(None) => self.items = None,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<I, O, T> Stream for Answers<I, O, T>
+where
+    I: ?Sized + Sync + 'static,
+    O: Send + Sync + 'static,
+    T: Borrow<I> + Send + 'static,
+{
+    type Item = Result<Answer<O>, RunError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Err(error) = self.refill(cx) {
+            self.items = None;
+            return Poll::Ready(Some(Err(error)));
+        }
+        match self.pool.poll_next(cx) {
+            Poll::Ready(Some(result)) => {
+                if result.is_err() {
+                    // The run cannot go on: nothing new is started, calls under way are dropped.
+                    self.items = None;
+                    self.pool = Pool::new();
+                }
+                Poll::Ready(Some(result))
+            }
+            Poll::Ready(None) if self.items.is_some() => Poll::Pending,
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Answers one item, from profiling or by the plan.
+async fn answer<I, O, T>(
+    shared: Arc<Shared<I, O>>,
+    index: u64,
+    item: T,
+) -> Result<Answer<O>, RunError>
+where
+    I: ?Sized + Sync,
+    O: Send + Sync,
+    T: Borrow<I> + Send,
+{
+    let answer = if shared.plan.is_profiled(index) {
+        match shared.take_profiled(index) {
+            Some(answer) => answer,
+            // Profiled elsewhere, or asked for twice: ask the reference again.
+            None => route::reference(&shared.calls, index, item.borrow(), Reason::Profiled).await?,
+        }
+    } else {
+        let router = shared.router.as_deref().map(|score| score(item.borrow()));
+        route::follow(&shared.calls, &shared.plan, index, item.borrow(), router).await?
+    };
+    shared.tally.add(&answer);
+    if !shared.calls.observers.is_empty() {
+        let Answer { index, by, cost, .. } = answer;
+        shared.calls.observers.emit(&Event::Answered { index, by, cost });
+    }
+    Ok(answer)
+}
+
+/// The total cost of the answers given.
+impl<I: ?Sized + Sync, O> Executor<I, O> {
+    /// What the calls of this run cost so far, profiling included.
+    pub fn spent(&self) -> Cost {
+        let ledger = &self.shared.calls.ledger;
+        ledger.models().iter().map(|s| s.cost).sum::<Cost>() + ledger.judge().cost
+    }
+}

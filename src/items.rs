@@ -1,0 +1,114 @@
+//! Where items come from: a slice, or a function of the index.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+/// A finite collection of items that can be fetched by index, in any order.
+///
+/// Slices and vectors are one, of anything that borrows as the backends' item type (so a
+/// `Vec<String>` serves backends over `str`). [`Generated`] is one that holds nothing.
+pub trait Items<I: ?Sized>: Send + Sync {
+    /// What an item is here.
+    type Item: Borrow<I>;
+    /// How an item is held while calls about it are under way.
+    type Held<'a>: Deref<Target = Self::Item> + Send + Sync
+    where
+        Self: 'a;
+
+    /// How many items there are.
+    fn count(&self) -> u64;
+
+    /// The item at an index below [`count`](Self::count).
+    fn fetch(&self, index: u64) -> Option<Self::Held<'_>>;
+}
+
+impl<I: ?Sized, T: Borrow<I> + Send + Sync> Items<I> for [T] {
+    type Item = T;
+    type Held<'a>
+        = &'a T
+    where
+        T: 'a;
+
+    fn count(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn fetch(&self, index: u64) -> Option<&T> {
+        self.get(usize::try_from(index).ok()?)
+    }
+}
+
+impl<I: ?Sized, T: Borrow<I> + Send + Sync> Items<I> for Vec<T> {
+    type Item = T;
+    type Held<'a>
+        = &'a T
+    where
+        T: 'a;
+
+    fn count(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn fetch(&self, index: u64) -> Option<&T> {
+        self.get(usize::try_from(index).ok()?)
+    }
+}
+
+/// Items computed from their index when they are needed.
+///
+/// ```
+/// use smart_core::{Generated, Items};
+/// let items = Generated::new(1_000_000, |index| format!("review {index}"));
+/// assert_eq!(Items::<str>::fetch(&items, 7).as_deref().map(String::as_str), Some("review 7"));
+/// ```
+#[derive(Clone)]
+pub struct Generated<F> {
+    count: u64,
+    make: F,
+}
+
+impl<F> Generated<F> {
+    /// `count` items, each made by `make` of its index.
+    pub const fn new(count: u64, make: F) -> Self {
+        Self { count, make }
+    }
+}
+
+impl<F> fmt::Debug for Generated<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generated").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+/// An item held by value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned<T>(pub T);
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<I, T, F> Items<I> for Generated<F>
+where
+    I: ?Sized,
+    T: Borrow<I> + Send + Sync + 'static,
+    F: Fn(u64) -> T + Send + Sync,
+{
+    type Item = T;
+    type Held<'a>
+        = Owned<T>
+    where
+        F: 'a;
+
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn fetch(&self, index: u64) -> Option<Owned<T>> {
+        (index < self.count).then(|| Owned((self.make)(index)))
+    }
+}

@@ -1,0 +1,215 @@
+//! What was spent, by model and kind of call, and the cap on it.
+//!
+//! Money is counted the moment it is spent, in atomics, whatever order answers come in.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+
+use crate::calls::CallKey;
+use crate::observe::CallKind;
+use crate::pricing::{Cost, Pricing, Usage};
+use crate::roster::ModelId;
+
+/// Calls and money of one model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Spending {
+    /// Calls for answers, failed ones included.
+    pub answers: u64,
+    /// Calls for ratings.
+    pub ratings: u64,
+    /// Judging calls (counted under the judge).
+    #[serde(default)]
+    pub comparisons: u64,
+    /// Calls of any kind that failed for good.
+    pub failures: u64,
+    /// Calls whose usage was not reported although the prices need it: their cost is unknown.
+    pub unmetered: u64,
+    /// Calls of any kind that an earlier run had paid for.
+    pub recalled: u64,
+    /// Input tokens, as far as reported.
+    pub input_tokens: u64,
+    /// Output tokens, as far as reported.
+    pub output_tokens: u64,
+    /// Money, what earlier runs paid included.
+    pub cost: Cost,
+}
+
+impl Spending {
+    /// Calls of any kind.
+    pub const fn calls(&self) -> u64 {
+        self.answers + self.ratings + self.comparisons
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            answers: self.answers + other.answers,
+            ratings: self.ratings + other.ratings,
+            comparisons: self.comparisons + other.comparisons,
+            failures: self.failures + other.failures,
+            unmetered: self.unmetered + other.unmetered,
+            recalled: self.recalled + other.recalled,
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cost: self.cost + other.cost,
+        }
+    }
+
+    /// What was added since an earlier reading of the same ledger.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            answers: self.answers - earlier.answers,
+            ratings: self.ratings - earlier.ratings,
+            comparisons: self.comparisons - earlier.comparisons,
+            failures: self.failures - earlier.failures,
+            unmetered: self.unmetered - earlier.unmetered,
+            recalled: self.recalled - earlier.recalled,
+            input_tokens: self.input_tokens - earlier.input_tokens,
+            output_tokens: self.output_tokens - earlier.output_tokens,
+            cost: self.cost.saturating_sub(earlier.cost),
+        }
+    }
+}
+
+/// One call's bill.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bill {
+    pricing: Pricing,
+    usage: Option<Usage>,
+    failed: bool,
+    recalled: bool,
+}
+
+impl Bill {
+    pub(crate) const fn new(pricing: Pricing, usage: Option<Usage>) -> Self {
+        Self { pricing, usage, failed: false, recalled: false }
+    }
+    pub(crate) const fn failed(mut self) -> Self {
+        self.failed = true;
+        self
+    }
+    pub(crate) const fn recalled(mut self) -> Self {
+        self.recalled = true;
+        self
+    }
+    /// A failed call that reports no usage is taken to have cost nothing.
+    fn cost(&self) -> Cost {
+        if self.failed && self.usage.is_none() {
+            return Cost::ZERO;
+        }
+        self.pricing.cost(self.usage.as_ref())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    answers: AtomicU64,
+    ratings: AtomicU64,
+    comparisons: AtomicU64,
+    failures: AtomicU64,
+    unmetered: AtomicU64,
+    recalled: AtomicU64,
+    input_tokens: AtomicU64,
+    output_tokens: AtomicU64,
+    cost: AtomicU64,
+}
+
+impl Account {
+    fn read(&self) -> Spending {
+        Spending {
+            answers: self.answers.load(Relaxed),
+            ratings: self.ratings.load(Relaxed),
+            comparisons: self.comparisons.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            unmetered: self.unmetered.load(Relaxed),
+            recalled: self.recalled.load(Relaxed),
+            input_tokens: self.input_tokens.load(Relaxed),
+            output_tokens: self.output_tokens.load(Relaxed),
+            cost: Cost::from_nanos(self.cost.load(Relaxed)),
+        }
+    }
+}
+
+/// The accounts of one run: one per model, and one for the judge.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    models: Vec<Account>,
+    judge: Account,
+}
+
+/// Money set aside for a call under way.
+#[derive(Debug)]
+pub(crate) struct Reservation;
+
+impl Ledger {
+    pub(crate) fn new(models: usize) -> Self {
+        Self {
+            models: (0..models).map(|_| Account::default()).collect(),
+            judge: Account::default(),
+        }
+    }
+
+    /// Sets money aside for a call, or says that the budget will not bear it.
+    #[allow(clippy::unused_async, reason = "waits for calls under way once there is a budget")]
+    pub(crate) async fn reserve(&self, model: ModelId) -> Option<Reservation> {
+        let _ = model;
+        Some(Reservation)
+    }
+
+    /// Books a call and gives back what was set aside for it.
+    pub(crate) fn settle(&self, reservation: Reservation, key: CallKey, bill: Bill) -> Cost {
+        let Reservation = reservation;
+        self.bill(key, bill)
+    }
+
+    /// Books a call.
+    pub(crate) fn bill(&self, key: CallKey, bill: Bill) -> Cost {
+        let cost = bill.cost();
+        let account = match key.kind {
+            CallKind::Comparison => &self.judge,
+            _ => self.models.get(key.model.position()).unwrap_or(&self.judge),
+        };
+        match key.kind {
+            CallKind::Answer => account.answers.fetch_add(1, Relaxed),
+            CallKind::Rating => account.ratings.fetch_add(1, Relaxed),
+            CallKind::Comparison => account.comparisons.fetch_add(1, Relaxed),
+        };
+        if bill.failed {
+            account.failures.fetch_add(1, Relaxed);
+        } else if !bill.pricing.is_metered(bill.usage.as_ref()) {
+            account.unmetered.fetch_add(1, Relaxed);
+        }
+        if bill.recalled {
+            account.recalled.fetch_add(1, Relaxed);
+        }
+        if let Some(usage) = bill.usage {
+            if let Some(tokens) = usage.input_tokens {
+                account.input_tokens.fetch_add(tokens, Relaxed);
+            }
+            if let Some(tokens) = usage.output_tokens {
+                account.output_tokens.fetch_add(tokens, Relaxed);
+            }
+        }
+        if cost > Cost::ZERO {
+            // Saturating, as all sums of money here.
+            let add = |spent: u64| Some(spent.saturating_add(cost.as_nanos()));
+            let _ = account.cost.fetch_update(Relaxed, Relaxed, add);
+        }
+        cost
+    }
+
+    /// What each model cost so far.
+    pub(crate) fn models(&self) -> Vec<Spending> {
+        self.models.iter().map(Account::read).collect()
+    }
+
+    /// What judging cost so far.
+    pub(crate) fn judge(&self) -> Spending {
+        self.judge.read()
+    }
+}

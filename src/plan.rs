@@ -1,0 +1,102 @@
+//! What to do with the items that are not answered yet: [`Plan`], its [`Policy`], its [`Certificate`].
+
+mod certificate;
+mod fit;
+mod forecast;
+mod policy;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::RunError;
+use crate::evidence::ModelSet;
+use crate::order::Order;
+use crate::roster::RosterSpec;
+use crate::target::Target;
+
+pub use certificate::{Certificate, Considered, Verdict};
+pub use fit::Fit;
+pub use forecast::Forecast;
+pub(crate) use policy::recorded;
+pub use policy::{Chain, Heard, Key, Known, Mark, Move, Policy, Scored, Trial};
+
+/// The version of the stored form; a plan of another version is refused.
+pub const PLAN_VERSION: u32 = 1;
+
+/// A policy for the items that were not profiled, with what it rests on.
+///
+/// A plan is a pure function of seed, population and index: any number of workers that hold it can
+/// answer disjoint parts of the items without talking to each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Plan {
+    /// `smart-core plan`.
+    pub(crate) label: Label,
+    /// [`PLAN_VERSION`].
+    pub(crate) version: u32,
+    /// The models, with the prices the plan was made at.
+    pub roster: RosterSpec,
+    /// The equivalence's name.
+    pub equivalence: String,
+    /// What was asked for.
+    pub target: Target,
+    /// The random order.
+    pub order: Order,
+    /// Ranks below this were asked about in profiling and deliver the reference's answer.
+    pub asked: u64,
+    /// How the others are answered.
+    pub policy: Policy,
+    /// What the policy's promise rests on; `None` for the reference, which needs none.
+    pub certificate: Option<Certificate>,
+    /// What the whole run is expected to cost.
+    pub forecast: Forecast,
+    /// Every chain that was looked at, and what became of it.
+    pub considered: Vec<Considered>,
+    /// Whether the plan pays, and if not, why.
+    pub verdict: Verdict,
+}
+
+/// The label of a stored plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub(crate) enum Label {
+    #[default]
+    #[serde(rename = "smart-core plan")]
+    Plan,
+}
+
+impl Plan {
+    /// Whether an item was profiled and delivers the reference's answer whatever the policy.
+    pub fn is_profiled(&self, index: u64) -> bool {
+        self.order.rank(index) < self.asked
+    }
+
+    /// What is known of an item before any call, for [`Policy::next`].
+    pub fn start(&self, index: u64, router: Option<f64>) -> Known {
+        Known { coin: self.order.coin(index), router, ..Known::default() }
+    }
+
+    /// The models the plan may ask.
+    pub fn models(&self) -> ModelSet {
+        self.policy.models()
+    }
+
+    /// Checks that the plan is of this version and was made for these models.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] with what differs; prices may.
+    pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
+        let mismatch = |difference| RunError::Mismatch { what: "the stored plan", difference };
+        if self.version != PLAN_VERSION {
+            let difference = format!("it is of version {}, not {PLAN_VERSION}", self.version);
+            return Err(mismatch(difference));
+        }
+        if let Some(difference) = self.roster.difference(roster) {
+            return Err(mismatch(difference));
+        }
+        if self.equivalence != equivalence {
+            let was = &self.equivalence;
+            return Err(mismatch(format!("the equivalence was `{was}` and is now `{equivalence}`")));
+        }
+        Ok(())
+    }
+}

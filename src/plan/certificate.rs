@@ -1,0 +1,80 @@
+//! What a plan's promise rests on, and what else was considered.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pricing::Cost;
+
+/// The test that a policy passed. Anyone can check it: the [`stats`](crate::stats) functions give
+/// the same limit from the same numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Certificate {
+    /// Items whose failures were bounded: all of them, less the pilot's.
+    pub population: u64,
+    /// How many delivered answers may fail: `floor(delta N)` over all `N` items.
+    pub allowance: u64,
+    /// Items in the pilot, which chose the chain and are not part of the test.
+    pub pilot: u64,
+    /// Items tested.
+    pub tested: u64,
+    /// Failures the policy would have made among them.
+    pub failures: u64,
+    /// The most failures that still certify at this look.
+    pub limit: u64,
+    /// The chain's share of `alpha`.
+    pub level: f64,
+    /// The number of predeclared looks the limit is calibrated over; 1 for a single look.
+    pub looks: u64,
+    /// Proven bound on the probability that a chain no better than the allowance is certified.
+    pub error: f64,
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { population, allowance, tested, failures, limit, error, looks, .. } = self;
+        write!(
+            f,
+            "{failures} failures in {tested} tested items, at most {limit} certify; more than \
+             {allowance} failures among {population} items would have passed with probability \
+             {error:.4} at most"
+        )?;
+        if *looks > 1 {
+            write!(f, ", over {looks} looks")?;
+        }
+        Ok(())
+    }
+}
+
+/// One chain that was looked at, and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Considered {
+    /// The chain in words.
+    pub name: String,
+    /// What it was expected to cost per remaining item, at the threshold expected to certify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_per_item: Option<Cost>,
+    /// Items it was tested on.
+    pub tested: u64,
+    /// Failures among them if every item had been given away.
+    pub failures: u64,
+    /// What became of it, in words.
+    pub outcome: String,
+    /// Whether it is the plan.
+    pub chosen: bool,
+}
+
+/// Whether the plan saves money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Candidates answer part of the items.
+    Pays,
+    /// The reference is the best plan, for the reason given.
+    DoesNotPay(String),
+}

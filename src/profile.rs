@@ -1,0 +1,53 @@
+//! Finding out how far the candidates agree, and when to stop finding out.
+//!
+//! ```text
+//! machine   what to ask next; evidence folded in rank order        (no I/O)
+//! brain     which chains to test, at which looks; when to stop     (no I/O)
+//! driver    the calls                                              (async)
+//! ```
+
+mod brain;
+mod driver;
+mod machine;
+mod settings;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use brain::{Brain, Decision, Demand};
+pub(crate) use driver::{Router, drive};
+pub use machine::{ProfileMachine, ProtocolError, Request, Step};
+pub use settings::{Families, ProfileSettings};
+
+/// Why profiling ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StopReason {
+    /// There is no candidate that could be cheaper than the reference.
+    NoCandidates,
+    /// The cheapest plan that could still be certified has been.
+    Certified,
+    /// What more profiling may save is not worth what it costs.
+    NotWorthMore,
+    /// Every item has been profiled.
+    Exhausted,
+    /// The budget is spent.
+    Budget,
+    /// The caller ended it.
+    Caller,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCandidates => "there is no candidate that could be cheaper",
+            Self::Certified => "the cheapest plan in reach was certified",
+            Self::NotWorthMore => "more profiling was not expected to pay",
+            Self::Exhausted => "every item was profiled",
+            Self::Budget => "the budget was spent",
+            Self::Caller => "the caller ended it",
+        })
+    }
+}

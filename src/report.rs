@@ -1,0 +1,133 @@
+//! What happened: [`Report`], for people (`Display`) and for machines (serde).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::Spending;
+use crate::plan::{Plan, Verdict, ratio};
+use crate::pricing::Cost;
+use crate::profile::StopReason;
+use crate::roster::ModelId;
+use crate::tally::Delivered;
+
+/// The version of the stored form.
+pub const REPORT_VERSION: u32 = 1;
+
+/// What one run promised, did, and cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// The plan that was followed, with its certificate and what else was considered.
+    pub plan: Plan,
+    /// How many delivered answers may differ from the reference's.
+    pub allowance: u64,
+    /// Items folded into the evidence.
+    pub profiled: u64,
+    /// Why profiling ended.
+    pub stopped: StopReason,
+    /// What each model cost in profiling, by position.
+    pub profiling: Vec<Spending>,
+    /// What each model cost in execution, by position.
+    pub execution: Vec<Spending>,
+    /// What judging cost.
+    pub judging: Spending,
+    /// What was delivered.
+    pub delivered: Delivered,
+    /// What the reference alone would have cost: its mean cost over the profiled items, times the
+    /// number of items. An estimate, for the items it never saw.
+    pub reference_cost: Cost,
+}
+
+impl Report {
+    /// What the run cost, what earlier runs of the same journal paid included.
+    pub fn cost(&self) -> Cost {
+        let models = self.profiling.iter().chain(&self.execution);
+        models.map(|spent| spent.cost).sum::<Cost>() + self.judging.cost
+    }
+
+    /// What profiling cost.
+    pub fn profiling_cost(&self) -> Cost {
+        self.profiling.iter().map(|spent| spent.cost).sum()
+    }
+
+    /// How many times cheaper than the reference alone.
+    pub fn saving(&self) -> f64 {
+        ratio(self.reference_cost, self.cost())
+    }
+
+    /// What one model did in the whole run.
+    pub fn spending(&self, id: ModelId) -> Spending {
+        let at = |list: &[Spending]| list.get(id.position()).copied().unwrap_or_default();
+        at(&self.profiling).plus(at(&self.execution))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.plan;
+        let items = plan.order.population();
+        writeln!(f, "Promised   {} over {items} items", plan.target)?;
+        writeln!(f, "           (at most {} answers that differ from the reference's)", self.allowance)?;
+        let late = plan.asked - self.profiled;
+        write!(f, "Profiled   {} items", self.profiled)?;
+        if late > 0 {
+            write!(f, " and {late} more that were under way")?;
+        }
+        writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
+        writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
+        match &plan.certificate {
+            Some(certificate) => writeln!(f, "Certified  {certificate}")?,
+            None => writeln!(f, "Certified  needs no certificate: the reference cannot fail")?,
+        }
+        if let Verdict::DoesNotPay(reason) = &plan.verdict {
+            writeln!(f, "Verdict    does not pay: {reason}")?;
+        }
+        writeln!(f, "Planned    {}", plan.forecast)?;
+        writeln!(
+            f,
+            "Spent      {} against {} for the reference alone: {:.2} times cheaper",
+            self.cost(),
+            self.reference_cost,
+            self.saving()
+        )?;
+        writeln!(f)?;
+        let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
+        writeln!(f, "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}", "model", "answers", "calls", "failed", "cost")?;
+        for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
+            let spent = self.spending(id);
+            let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
+            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.to_string());
+            writeln!(f, "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}", model.name)?;
+        }
+        if self.judging.calls() > 0 {
+            let (calls, failed) = (self.judging.calls(), self.judging.failures);
+            let cost = self.judging.cost.to_string();
+            writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+        }
+        if self.delivered.unanswered() > 0 {
+            writeln!(
+                f,
+                "\nUnanswered {} items: the reference failed on {}, the budget ended before {}",
+                self.delivered.unanswered(),
+                self.delivered.reference_failures,
+                self.delivered.unaffordable
+            )?;
+        }
+        let unmetered: u64 = plan.roster.ids().map(|id| self.spending(id).unmetered).sum();
+        if unmetered > 0 {
+            writeln!(f, "\n{unmetered} calls reported no usage: their cost is not in the figures")?;
+        }
+        if !plan.considered.is_empty() {
+            writeln!(f, "\nConsidered")?;
+            for chain in &plan.considered {
+                let mark = if chain.chosen { '*' } else { ' ' };
+                writeln!(f, " {mark} {}: {}", chain.name, chain.outcome)?;
+            }
+        }
+        Ok(())
+    }
+}
