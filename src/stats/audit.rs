@@ -1,0 +1,165 @@
+//! The audited mode: a guarantee that survives drift, bad orders and adversaries.
+//!
+//! Every item a candidate would answer is, by an independent coin of probability `q`, answered by the
+//! reference as well; an audited item delivers the reference's answer, and a failure seen by an audit
+//! is *caught*. Whoever chooses the items does not know the coins, so the failures caught before each
+//! delivered one are independent coin tosses, whatever the order.
+
+use super::Probability;
+use super::binomial::{ln_lower_tail, ln_upper_tail};
+use super::saddle::ln_binomial;
+
+/// No rule looks further than this many failures.
+const MOST: u64 = 1 << 52;
+
+/// `P(Bin(F + 1 + f, q) <= f)`: the chance that more than `allowance` failures slip through before
+/// more than `caught` are caught.
+///
+/// ```
+/// use smart_core::stats::{Probability, uncaught_tail};
+/// let q = Probability::new(0.02)?;
+/// assert!((uncaught_tail(2_500, q, 38) - 0.036_428_569).abs() < 1e-8);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn uncaught_tail(allowance: u64, q: Probability, caught: u64) -> f64 {
+    let tosses = allowance.saturating_add(1).saturating_add(caught);
+    ln_lower_tail(tosses, q.get(), caught).exp()
+}
+
+/// The largest number of caught failures after which cheap delivery may go on; with one more,
+/// everything goes to the reference. `None` if no number is safe: then do not start.
+///
+/// ```text
+/// f_max = max { f : P( Bin(F + 1 + f, q) <= f ) <= alpha }
+/// ```
+///
+/// More than `F` failures are delivered with probability at most `alpha`, whatever the order, the
+/// drift or an adversary does: the number of uncaught failures before the `(f_max + 1)`-th caught one
+/// is negative binomial.
+///
+/// # Example
+/// ```
+/// use smart_core::stats::{Probability, max_caught};
+/// let (q, alpha) = (Probability::new(0.05)?, Probability::new(0.05)?);
+/// assert_eq!(max_caught(2_500, q, alpha), Some(112));
+/// assert_eq!(max_caught(3, q, alpha), None);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn max_caught(allowance: u64, q: Probability, alpha: Probability) -> Option<u64> {
+    let safe = |caught: u64| uncaught_tail(allowance, q, caught) <= alpha.get();
+    if !safe(0) {
+        return None;
+    }
+    largest(safe)
+}
+
+/// How many failures may have been delivered when `caught` were caught, at any time, with confidence
+/// `1 - alpha`; deliver cheaply only while this is within the allowance `delta t` of `t` items.
+///
+/// ```text
+/// U(f) = max { D : E(f, D) < 1 / alpha },
+/// E(f, D) = (1/q) int_0^q theta^f (1 - theta)^D d theta / ( q^f (1 - q)^D )
+///         = P( Bin(f + D + 1, q) >= f + 1 ) / ( (f + D + 1) q P( Bin(f + D, q) = f ) )
+/// ```
+///
+/// Each failure in cheap mode is caught with probability `q`, independently, so `E` is a
+/// nonnegative martingale (the uniform mixture over the catch rates below `q`; Robbins 1970), and it
+/// reaches `1 / alpha` with probability at most `alpha` (Ville 1939). `E` grows with `D`. Count
+/// catches in cheap mode only.
+///
+/// # Example
+/// ```
+/// use smart_core::stats::{Probability, max_delivered};
+/// let (q, alpha) = (Probability::new(0.05)?, Probability::new(0.05)?);
+/// let few = max_delivered(0, q, alpha);
+/// assert!(few >= 59); // at least the 59 of one fixed time: 0.95^59 = 0.048
+/// assert!(max_delivered(1, q, alpha) > few);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn max_delivered(caught: u64, q: Probability, alpha: Probability) -> u64 {
+    let threshold = -alpha.get().ln();
+    largest(|delivered| ln_catch_evidence(caught, delivered, q) < threshold).unwrap_or(0)
+}
+
+/// `ln E(f, D)` of [`max_delivered`].
+fn ln_catch_evidence(caught: u64, delivered: u64, q: Probability) -> f64 {
+    let failures = caught.saturating_add(delivered);
+    let (n, f, q) = (failures as f64, caught as f64, q.get());
+    ln_upper_tail(failures + 1, q, caught + 1)
+        - ((n + 1.0) * q).ln()
+        - ln_binomial(n, f, q, 1.0 - q)
+}
+
+/// The largest number with a property that holds up to some point, by doubling and halving; `None`
+/// if it does not hold at 0.
+fn largest(holds: impl Fn(u64) -> bool) -> Option<u64> {
+    if !holds(0) {
+        return None;
+    }
+    let (mut good, mut bad) = (0, 1);
+    while holds(bad) {
+        good = bad;
+        if bad >= MOST {
+            return Some(MOST);
+        }
+        bad *= 2;
+    }
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if holds(middle) {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    Some(good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(x: f64) -> Probability {
+        Probability::new(x).unwrap()
+    }
+
+    #[test]
+    fn golden_values() {
+        // certificate.json, catch_*
+        for (allowance, q, f_max, error) in [
+            (2_500, 0.02, 38, 0.036_428_569_085_913_264),
+            (2_500, 0.05, 112, 0.049_134_186_876_853),
+            (278, 0.1, 21, 0.045_806_118_799_152_42),
+        ] {
+            assert_eq!(max_caught(allowance, p(q), p(0.05)), Some(f_max));
+            assert!((uncaught_tail(allowance, p(q), f_max) / error - 1.0).abs() < 1e-9);
+            assert!(uncaught_tail(allowance, p(q), f_max + 1) > 0.05);
+        }
+    }
+
+    #[test]
+    fn the_share_rule_holds_at_every_time_exactly() {
+        // All paths of up to 400 failures: P(ever D > U(f)) by dynamic programming.
+        let (q, alpha) = (0.1, 0.2);
+        let limits: Vec<u64> = (0..=400)
+            .map(|f| max_delivered(f, p(q), p(alpha)))
+            .collect();
+        let mut alive = vec![1.0_f64];
+        let mut error = 0.0;
+        for tosses in 1..=400_usize {
+            let mut next = vec![0.0; tosses + 1];
+            for (caught, mass) in alive.iter().enumerate() {
+                next[caught] += mass * (1.0 - q);
+                next[caught + 1] += mass * q;
+            }
+            for (caught, mass) in next.iter_mut().enumerate() {
+                if (tosses - caught) as u64 > limits[caught] {
+                    error += *mass;
+                    *mass = 0.0;
+                }
+            }
+            alive = next;
+        }
+        assert!(error <= alpha && error > 0.3 * alpha, "{error}");
+    }
+}

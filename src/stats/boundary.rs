@@ -1,0 +1,346 @@
+//! Boundaries: how many failures may have been seen at each look for a policy to be certified.
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::{self, Calibrated};
+use super::{
+    Design, Looks, Population, Probability, StatsError, chain, p_value, single_look_limit,
+};
+
+/// What a [`Boundary`] may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BoundaryKind {
+    /// One policy, fixed before the order is drawn.
+    SinglePolicy,
+    /// A chain of policies whose failing items grow, tested from the safest on (and so also any
+    /// single policy).
+    Chain,
+    /// One policy or one chain at one look.
+    SingleLook,
+}
+
+/// A predeclared rule for certifying: at look `k_j`, at most `b_j` failures.
+///
+/// ```text
+/// b_j = max { f : p(k_j, f) <= c }
+/// ```
+///
+/// with one level `c < alpha` for all looks, the largest (on a grid of `alpha / 8192`) for which the
+/// exact probability of ever certifying wrongly is at most `alpha`, whatever the number of failing
+/// items. From `N - F` draws on, everything certifies.
+///
+/// # Assumptions
+/// The items are drawn in uniformly random order without replacement (or are an independent stream);
+/// policy, design, level and looks were fixed before. Stopping early for any reason is harmless.
+///
+/// # Example
+/// ```
+/// use smart_core::stats::{Boundary, Design, Probability};
+/// let boundary = Boundary::single_policy(Design::finite(1_000, 50)?, Probability::new(0.05)?)?;
+/// assert!(boundary.error() <= 0.05);
+/// assert!(boundary.is_look(106));
+/// assert!(boundary.certifies(106, 1) && !boundary.certifies(106, 2));
+/// assert!(!boundary.certifies(107, 0)); // not a look
+/// assert!(boundary.certifies(950, 400)); // only 50 items are left
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "BoundaryWire")]
+pub struct Boundary {
+    kind: BoundaryKind,
+    design: Design,
+    alpha: Probability,
+    level: f64,
+    error: f64,
+    looks: Looks,
+    limits: Vec<Option<u64>>,
+}
+
+impl Boundary {
+    /// The boundary of one policy over the dense schedule, [`Looks::schedule`].
+    ///
+    /// The error is proven for every possible number of failing items by a sweep (see the source of
+    /// `calibration`), not only on a grid. Milliseconds at `N = 100,000`, a fraction of a second at
+    /// `N = 10^9`.
+    ///
+    /// # Errors
+    /// None at present beyond those of its parts; the result is a `Result` so that limits on size can
+    /// be reported.
+    pub fn single_policy(design: Design, alpha: Probability) -> Result<Self, StatsError> {
+        Self::single_policy_at(design, alpha, Looks::schedule(design, alpha))
+    }
+
+    /// The boundary of one policy over looks of the caller's choice.
+    ///
+    /// # Errors
+    /// [`StatsError::Looks`] if the looks do not fit the design.
+    pub fn single_policy_at(
+        design: Design,
+        alpha: Probability,
+        looks: Looks,
+    ) -> Result<Self, StatsError> {
+        let looks = Looks::explicit(design, looks.as_slice().to_vec())?;
+        let found = calibration::single_policy(design, alpha, looks.as_slice());
+        Ok(Self::from_parts(
+            BoundaryKind::SinglePolicy,
+            design,
+            alpha,
+            looks,
+            found,
+        ))
+    }
+
+    /// The boundary of a chain of policies over looks of the caller's choice, which should be few:
+    /// [`Looks::sparse`], or one.
+    ///
+    /// # Errors
+    /// [`StatsError::Looks`] if the looks do not fit the design.
+    ///
+    /// # Example
+    /// ```
+    /// use smart_core::stats::{Boundary, Design, Looks, Probability};
+    /// let (design, alpha) = (Design::finite(5_000, 250)?, Probability::new(0.05)?);
+    /// let chain = Boundary::chain(design, alpha, Looks::sparse(design, alpha, 1.25)?)?;
+    /// assert!(chain.error() <= 0.05 && chain.level() < 0.05);
+    /// # Ok::<(), smart_core::stats::StatsError>(())
+    /// ```
+    pub fn chain(design: Design, alpha: Probability, looks: Looks) -> Result<Self, StatsError> {
+        let looks = Looks::explicit(design, looks.as_slice().to_vec())?;
+        let found = chain::chain(design, alpha, looks.as_slice());
+        Ok(Self::from_parts(
+            BoundaryKind::Chain,
+            design,
+            alpha,
+            looks,
+            found,
+        ))
+    }
+
+    /// The boundary of one look at `draws` items: the whole level is spent there, and the supremum of
+    /// the error is exactly `p(draws, b)`. Serves one policy and a chain alike.
+    ///
+    /// # Errors
+    /// [`StatsError::Looks`] unless `0 < draws < N - F`.
+    pub fn single_look(design: Design, alpha: Probability, draws: u64) -> Result<Self, StatsError> {
+        let looks = Looks::explicit(design, vec![draws])?;
+        let limit = single_look_limit(design, draws, alpha);
+        let error = limit.map_or(0.0, |limit| p_value(design, draws, limit));
+        let found = Calibrated {
+            level: alpha.get(),
+            error,
+            limits: vec![limit],
+        };
+        Ok(Self::from_parts(
+            BoundaryKind::SingleLook,
+            design,
+            alpha,
+            looks,
+            found,
+        ))
+    }
+
+    fn from_parts(
+        kind: BoundaryKind,
+        design: Design,
+        alpha: Probability,
+        looks: Looks,
+        found: Calibrated,
+    ) -> Self {
+        let Calibrated {
+            level,
+            error,
+            limits,
+        } = found;
+        Self {
+            kind,
+            design,
+            alpha,
+            level,
+            error,
+            looks,
+            limits,
+        }
+    }
+
+    /// What the boundary may be used for.
+    pub fn kind(&self) -> BoundaryKind {
+        self.kind
+    }
+
+    /// What is promised of which population.
+    pub fn design(&self) -> Design {
+        self.design
+    }
+
+    /// How many items there are.
+    pub fn population(&self) -> Population {
+        self.design.population()
+    }
+
+    /// The failures allowed; `None` for a stream.
+    pub fn allowance(&self) -> Option<u64> {
+        self.design.allowance()
+    }
+
+    /// The level promised.
+    pub fn alpha(&self) -> Probability {
+        self.alpha
+    }
+
+    /// The level `c` spent at each look, in `[0, alpha]`; 0 if nothing can be certified.
+    pub fn level(&self) -> f64 {
+        self.level
+    }
+
+    /// A proven upper bound of the probability to certify wrongly, at most `alpha`.
+    pub fn error(&self) -> f64 {
+        self.error
+    }
+
+    /// The looks.
+    pub fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    /// The limit at each look; `None` where nothing certifies.
+    pub fn limits(&self) -> &[Option<u64>] {
+        &self.limits
+    }
+
+    /// The limit at look number `index` (from 0).
+    pub fn limit_at_look(&self, index: usize) -> Option<u64> {
+        self.limits.get(index).copied().flatten()
+    }
+
+    /// Whether evidence is judged after `draws` items.
+    pub fn is_look(&self, draws: u64) -> bool {
+        self.index(draws).is_ok() || draws >= self.design.exhausted_at()
+    }
+
+    /// The first look after `draws` items; `N - F`, where everything certifies, ends a finite
+    /// schedule.
+    pub fn next_look(&self, draws: u64) -> Option<u64> {
+        let after = self.looks.as_slice().partition_point(|&look| look <= draws);
+        let end = || match self.population() {
+            Population::Finite(_) => Some(self.design.exhausted_at()).filter(|&end| end > draws),
+            Population::Unbounded => None,
+        };
+        self.looks.as_slice().get(after).copied().or_else(end)
+    }
+
+    /// Whether `failures` among the first `draws` items certify the policy: `draws` is a look and
+    /// `failures` within its limit, or at most `F` items are left.
+    pub fn certifies(&self, draws: u64, failures: u64) -> bool {
+        if failures > draws {
+            return false;
+        }
+        draws >= self.design.exhausted_at()
+            || self.index(draws).is_ok_and(|index| {
+                self.limit_at_look(index)
+                    .is_some_and(|limit| failures <= limit)
+            })
+    }
+
+    /// The limit of the last look at or before `draws`: the boundary carried forward between looks.
+    /// For forecasting only; certify with [`Boundary::certifies`].
+    pub fn carried(&self, draws: u64) -> Option<u64> {
+        if draws >= self.design.exhausted_at() {
+            return Some(draws);
+        }
+        let seen = self.looks.as_slice().partition_point(|&look| look <= draws);
+        self.limit_at_look(seen.checked_sub(1)?)
+    }
+
+    /// The exact probability of certifying wrongly if `failing` items of a finite population fail (or
+    /// 0 if that is within the allowance), from above within `1e-6 alpha`; `None` for a stream and for
+    /// a chain, whose errors do not depend on such a number.
+    ///
+    /// # Example
+    /// ```
+    /// use smart_core::stats::{Boundary, Design, Probability};
+    /// let boundary = Boundary::single_policy(Design::finite(1_000, 50)?, Probability::new(0.05)?)?;
+    /// assert!(boundary.error_at(50) == Some(0.0));
+    /// assert!(boundary.error_at(60).is_some_and(|error| error < 0.05));
+    /// # Ok::<(), smart_core::stats::StatsError>(())
+    /// ```
+    pub fn error_at(&self, failing: u64) -> Option<f64> {
+        let (Population::Finite(population), Some(allowance)) =
+            (self.population(), self.allowance())
+        else {
+            return None;
+        };
+        if self.kind == BoundaryKind::Chain {
+            return None;
+        }
+        Some(calibration::error_at(
+            population,
+            allowance,
+            failing,
+            self.looks.as_slice(),
+            |index| self.limit_at_look(index),
+            calibration::cut(self.alpha),
+            1.0,
+        ))
+    }
+
+    fn index(&self, draws: u64) -> Result<usize, usize> {
+        self.looks.as_slice().binary_search(&draws)
+    }
+}
+
+#[derive(Deserialize)]
+struct BoundaryWire {
+    kind: BoundaryKind,
+    design: Design,
+    alpha: Probability,
+    level: f64,
+    error: f64,
+    looks: Vec<u64>,
+    limits: Vec<Option<u64>>,
+}
+
+impl TryFrom<BoundaryWire> for Boundary {
+    type Error = StatsError;
+    fn try_from(wire: BoundaryWire) -> Result<Self, StatsError> {
+        let BoundaryWire {
+            kind,
+            design,
+            alpha,
+            level,
+            error,
+            looks,
+            limits,
+        } = wire;
+        let looks = Looks::explicit(design, looks)?;
+        if limits.len() != looks.len() {
+            return Err(StatsError::Inconsistent(
+                "there must be one limit for each look",
+            ));
+        }
+        let within = |x: f64| (0.0..=alpha.get()).contains(&x);
+        if !within(level) || !within(error) {
+            return Err(StatsError::Inconsistent(
+                "level and error must lie between 0 and alpha",
+            ));
+        }
+        // A limit wider than the level gives would certify what the calibration never allowed.
+        for (&look, limit) in looks.as_slice().iter().zip(&limits) {
+            if limit.is_some_and(|limit| p_value(design, look, limit) > level * (1.0 + 1e-9)) {
+                return Err(StatsError::Inconsistent(
+                    "a limit exceeds what its level allows",
+                ));
+            }
+        }
+        Ok(Self {
+            kind,
+            design,
+            alpha,
+            level,
+            error,
+            looks,
+            limits,
+        })
+    }
+}

@@ -1,0 +1,391 @@
+//! One level for all looks, such that the exact error over all looks keeps the promise.
+//!
+//! ```text
+//! error(W) = P_W( exists j : f_{k_j} <= min(b_j, W - F - 1) ),     W = F + 1 + d, d >= 0
+//! ```
+//!
+//! Two facts make the maximum over all `W` provable with few evaluations.
+//!
+//! 1. Limits never fall, and `f_k` never falls. So the first look with `b_j >= d` is the last that
+//!    matters for `W = F + 1 + d`: a path with more than `d` failures there certifies rightly ever
+//!    after, and one with at most `d` has been counted.
+//! 2. With more failing items in the population every `f_k` is larger or equal (coupling), so the
+//!    chance to have passed the boundary by a given look falls as `W` grows.
+//!
+//! One walk at `W = F + 1 + d` therefore bounds the error of *every* `d' >= d` whose last look it
+//! reaches below the target: a sweep from `d = 0` upwards proves the level for every population, in
+//! a few dozen walks. It ends once the union bound over all later looks is negligible, for a larger
+//! `W` only lowers it.
+
+use super::hypergeometric::tail_bound;
+use super::limits::Limits;
+use super::passage::{Walk, clamped};
+use super::{Design, Probability, Promise};
+
+/// Levels are multiples of `alpha / STEPS`: what is found does not hang on the last bits.
+const STEPS: u32 = 8_192;
+/// The exact error at the worst populations stays below this share of `alpha` …
+const AIMED: f64 = 0.98;
+/// … and the sweep proves this for all populations.
+const PROVEN: f64 = 0.995;
+/// A sweep that advances by less than this part of `d` gives up, and the level is lowered.
+const PATIENCE: u64 = 64;
+/// How often (in looks) the union bound over the rest is tried.
+const UNION_EVERY: usize = 5;
+
+/// A level, the error it is proven to keep, and the limits it gives.
+#[derive(Debug)]
+pub(super) struct Calibrated {
+    pub(super) level: f64,
+    pub(super) error: f64,
+    pub(super) limits: Vec<Option<u64>>,
+}
+
+/// The largest level for which an exact error stays within `alpha`, found by bisection over the
+/// grid of levels; `error` must be monotone in the level. `None` if no level on the grid does.
+pub(super) fn largest_level(
+    alpha: Probability,
+    target: f64,
+    guess: u32,
+    mut error: impl FnMut(f64) -> f64,
+) -> Option<(u32, f64)> {
+    let (mut good, mut bad) = (0, STEPS);
+    let mut best = None;
+    let mut try_at = guess.clamp(1, STEPS - 1);
+    let mut stride = (guess / 8).max(1);
+    // Gallop outwards from the guess, then halve.
+    while bad - good > 1 {
+        let found = error(level(alpha, try_at));
+        if found <= target {
+            (good, best) = (try_at, Some((try_at, found)));
+        } else {
+            bad = try_at;
+        }
+        try_at = if good == 0 {
+            bad.saturating_sub(stride).max(bad / 2)
+        } else if bad == STEPS {
+            (good + stride).min(good.midpoint(STEPS))
+        } else {
+            good.midpoint(bad)
+        }
+        .clamp(1, STEPS - 1);
+        stride = stride.saturating_mul(2);
+    }
+    best
+}
+
+/// The level at a grid point.
+pub(super) fn level(alpha: Probability, step: u32) -> f64 {
+    alpha.get() * f64::from(step) / f64::from(STEPS)
+}
+
+/// What one cut of a window may lose.
+pub(super) fn cut(alpha: Probability) -> f64 {
+    1e-9 * alpha.get()
+}
+
+/// Calibrates the boundary of one policy.
+pub(super) fn single_policy(design: Design, alpha: Probability, looks: &[u64]) -> Calibrated {
+    match design.0 {
+        Promise::Finite {
+            population,
+            allowance,
+        } => Sweep {
+            design,
+            population,
+            allowance,
+            alpha,
+            looks,
+        }
+        .calibrate(),
+        Promise::Unbounded { rate } => stream(design, rate, alpha, looks),
+    }
+}
+
+/// No level of the grid holds, or there is no look: nothing certifies.
+pub(super) fn never(looks: &[u64]) -> Calibrated {
+    Calibrated {
+        level: 0.0,
+        error: 0.0,
+        limits: vec![None; looks.len()],
+    }
+}
+
+/// The stream's failure rate is above `delta`; passing the boundary is the more likely the lower it
+/// is, so the supremum is the limit at `delta` itself.
+fn stream(design: Design, rate: Probability, alpha: Probability, looks: &[u64]) -> Calibrated {
+    let ceiling = Limits::new(design, looks, alpha.get(), &[]).all();
+    let found = largest_level(alpha, 0.9999 * alpha.get(), STEPS / 8, |level| {
+        let mut limits = Limits::new(design, looks, level, &ceiling);
+        let mut walk = Walk::stream(rate.get(), cut(alpha));
+        let mut error = 0.0;
+        for (index, &look) in looks.iter().enumerate() {
+            if let Some(limit) = limits.at(index) {
+                walk.advance(look);
+                walk.absorb(limit, |_, mass| {
+                    error += mass;
+                    true
+                });
+                if error > alpha.get() {
+                    break;
+                }
+            }
+        }
+        error + walk.lost()
+    });
+    let Some((step, error)) = found else {
+        return never(looks);
+    };
+    let level = level(alpha, step);
+    Calibrated {
+        level,
+        error,
+        limits: Limits::new(design, looks, level, &ceiling).all(),
+    }
+}
+
+/// The exact error of a finite design for one number of failing items: the chance that the policy is
+/// certified although more than the allowance would be delivered (plus what windows cut off).
+pub(super) fn error_at(
+    population: u64,
+    allowance: u64,
+    failing: u64,
+    looks: &[u64],
+    mut limit: impl FnMut(usize) -> Option<u64>,
+    cut: f64,
+    enough: f64,
+) -> f64 {
+    let Some(excess) = failing.checked_sub(allowance.saturating_add(1)) else {
+        return 0.0;
+    };
+    if failing >= population {
+        // Every item fails: f_k = k.
+        let passes =
+            |(index, &look): (usize, &u64)| limit(index).is_some_and(|b| look <= b.min(excess));
+        return if looks.iter().enumerate().any(passes) {
+            1.0
+        } else {
+            0.0
+        };
+    }
+    let mut walk = Walk::finite(population, failing, cut);
+    let mut error = 0.0;
+    for (index, &look) in looks.iter().enumerate() {
+        let Some(b) = limit(index) else { continue };
+        walk.advance(look);
+        walk.absorb(b.min(excess), |_, mass| {
+            error += mass;
+            true
+        });
+        if b >= excess || error > enough {
+            break;
+        }
+    }
+    error + walk.lost()
+}
+
+/// What a sweep over all populations found.
+enum Verdict {
+    /// The error is below the target for every population.
+    Proven,
+    /// The error exceeds the target at this excess `d`.
+    Exceeded(u64),
+    /// The steps became too small.
+    Stalled,
+}
+
+/// A finite design under calibration.
+struct Sweep<'a> {
+    design: Design,
+    population: u64,
+    allowance: u64,
+    alpha: Probability,
+    looks: &'a [u64],
+}
+
+impl Sweep<'_> {
+    fn calibrate(&self) -> Calibrated {
+        let alpha = self.alpha;
+        let ceiling = Limits::new(self.design, self.looks, alpha.get(), &[]).all();
+        if ceiling.iter().all(Option::is_none) {
+            return never(self.looks);
+        }
+        // The worst excess is of the order of the standard deviation of a population's failures.
+        let scale =
+            (self.population as f64 * self.design.rate() * (1.0 - self.design.rate())).sqrt();
+        let most = self.population - self.allowance - 1;
+        let mut witnesses: Vec<u64> = [0.6, 1.2, 2.4]
+            .iter()
+            .map(|part| clamped(part * scale, 0, most))
+            .collect();
+        witnesses.dedup();
+        let mut aimed = AIMED * alpha.get();
+        let proven = PROVEN * alpha.get();
+        let mut guess = self.guess();
+        let mut worst_first = witnesses.clone();
+        for _ in 0..64 {
+            let found = largest_level(alpha, aimed, guess, |level| {
+                let mut limits = Limits::new(self.design, self.looks, level, &ceiling);
+                let mut worst = 0.0_f64;
+                let mut culprit = 0;
+                for (index, &excess) in worst_first.iter().enumerate() {
+                    let error = error_at(
+                        self.population,
+                        self.allowance,
+                        self.allowance + 1 + excess,
+                        self.looks,
+                        |index| limits.at(index),
+                        cut(alpha),
+                        aimed,
+                    );
+                    if error > worst {
+                        (worst, culprit) = (error, index);
+                    }
+                    if worst > aimed {
+                        break;
+                    }
+                }
+                // Neighbouring levels fail at the same place: look there first.
+                worst_first.swap(0, culprit);
+                worst
+            });
+            let Some((step, _)) = found else {
+                return never(self.looks);
+            };
+            let level = level(alpha, step);
+            let mut limits = Limits::new(self.design, self.looks, level, &ceiling);
+            match self.sweep(&mut limits, &ceiling, proven) {
+                Verdict::Proven => {
+                    return Calibrated {
+                        level,
+                        error: proven,
+                        limits: limits.all(),
+                    };
+                }
+                Verdict::Exceeded(excess) if !worst_first.contains(&excess) => {
+                    worst_first.push(excess);
+                    let last = worst_first.len() - 1;
+                    worst_first.swap(0, last);
+                }
+                Verdict::Exceeded(_) | Verdict::Stalled => aimed *= 0.995,
+            }
+            guess = step;
+        }
+        never(self.looks)
+    }
+
+    /// A rough start for the search: the level falls about as one over the logarithm of how many
+    /// independent looks there are.
+    fn guess(&self) -> u32 {
+        let first = self.looks.first().copied().unwrap_or(1) as f64;
+        let end = (self.population as f64 / self.design.rate().max(1e-9))
+            .sqrt()
+            .max(first);
+        clamped(
+            f64::from(STEPS) / (2.0 + 0.9 * (end / first).ln()),
+            1,
+            u64::from(STEPS) - 1,
+        )
+        .try_into()
+        .unwrap_or(1)
+    }
+
+    /// Proves, or refutes, that the error is at most `target` for every `W >= F + 1`.
+    fn sweep(&self, limits: &mut Limits<'_>, ceiling: &[Option<u64>], target: f64) -> Verdict {
+        let most = self.population - self.allowance - 1;
+        let mut excess = 0;
+        while excess <= most {
+            let failing = self.allowance + 1 + excess;
+            if failing == self.population {
+                let error = error_at(
+                    self.population,
+                    self.allowance,
+                    failing,
+                    self.looks,
+                    |index| limits.at(index),
+                    0.5,
+                    1.0,
+                );
+                return if error <= target {
+                    Verdict::Proven
+                } else {
+                    Verdict::Exceeded(excess)
+                };
+            }
+            let Some(covered) = self.cover(excess, limits, ceiling, target) else {
+                return Verdict::Proven;
+            };
+            match covered {
+                Ok(last) if last - excess < excess / PATIENCE => return Verdict::Stalled,
+                Ok(last) => excess = last + 1,
+                Err(excess) => return Verdict::Exceeded(excess),
+            }
+        }
+        Verdict::Proven
+    }
+
+    /// Walks at one excess; `None` if all larger ones are covered too, `Ok(d)` if those up to `d`
+    /// are, `Err` if not even this one.
+    fn cover(
+        &self,
+        excess: u64,
+        limits: &mut Limits<'_>,
+        ceiling: &[Option<u64>],
+        target: f64,
+    ) -> Option<Result<u64, u64>> {
+        let failing = self.allowance + 1 + excess;
+        let mut walk = Walk::finite(self.population, failing, cut(self.alpha));
+        let mut error = 0.0;
+        let mut covered = None;
+        if self.rest_is_small(0, failing, ceiling, target) {
+            return None;
+        }
+        for (index, &look) in self.looks.iter().enumerate() {
+            let Some(limit) = limits.at(index) else {
+                continue;
+            };
+            walk.advance(look);
+            let room = target - walk.lost();
+            let mut reached = None;
+            let mut full = true;
+            walk.absorb(limit, |failures, mass| {
+                if error + mass > room {
+                    full = false;
+                    return false;
+                }
+                error += mass;
+                reached = Some(failures);
+                true
+            });
+            if !full {
+                // Up to `reached` failures at this look are paid for, hence every d up to there.
+                covered = covered.max(reached.filter(|&d| d >= excess));
+                return Some(covered.ok_or(excess));
+            }
+            if limit >= excess {
+                covered = Some(limit);
+            }
+            if index % UNION_EVERY == 0
+                && self.rest_is_small(index + 1, failing, ceiling, room - error)
+            {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether all looks from `from` on together certify with probability at most `room` at this
+    /// many failing items, and so at any larger number.
+    fn rest_is_small(&self, from: usize, failing: u64, ceiling: &[Option<u64>], room: f64) -> bool {
+        let mut sum = 0.0;
+        for (&look, limit) in self.looks.iter().zip(ceiling).skip(from) {
+            if let &Some(limit) = limit {
+                sum += tail_bound(self.population, failing, look, limit);
+                if sum > room {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}

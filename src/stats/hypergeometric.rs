@@ -1,0 +1,280 @@
+//! The test of one look: exact lower tails of the hypergeometric distribution.
+//!
+//! ```text
+//! p(k, f) = P( Hyp(population N, marked F + 1 + f, draws k) <= f )        finite
+//! p(k, f) = P( Bin(k, delta) <= f )                                       unbounded
+//! ```
+//! With `W` failing items in the population and `f` of them seen among `k`, `W - f` would be
+//! delivered. The null hypothesis `W - f >= F + 1` has its least favourable case at equality, hence
+//! the number of marked items. Assumes the `k` items are a uniformly random sample without
+//! replacement (Fisher's exact test, 1935, one side).
+
+use super::binomial::{self, NEGLIGIBLE};
+use super::saddle::ln_hypergeometric;
+use super::{Design, Probability, Promise, StatsError};
+
+/// `P(Hyp(population, marked, draws) <= x)`: the chance of at most `x` marked items among `draws`
+/// taken without replacement from `population`, `marked` of which are marked.
+///
+/// Relative error below `1e-10` in either tail, to populations of [`super::MAX_POPULATION`].
+///
+/// # Errors
+/// [`StatsError::Population`] for an empty or too large population, [`StatsError::Counts`] if more
+/// items are marked or drawn than there are.
+///
+/// # Example
+/// ```
+/// use smart_core::stats::hypergeometric_cdf;
+/// let p = hypergeometric_cdf(100, 11, 30, 0)?;
+/// assert!((p / 0.015_278_160_305_347_7 - 1.0).abs() < 1e-12);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn hypergeometric_cdf(
+    population: u64,
+    marked: u64,
+    draws: u64,
+    x: u64,
+) -> Result<f64, StatsError> {
+    if population == 0 || population > super::MAX_POPULATION {
+        return Err(StatsError::Population(population));
+    }
+    let most = marked.max(draws);
+    if most > population {
+        return Err(StatsError::Counts {
+            draws: population,
+            failures: most,
+        });
+    }
+    Ok(ln_cdf(population, marked, draws, x).exp())
+}
+
+/// The exact finite-population p-value of the null "more than the allowance would be delivered"
+/// after `failures` among `draws` items, in `[0, 1]`; increasing in `failures`.
+///
+/// ```text
+/// p(k, f) = P( Hyp(N, F + 1 + f, k) <= f ),   0 if k >= N - F,   1 if f >= k (F + 1 + f) / N
+/// ```
+///
+/// For a stream `P(Bin(k, delta) <= f)`, and 1 above the mean. More draws than items, or more
+/// failures than draws, are not errors: the former has drawn everything, the latter shows nothing.
+///
+/// # Example
+/// ```
+/// use smart_core::stats::{Design, p_value};
+/// let p = p_value(Design::finite(50_000, 2_500)?, 800, 30);
+/// assert!((p - 0.047_449_752).abs() < 1e-9);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn p_value(design: Design, draws: u64, failures: u64) -> f64 {
+    test(design, draws, failures).0.exp()
+}
+
+/// The largest number of failures that certifies at one look decided on in advance:
+/// `max { f : p(draws, f) <= alpha }`, or `None` if not even 0 does.
+///
+/// From `N - F` draws on everything certifies, and the answer is `draws`.
+///
+/// # Example
+/// ```
+/// use smart_core::stats::{Design, Probability, single_look_limit};
+/// let alpha = Probability::new(0.05)?;
+/// assert_eq!(single_look_limit(Design::finite(50_000, 2_500)?, 800, alpha), Some(30));
+/// assert_eq!(single_look_limit(Design::finite(50_000, 2_500)?, 50, alpha), None);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn single_look_limit(design: Design, draws: u64, alpha: Probability) -> Option<u64> {
+    limit_between(design, draws, alpha.get().ln(), 0, draws)
+}
+
+/// As [`single_look_limit`], at level `e^ln_level`, given that it is known to lie in
+/// `[least, most]` if it exists at all.
+pub(super) fn limit_between(
+    design: Design,
+    draws: u64,
+    ln_level: f64,
+    least: u64,
+    most: u64,
+) -> Option<u64> {
+    if draws >= design.exhausted_at() {
+        return Some(draws);
+    }
+    if draws == 0 {
+        return None;
+    }
+    // Invariant: p(below - 1) <= level < p(above).
+    let (mut below, mut above) = (least, most.min(draws).saturating_add(1));
+    // At and above the mean the p-value is 1: f >= k (F + 1) / (N - k).
+    above = above.min(mean_crossing(design, draws)).max(below);
+    let mut guess = normal_guess(design, draws, ln_level);
+    let mut rounds = 0;
+    while below < above {
+        let f = if rounds < 12 {
+            guess.clamp(below, above - 1)
+        } else {
+            below + (above - 1 - below) / 2
+        };
+        rounds += 1;
+        let (ln_p, slope) = test(design, draws, f);
+        if ln_p <= ln_level {
+            below = f + 1;
+        } else {
+            above = f;
+        }
+        guess = if slope > 0.0 {
+            // One Newton step for ln p = ln level; the next candidate is its floor.
+            offset(f, ((ln_level - ln_p) / slope).floor())
+        } else {
+            below + above.saturating_sub(below) / 2
+        };
+    }
+    below.checked_sub(1)
+}
+
+/// `f + step`, kept in range; NaN counts as no step.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the step is clamped to +-1e12 before the cast"
+)]
+fn offset(f: u64, step: f64) -> u64 {
+    f.saturating_add_signed(step.clamp(-1e12, 1e12) as i64)
+}
+
+/// The smallest `f` from which the p-value is said to be 1.
+fn mean_crossing(design: Design, draws: u64) -> u64 {
+    match design.0 {
+        Promise::Finite {
+            population,
+            allowance,
+        } => {
+            let (n, f, k) = (
+                u128::from(population),
+                u128::from(allowance),
+                u128::from(draws),
+            );
+            if k >= n {
+                return u64::MAX;
+            }
+            u64::try_from((k * (f + 1)).div_ceil(n - k)).unwrap_or(u64::MAX)
+        }
+        Promise::Unbounded { rate } => offset(0, (draws as f64 * rate.get()).ceil()),
+    }
+}
+
+/// A starting point from the normal approximation; it decides nothing but speed.
+fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
+    let k = draws as f64;
+    // Abramowitz and Stegun 26.2.23, the normal quantile to 5e-4 (levels above 1/2 start at 0).
+    let t = (-2.0 * ln_level).max(0.0).sqrt();
+    let z = (t
+        - (2.515_517 + t * (0.802_853 + t * 0.010_328))
+            / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308))))
+        .max(0.0);
+    let (mean, rest) = match design.0 {
+        Promise::Finite {
+            population,
+            allowance,
+        } => {
+            let n = population as f64;
+            (k * (allowance as f64 + 1.0) / n, 1.0 - k / n)
+        }
+        Promise::Unbounded { rate } => (k * rate.get(), 1.0),
+    };
+    // Solve f rest = mean - z sd(f), with sd^2 = (mean + f k/N) (1 - rate) rest at the root: once is enough.
+    let spread = z * (mean * (1.0 - mean / k).max(0.0)).sqrt();
+    offset(0, ((mean - spread) / rest.max(1e-9) + 0.17 * z * z).floor())
+}
+
+/// `(ln p, d ln p / d f)`; the slope is approximate and 0 where nothing is known.
+fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
+    match design.0 {
+        Promise::Finite {
+            population,
+            allowance,
+        } => {
+            let marked = allowance.saturating_add(1).saturating_add(failures);
+            if draws >= population - allowance || marked > population {
+                return (f64::NEG_INFINITY, 0.0);
+            }
+            let above = u128::from(failures) * u128::from(population)
+                >= u128::from(draws) * u128::from(marked);
+            if failures >= draws || above {
+                return (0.0, 0.0);
+            }
+            let (ln_p, sum) = ln_tail_down(population, marked, draws, failures);
+            (
+                ln_p.min(0.0),
+                (1.0 - draws as f64 / population as f64) / sum,
+            )
+        }
+        Promise::Unbounded { rate } => {
+            if failures as f64 >= draws as f64 * rate.get() {
+                return (0.0, 0.0);
+            }
+            let (ln_p, sum) = binomial::ln_tail_down(draws, rate.get(), failures);
+            (ln_p.min(0.0), 1.0 / sum)
+        }
+    }
+}
+
+/// `ln P(Hyp <= x)`, exact on both sides of the mean; arguments in range.
+pub(super) fn ln_cdf(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
+    if x >= marked.min(draws) {
+        return 0.0;
+    }
+    if u128::from(x) * u128::from(population) > u128::from(draws) * u128::from(marked) {
+        return binomial::ln_complement(ln_tail_up(population, marked, draws, x + 1));
+    }
+    ln_tail_down(population, marked, draws, x).0.min(0.0)
+}
+
+/// Sums downwards from `x`, at or below the mean; returns `(ln tail, tail / P(X = x))`.
+fn ln_tail_down(population: u64, marked: u64, draws: u64, x: u64) -> (f64, f64) {
+    let (n, w, k) = (population as f64, marked as f64, draws as f64);
+    let mut at = x as f64;
+    let (mut term, mut sum) = (1.0_f64, 1.0_f64);
+    while at > 0.0 {
+        let unmarked_left = n - w - k + at;
+        if unmarked_left <= 0.0 {
+            break;
+        }
+        // P(at - 1) / P(at)
+        let ratio = at * unmarked_left / ((w - at + 1.0) * (k - at + 1.0));
+        term *= ratio;
+        sum += term;
+        if term <= NEGLIGIBLE * sum * (1.0 - ratio) {
+            break;
+        }
+        at -= 1.0;
+    }
+    (ln_hypergeometric(n, w, k, x as f64) + sum.ln(), sum)
+}
+
+/// Sums upwards from `x`, above the mean.
+fn ln_tail_up(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
+    let (n, w, k) = (population as f64, marked as f64, draws as f64);
+    let (mut at, most) = (x as f64, w.min(k));
+    let (mut term, mut sum) = (1.0_f64, 1.0_f64);
+    while at < most {
+        // P(at + 1) / P(at)
+        let ratio = (w - at) * (k - at) / ((at + 1.0) * (n - w - k + at + 1.0));
+        term *= ratio;
+        sum += term;
+        if term <= NEGLIGIBLE * sum * (1.0 - ratio) {
+            break;
+        }
+        at += 1.0;
+    }
+    ln_hypergeometric(n, w, k, x as f64) + sum.ln()
+}
+
+/// An upper bound of `P(Hyp(population, marked, draws) <= x)` in constant time: below the mean the
+/// terms fall at least geometrically, so the tail is at most `P(X = x) / (1 - ratio)`.
+pub(super) fn tail_bound(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
+    let (n, w, k, at) = (population as f64, marked as f64, draws as f64, x as f64);
+    let ratio = at * (n - w - k + at).max(0.0) / ((w - at + 1.0) * (k - at + 1.0));
+    if ratio < 1.0 && at < w && at < k {
+        (ln_hypergeometric(n, w, k, at).exp() / (1.0 - ratio)).min(1.0)
+    } else {
+        1.0
+    }
+}
