@@ -4,6 +4,7 @@ mod certificate;
 mod fit;
 mod forecast;
 mod policy;
+mod walk;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,9 @@ use crate::target::Target;
 pub use certificate::{Certificate, Considered, Verdict};
 pub use fit::Fit;
 pub use forecast::Forecast;
+pub(crate) use forecast::ratio;
 pub(crate) use policy::recorded;
+pub(crate) use walk::Till;
 pub use policy::{Chain, Heard, Key, Known, Mark, Move, Policy, Scored, Trial};
 
 /// The version of the stored form; a plan of another version is refused.
@@ -58,7 +61,7 @@ pub struct Plan {
 
 /// The label of a stored plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub(crate) enum Label {
+pub enum Label {
     #[default]
     #[serde(rename = "smart-core plan")]
     Plan,

@@ -38,6 +38,22 @@ impl Mark {
     /// No mark is higher.
     pub const HIGHEST: Self = Self { tier: u8::MAX, value: f64::MAX, coin: u64::MAX };
 
+    /// The next mark above.
+    #[must_use]
+    pub fn just_above(&self) -> Self {
+        let Self { tier, value, coin } = *self;
+        if let Some(coin) = coin.checked_add(1) {
+            return Self { tier, value, coin };
+        }
+        if value < f64::MAX {
+            return Self { tier, value: value.next_up(), coin: 0 };
+        }
+        match tier.checked_add(1) {
+            Some(tier) => Self { tier, value: f64::MIN, coin: 0 },
+            None => *self,
+        }
+    }
+
     /// A mark; a value that is not finite counts as unscored.
     pub fn new(tier: u8, value: Option<f64>, coin: u64) -> Self {
         let value = value.filter(|v| v.is_finite()).unwrap_or(Self::UNSCORED);

@@ -161,7 +161,7 @@ impl ProfileMachine {
     /// Ends profiling from outside: the caller's wish, or a budget. The promise holds all the same.
     pub fn stop(&mut self, reason: StopReason) {
         if self.stopped.is_none() {
-            self.brain.conclude();
+            self.brain.conclude(reason);
             self.stopped = Some(reason);
         }
     }

@@ -1,0 +1,525 @@
+//! What the evidence means: which calls are still worth making, when to stop, and the plan.
+//!
+//! The brain folds items strictly in rank order and decides by them alone, so its decisions depend
+//! on the seed and the recorded answers, and on nothing else.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::StopReason;
+use super::chain_test::ChainTest;
+use super::search::{self, Pilot};
+use super::settings::{Families, ProfileSettings};
+use super::worth::{self, Stakes};
+use crate::backend::Scoring;
+use crate::error::SettingsError;
+use crate::evidence::{Agreement, ItemEvidence, MeanCosts, ModelSet};
+use crate::observe::{ChainStanding, Event, Observers};
+use crate::order::Order;
+use crate::plan::{Chain, Considered, Forecast, Policy, Till};
+use crate::pricing::{Cost, Pricing};
+use crate::roster::{ModelId, RosterSpec};
+use crate::stats::{Boundary, BoundaryKind, Design, MAX_POPULATION, Probability, two_sided_rate};
+use crate::target::Target;
+
+/// Items after which hopeless candidates are dropped (adaptive Bonferroni, DESIGN 5).
+const SIEVE: u64 = 30;
+/// Failures among the first [`SIEVE`] items that drop a candidate.
+const SIEVE_FAILURES: u64 = 28;
+/// What the sieve costs of the level: the chance to drop a candidate that matters, or to keep one
+/// that does not.
+const SIEVE_LEVEL: f64 = 2e-4;
+
+/// What to find out about the next item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The candidates to ask.
+    pub ask: ModelSet,
+    /// Those whose answers to have rated.
+    pub rate: ModelSet,
+    /// Whether to compare candidates with each other.
+    pub compare: bool,
+}
+
+/// Something the brain decided, for observers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Decision {
+    /// The evidence was judged.
+    Look {
+        /// Items folded.
+        profiled: u64,
+        /// The live chains.
+        chains: Vec<Standing>,
+    },
+    /// A candidate is not called any more.
+    Dropped {
+        /// Which.
+        model: ModelId,
+        /// Items folded.
+        profiled: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A new forecast of the bill.
+    Forecast {
+        /// Items folded.
+        profiled: u64,
+        /// The forecast.
+        forecast: Forecast,
+    },
+    /// A policy was certified.
+    Certified {
+        /// The policy in words.
+        policy: String,
+        /// Items folded.
+        profiled: u64,
+    },
+    /// Profiling ended.
+    Stopped {
+        /// Items folded.
+        profiled: u64,
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// How a live chain stood at a look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The chain in words.
+    pub name: String,
+    /// Items tested.
+    pub tested: u64,
+    /// Failures among them if every item were given to the chain.
+    pub failures: u64,
+    /// The most failures that certify here.
+    pub limit: Option<u64>,
+}
+
+impl Decision {
+    /// Tells observers.
+    pub(crate) fn announce(&self, observers: &Observers) {
+        match self {
+            Self::Look { profiled, chains } => {
+                let standings: Vec<ChainStanding<'_>> = chains.iter().map(Standing::view).collect();
+                observers.emit(&Event::Look { profiled: *profiled, chains: &standings });
+            }
+            Self::Dropped { model, profiled, reason } => {
+                let (model, profiled) = (*model, *profiled);
+                observers.emit(&Event::CandidateDropped { model, profiled, reason });
+            }
+            Self::Forecast { profiled, forecast } => {
+                observers.emit(&Event::Forecast { profiled: *profiled, forecast });
+            }
+            Self::Certified { policy, profiled } => {
+                observers.emit(&Event::Certified { policy, profiled: *profiled });
+            }
+            Self::Stopped { profiled, reason } => {
+                let (profiled, reason) = (*profiled, *reason);
+                observers.emit(&Event::ProfilingStopped { profiled, reason });
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn view(&self) -> ChainStanding<'_> {
+        let interval = Probability::new(0.05)
+            .and_then(|alpha| two_sided_rate(self.tested, self.failures, alpha))
+            .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low));
+        ChainStanding {
+            name: &self.name,
+            tested: self.tested,
+            failures: self.failures,
+            limit: self.limit,
+            agreement: interval,
+        }
+    }
+}
+
+/// The decision core of profiling. See the [module](super) for who does what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Brain {
+    roster: RosterSpec,
+    target: Target,
+    order: Order,
+    settings: ProfileSettings,
+    judge: Pricing,
+    evidence: Vec<ItemEvidence>,
+    means: MeanCosts,
+    /// Ranks below this belong to the pilot; 0 if there is none.
+    pilot: u64,
+    tests: Vec<ChainTest>,
+    considered: Vec<Considered>,
+    demand: Demand,
+    next_review: u64,
+    stop: Option<StopReason>,
+    decisions: VecDeque<Decision>,
+}
+
+impl Brain {
+    pub(super) fn new(
+        roster: &RosterSpec,
+        judge: Pricing,
+        target: Target,
+        order: Order,
+        settings: &ProfileSettings,
+    ) -> Result<Self, SettingsError> {
+        settings.check(roster)?;
+        let population = order.population();
+        if population == 0 {
+            return Err(SettingsError::NoItems);
+        }
+        if population > MAX_POPULATION {
+            return Err(SettingsError::TooManyItems(population));
+        }
+        let mut brain = Self {
+            roster: roster.clone(),
+            target,
+            order,
+            settings: settings.clone(),
+            judge,
+            evidence: Vec::new(),
+            means: MeanCosts::new(roster),
+            pilot: 0,
+            tests: Vec::new(),
+            considered: Vec::new(),
+            demand: Demand::default(),
+            next_review: SIEVE,
+            stop: None,
+            decisions: VecDeque::new(),
+        };
+        brain.begin()?;
+        Ok(brain)
+    }
+
+    /// Decides what to test first.
+    fn begin(&mut self) -> Result<(), SettingsError> {
+        let candidates: ModelSet = self.roster.candidates().collect();
+        if candidates.is_empty() || self.settings.families == Families::Reference {
+            self.halt(StopReason::NoCandidates);
+            return Ok(());
+        }
+        if self.settings.families == Families::Single {
+            let level = self.level().split(u32::try_from(candidates.len()).unwrap_or(u32::MAX));
+            let boundary = Boundary::single_policy(self.design(0)?, level)?;
+            for id in candidates.iter() {
+                self.tests.push(ChainTest::new(Chain::single(id), boundary.clone(), 0));
+            }
+            self.demand.ask = candidates;
+        } else {
+            self.pilot = search::pilot_size(self.order.population(), &self.roster);
+            self.demand = search::pilot_demand(&self.roster, self.settings.families);
+        }
+        Ok(())
+    }
+
+    fn level(&self) -> Probability {
+        // A confidence lies strictly between 0 and 1, so this cannot fail.
+        Probability::new(self.target.alpha()).unwrap_or(Probability::SMALLEST)
+    }
+
+    /// The allowance over the whole population, tested on what is left after `start` items.
+    fn design(&self, start: u64) -> Result<Design, SettingsError> {
+        let rest = self.order.population().saturating_sub(start).max(1);
+        // Where more may fail than are left, allow all but one of them: as good, and testable.
+        let allowance = self.target.allowance(self.order.population()).min(rest - 1);
+        Ok(Design::finite(rest, allowance)?)
+    }
+
+    /// How many items are folded.
+    pub fn profiled(&self) -> u64 {
+        self.evidence.len() as u64
+    }
+
+    /// What to find out about the next item.
+    pub const fn demand(&self) -> Demand {
+        self.demand
+    }
+
+    /// Why profiling should end, if it should.
+    pub const fn stop(&self) -> Option<StopReason> {
+        self.stop
+    }
+
+    /// The next decision to tell observers about.
+    pub fn poll_decision(&mut self) -> Option<Decision> {
+        self.decisions.pop_front()
+    }
+
+    /// The evidence folded so far, in rank order.
+    pub fn evidence(&self) -> &[ItemEvidence] {
+        &self.evidence
+    }
+
+    pub(super) fn into_evidence(self) -> Vec<ItemEvidence> {
+        self.evidence
+    }
+
+    /// The first rank that must not be asked about yet: what is found out before it may change
+    /// what to ask, or end profiling.
+    pub(super) fn horizon(&self) -> u64 {
+        let profiled = self.profiled();
+        if profiled < self.pilot {
+            return self.pilot;
+        }
+        let ends = self.tests.iter().filter(|test| test.live).filter_map(|test| {
+            let look = test.start + test.boundary.next_look(test.tested)?;
+            // Where looks are dense, running past one costs little beside waiting at every one.
+            let dense = test.boundary.kind() == BoundaryKind::SinglePolicy;
+            Some(if dense { look.max(profiled + 8 + profiled / 8) } else { look })
+        });
+        ends.min().unwrap_or(profiled)
+    }
+
+    /// Adds the next item of the random order.
+    pub(super) fn fold(&mut self, item: ItemEvidence) {
+        let rank = self.profiled();
+        let coin = self.order.coin(item.index);
+        self.means.fold(&self.roster, &item);
+        for test in &mut self.tests {
+            if test.live && rank >= test.start {
+                test.fold(&item, coin);
+            }
+        }
+        self.evidence.push(item);
+        let profiled = self.profiled();
+        if profiled == self.pilot {
+            self.open_tests();
+        }
+        let looked = self.look();
+        if self.settings.families == Families::Single && profiled == SIEVE {
+            self.sieve();
+        }
+        if looked || (profiled >= self.next_review && profiled > self.pilot) {
+            self.next_review = profiled + 10.max(profiled / 20);
+            self.review();
+        }
+        if self.stop.is_none() && profiled == self.order.population() {
+            self.halt(StopReason::Exhausted);
+        }
+    }
+
+    /// Judges every live chain that has a look here; true if one had.
+    fn look(&mut self) -> bool {
+        let profiled = self.profiled();
+        let mut standings = Vec::new();
+        let mut certified = Vec::new();
+        for test in self.tests.iter_mut().filter(|test| test.live && test.tested > 0) {
+            if !test.boundary.is_look(test.tested) {
+                continue;
+            }
+            standings.push(Standing {
+                name: test.chain.describe(&self.roster),
+                tested: test.tested,
+                failures: test.failures(),
+                limit: test.limit(),
+            });
+            if test.look(self.settings.floor) {
+                if let Some(done) = &test.certified {
+                    certified.push(done.policy.describe(&self.roster));
+                }
+            }
+        }
+        let looked = !standings.is_empty();
+        if looked {
+            self.decisions.push_back(Decision::Look { profiled, chains: standings });
+        }
+        let said = certified.into_iter().map(|policy| Decision::Certified { policy, profiled });
+        self.decisions.extend(said);
+        looked
+    }
+
+    /// Adaptive Bonferroni: after the first items the hopeless candidates' share of the level goes
+    /// to the others, who keep all their evidence.
+    fn sieve(&mut self) {
+        // The argument needs a candidate that fails on 60 % to be out of reach of the target.
+        if self.tests.len() < 2 || self.target.delta() > 0.2 {
+            return;
+        }
+        for position in 0..self.tests.len() {
+            let hopeless = self.tests.get(position).is_some_and(|t| t.failures() >= SIEVE_FAILURES);
+            if hopeless {
+                self.drop_test(position, "it failed on nearly all of the first items");
+            }
+        }
+        let alive = self.tests.iter().filter(|test| test.live).count();
+        if alive == self.tests.len() || alive == 0 {
+            return;
+        }
+        let level = (self.level().get() - SIEVE_LEVEL) / alive as f64;
+        let boundary = Probability::new(level)
+            .ok()
+            .zip(self.design(0).ok())
+            .and_then(|(level, design)| Boundary::single_policy(design, level).ok());
+        if let Some(boundary) = boundary {
+            for test in self.tests.iter_mut().filter(|test| test.live) {
+                test.boundary = boundary.clone();
+            }
+        }
+        self.review_demand();
+    }
+
+    /// Chooses the chains to test, once the pilot is complete.
+    fn open_tests(&mut self) {
+        let Ok(design) = self.design(self.pilot) else { return };
+        let items: Vec<(&ItemEvidence, u64)> =
+            self.evidence.iter().map(|item| (item, self.order.coin(item.index))).collect();
+        let pilot = Pilot {
+            items: &items,
+            till: self.till(),
+            design,
+            remaining: self.order.population() - self.pilot,
+            level: self.level(),
+            families: self.settings.families,
+        };
+        let reference = pilot.reference_total();
+        let prospects = pilot.prospects();
+        let mut opened = Vec::new();
+        for prospect in &prospects {
+            let pays = prospect.look > 0 && prospect.total < reference;
+            let chosen = pays && opened.is_empty();
+            if chosen {
+                let boundary = Boundary::single_look(design, self.level(), prospect.look);
+                if let Ok(boundary) = boundary {
+                    opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
+                    continue;
+                }
+            }
+            let outcome = if pays {
+                format!("after the pilot, expected to cost {} in all", cost(prospect.total))
+            } else {
+                "after the pilot, not expected to pay".to_owned()
+            };
+            self.considered.push(Considered {
+                name: prospect.chain.describe(&self.roster),
+                cost_per_item: Some(cost(prospect.per_item)),
+                tested: 0,
+                failures: 0,
+                outcome,
+                chosen: false,
+            });
+        }
+        self.tests = opened;
+        self.review_demand();
+        if self.tests.is_empty() {
+            self.halt(StopReason::NotWorthMore);
+        }
+    }
+
+    fn till(&self) -> Till<'_> {
+        let judged = self.evidence.iter().filter_map(|item| item.judged);
+        let bills: Vec<f64> =
+            judged.map(|usage| self.judge.cost(Some(&usage)).as_nanos() as f64).collect();
+        let calls = self.evidence.len() * self.roster.candidate_count().max(1);
+        let comparison = bills.iter().sum::<f64>() / (calls as f64).max(1.0);
+        Till { roster: &self.roster, judge: &self.judge, means: &self.means, comparison }
+    }
+
+    /// The items on which every model of a set was asked: those before any of them was dropped.
+    fn complete(&self, models: ModelSet) -> impl Iterator<Item = (&ItemEvidence, u64)> {
+        let asked = move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
+        self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
+    }
+
+    /// The cheapest certified policy and its expected cost per item, in nano-units.
+    fn best(&self) -> (Option<&ChainTest>, f64) {
+        let till = self.till();
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let mut best = (None, reference);
+        for test in &self.tests {
+            if let Some(certified) = &test.certified {
+                let cost = till.mean(&certified.policy, self.complete(test.chain.models()));
+                if cost < best.1 {
+                    best = (Some(test), cost);
+                }
+            }
+        }
+        best
+    }
+
+    /// Values going on with every live chain, and drops those that are not worth it.
+    fn review(&mut self) {
+        let (_, now) = self.best();
+        let till = self.till();
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let remaining = self.order.population() - self.profiled();
+        let mut verdicts = Vec::new();
+        for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
+            if test.boundary.kind() != BoundaryKind::SinglePolicy {
+                // Few looks, chosen for their worth: go on to the last of them.
+                if test.boundary.next_look(test.tested).is_none() || test.certified.is_some() {
+                    verdicts.push((position, "its looks are over"));
+                }
+                continue;
+            }
+            let models = test.chain.models();
+            let whole = Policy::whole(test.chain.clone());
+            let then = till.mean(&whole, self.complete(models));
+            let calls: f64 = models.iter().map(|id| self.means.answer(id)).sum();
+            let stakes = Stakes { remaining, now, then, extra: reference + calls - now };
+            if then >= now {
+                verdicts.push((position, "a plan at least as cheap is certified"));
+            } else if worth::of_whole_chain(test, &stakes).value <= 0.0 {
+                verdicts.push((position, "more profiling is not expected to pay for it"));
+            }
+        }
+        for (position, reason) in verdicts {
+            self.drop_test(position, reason);
+        }
+        self.review_demand();
+        if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
+            let certified = self.tests.iter().any(|test| test.certified.is_some());
+            let reason = if certified { StopReason::Certified } else { StopReason::NotWorthMore };
+            self.halt(reason);
+        }
+    }
+
+    fn drop_test(&mut self, position: usize, reason: &str) {
+        if let Some(test) = self.tests.get_mut(position) {
+            test.live = false;
+            test.ended = reason.to_owned();
+        }
+    }
+
+    /// Asks only the candidates that a live chain needs.
+    fn review_demand(&mut self) {
+        let live = || self.tests.iter().filter(|test| test.live);
+        let ask: ModelSet = live().flat_map(|test| test.chain.models().iter().collect::<Vec<_>>()).collect();
+        let scored: ModelSet =
+            live().flat_map(|test| test.chain.scored_models().iter().collect::<Vec<_>>()).collect();
+        let second = |id: &ModelId| {
+            self.roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall)
+        };
+        let rate = scored.iter().filter(second).collect();
+        let compare = live().any(|test| test.chain.compares());
+        let profiled = self.profiled();
+        for model in self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect::<Vec<_>>() {
+            let ended = self.tests.iter().find(|test| !test.live && test.chain.first == model);
+            let reason = ended.map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
+            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
+        }
+        self.demand = Demand { ask, rate, compare };
+    }
+
+    fn halt(&mut self, reason: StopReason) {
+        if self.stop.is_none() {
+            self.stop = Some(reason);
+            self.demand = Demand::default();
+            self.decisions.push_back(Decision::Stopped { profiled: self.profiled(), reason });
+        }
+    }
+
+    /// Ends profiling from outside.
+    pub(super) fn conclude(&mut self, reason: StopReason) {
+        self.halt(reason);
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a forecast")]
+fn cost(nanos: f64) -> Cost {
+    Cost::from_nanos(nanos.max(0.0) as u64)
+}

@@ -1,0 +1,137 @@
+//! One chain under test: its evidence, its boundary, and the best policy certified so far.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::ItemEvidence;
+use crate::plan::{Certificate, Chain, Mark, Policy};
+use crate::stats::{Boundary, BoundaryKind, Population};
+
+/// A chain, tested on the ranks from `start` on.
+///
+/// At a look after `k` tested items the most liberal policy with at most `b` failures among them is
+/// certified: items are taken in the chain's order until the next failure would be one too many.
+/// Every policy of the chain is covered by the boundary's error, so no price is paid for choosing
+/// the threshold ([`Boundary::chain`]).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ChainTest {
+    pub(super) chain: Chain,
+    pub(super) boundary: Boundary,
+    pub(super) start: u64,
+    pub(super) tested: u64,
+    /// Marks of the failing items, highest first.
+    failing: Vec<Mark>,
+    /// Marks of all items the chain could answer, and by whom.
+    trials: Vec<Trial>,
+    pub(super) certified: Option<Certified>,
+    pub(super) live: bool,
+    /// Why it is not live any more, in words.
+    pub(super) ended: String,
+}
+
+/// A policy that passed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Certified {
+    pub(super) policy: Policy,
+    pub(super) certificate: Certificate,
+}
+
+impl ChainTest {
+    pub(super) fn new(chain: Chain, boundary: Boundary, start: u64) -> Self {
+        let failing = Vec::new();
+        let ended = String::new();
+        Self { chain, boundary, start, tested: 0, failing, certified: None, live: true, ended }
+    }
+
+    /// Adds the next item.
+    pub(super) fn fold(&mut self, item: &ItemEvidence, coin: u64) {
+        self.tested += 1;
+        if let Some(trial) = self.chain.trial(item, coin).filter(|trial| trial.fails) {
+            let place = self.failing.partition_point(|mark| *mark >= trial.mark);
+            self.failing.insert(place, trial.mark);
+        }
+    }
+
+    /// Failures if every item were given to the chain.
+    pub(super) fn failures(&self) -> u64 {
+        self.failing.len() as u64
+    }
+
+    /// How many failing items lie at or above a threshold.
+    fn failures_above(&self, threshold: &Mark) -> u64 {
+        self.failing.partition_point(|mark| mark >= threshold) as u64
+    }
+
+    /// The limit here, if the evidence may be judged here.
+    pub(super) fn limit(&self) -> Option<u64> {
+        if !self.boundary.is_look(self.tested) {
+            return None;
+        }
+        self.boundary.carried(self.tested)
+    }
+
+    /// The lowest threshold with at most `limit` failures among the tested items.
+    pub(super) fn threshold(&self, limit: u64) -> Mark {
+        usize::try_from(limit)
+            .ok()
+            .and_then(|limit| self.failing.get(limit))
+            .map_or(Mark::LOWEST, Mark::just_above)
+    }
+
+    /// Judges the evidence if this is a look. True if a policy was certified.
+    ///
+    /// A later look may certify a more liberal policy or a stricter one; both stay valid, and the
+    /// more liberal one is kept.
+    pub(super) fn look(&mut self) -> bool {
+        let Some(limit) = self.limit() else { return false };
+        let threshold = self.threshold(limit);
+        if threshold == Mark::HIGHEST {
+            return false;
+        }
+        let better = match &self.certified {
+            Some(Certified { policy: Policy::Chain { threshold: old, .. }, .. }) => threshold < *old,
+            _ => true,
+        };
+        if better {
+            let policy = Policy::Chain { chain: self.chain.clone(), threshold };
+            let certificate = self.certificate(&threshold, limit);
+            self.certified = Some(Certified { policy, certificate });
+        }
+        better
+    }
+
+    fn certificate(&self, threshold: &Mark, limit: u64) -> Certificate {
+        let population = match self.boundary.population() {
+            Population::Finite(population) => population,
+            Population::Unbounded => u64::MAX,
+        };
+        Certificate {
+            population,
+            allowance: self.boundary.allowance().unwrap_or(0),
+            pilot: self.start,
+            tested: self.tested,
+            failures: self.failures_above(threshold),
+            limit,
+            level: self.boundary.alpha().get(),
+            looks: match self.boundary.kind() {
+                BoundaryKind::SingleLook => 1,
+                _ => self.boundary.looks().len() as u64,
+            },
+            error: self.boundary.error(),
+        }
+    }
+
+    /// When a failure rate would let the whole chain be certified: the number of further items
+    /// until `b(k + t) >= f + rate t` for the first time.
+    pub(super) fn time_to_certify(&self, rate: f64) -> Option<u64> {
+        let (k, f) = (self.tested, self.failures() as f64);
+        let looks = self.boundary.looks().as_slice();
+        let from = looks.partition_point(|look| *look <= k);
+        for (look, limit) in looks.iter().zip(self.boundary.limits()).skip(from) {
+            let t = look - k;
+            if limit.is_some_and(|limit| limit as f64 >= f + rate * t as f64) {
+                return Some(t);
+            }
+        }
+        None
+    }
+}
