@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use smart_core::published::expected::Forecast;
-use smart_core::published::run::{Cause, Status};
+use smart_core::published::outcome::{Cause, Status};
 use smart_core::published::{
     Agreements, Column, Demand, ItemCosts, Method, Options, Outcome, OutcomeMatrix, run,
 };

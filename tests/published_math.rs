@@ -159,14 +159,17 @@ fn mixes() -> Result {
     for case in golden("mix")? {
         let (profiled, items) = (count(&case["profiled"]), count(&case["items"]));
         let rest = (items - profiled) as f64;
-        let models = list(&case["models"], |model| list(model, number));
+        let models = case["models"].as_array().expect("models");
         let ingredients: Vec<Ingredient> = models
             .iter()
             .zip(prices)
             .map(|(model, (prompt, completion))| Ingredient {
-                answered: model[0] as usize,
-                agreed: model[1] as usize,
-                cost: Some((model[2] * prompt + model[3] * completion) / profiled as f64 * rest),
+                answered: count(&model[0]),
+                agreed: count(&model[1]),
+                cost: Some(
+                    (number(&model[2]) * prompt + number(&model[3]) * completion) / profiled as f64
+                        * rest,
+                ),
             })
             .collect();
         let demand = demand(&case)?;

@@ -1,17 +1,8 @@
 //! What profiling further would cost on average: the paper's stopping rule.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "short fixed arrays, indexed by loops over their own length"
-)]
-
-use std::f64::consts::{PI, SQRT_2};
-
-use statrs::function::erf::erfc;
-
-use super::binomial;
 use super::demand::{Demand, Repairs};
 use super::interval;
+use super::predictive::Predictive;
 
 /// A candidate that is neither excluded nor satisfied.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -99,18 +90,12 @@ impl Forecast {
 pub struct Forecaster {
     demand: Demand,
     repairs: Repairs,
-    rule: [(f64, f64); NODES],
+    predictive: Predictive,
     /// For each power of two: the number of trials last asked for, and the agreements they need.
     needed: Vec<Option<(usize, usize)>>,
     /// The horizon that last spoke for going on; it usually does so again.
     hint: u32,
 }
-
-/// Nodes of the Gauss-Legendre rule on each panel of the predictive integral.
-const NODES: usize = 16;
-
-/// Panels whose share of the integral is below this are left out.
-const NEGLIGIBLE: f64 = 1e-17;
 
 impl Forecaster {
     /// A forecaster for one demand.
@@ -119,7 +104,7 @@ impl Forecaster {
         Self {
             demand,
             repairs,
-            rule: gauss_legendre(),
+            predictive: Predictive::new(),
             needed: vec![None; 64],
             hint: 0,
         }
@@ -145,30 +130,17 @@ impl Forecaster {
     ) -> Option<f64> {
         let further = 1_usize << power;
         let needed = self.further_agreements(agreed, profiled, power);
-        let rate = agreed as f64 / profiled as f64;
-        let deviation = (rate * (1.0 - rate) / profiled as f64).sqrt();
-        if !(deviation > 0.0) {
-            let goes_on = if agreed == 0 {
-                needed == 0
-            } else {
-                needed <= further
-            };
-            return self
-                .repairs
-                .certain_candidate
-                .then_some(if goes_on { 1.0 } else { 0.0 });
-        }
-        let normal = Normal {
-            mean: rate,
-            deviation,
-        };
-        Some(if needed > further {
-            0.0
-        } else if needed == 0 {
-            normal.above(0.0) - normal.above(1.0)
-        } else {
-            self.predictive_tail(normal, needed, further)
-        })
+        let certain = self.repairs.certain_candidate;
+        self.predictive
+            .probability(agreed, profiled, needed, further)
+            .or_else(|| {
+                let goes_on = if agreed == 0 {
+                    needed == 0
+                } else {
+                    needed <= further
+                };
+                certain.then_some(if goes_on { 1.0 } else { 0.0 })
+            })
     }
 
     /// The expected cost of profiling `2^power` items more:
@@ -254,136 +226,69 @@ impl Forecaster {
         }
         needed.min(trials).saturating_sub(agreed)
     }
-
-    /// `integral of P(Bin(k, p) >= b) dN(p)` over `[0, 1]`, for `1 <= b <= k`. The tail is the distribution
-    /// function of `Beta(b, k - b + 1)`, so by parts the integral is that of the Beta density times the
-    /// normal probability of `[x, 1]`: an exponential and an `erfc` a node, no tail to be summed.
-    fn predictive_tail(&self, normal: Normal, needed: usize, further: usize) -> f64 {
-        let beta = Beta::new(needed, further);
-        let beyond = normal.above(1.0);
-        let integrand = |x: f64| beta.density(x) * (normal.above(x) - beyond);
-
-        let mut cuts = vec![0.0, 1.0];
-        for steps in [0.0, 1.5, 3.0, 5.0, 8.0, 13.0, 24.0, 40.0] {
-            cuts.extend([
-                beta.mean - steps * beta.deviation,
-                beta.mean + steps * beta.deviation,
-            ]);
-        }
-        for steps in [0.0, 1.5, 3.0, 5.0, 8.5] {
-            cuts.extend([
-                normal.mean - steps * normal.deviation,
-                normal.mean + steps * normal.deviation,
-            ]);
-        }
-        cuts.retain(|cut| (0.0..=1.0).contains(cut));
-        cuts.sort_by(f64::total_cmp);
-
-        let mut sum = 0.0;
-        for pair in cuts.windows(2) {
-            let (low, high) = (pair[0], pair[1]);
-            let half = 0.5 * (high - low);
-            let peak = beta.density(beta.mode().clamp(low, high)) * (normal.above(low) - beyond);
-            if half <= 0.0 || peak * half < NEGLIGIBLE {
-                continue;
-            }
-            let middle = 0.5 * (high + low);
-            sum += half
-                * self
-                    .rule
-                    .iter()
-                    .map(|&(x, weight)| weight * integrand(middle + half * x))
-                    .sum::<f64>();
-        }
-        sum
-    }
 }
 
-/// A normal distribution.
-#[derive(Debug, Clone, Copy)]
-struct Normal {
-    mean: f64,
-    deviation: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Normal {
-    /// The probability of a value above `x`.
-    fn above(self, x: f64) -> f64 {
-        0.5 * erfc((x - self.mean) / (self.deviation * SQRT_2))
-    }
-}
-
-/// The Beta distribution of the `needed`-th smallest of `further` uniform variables.
-#[derive(Debug, Clone, Copy)]
-struct Beta {
-    /// One less than the parameters.
-    powers: (f64, f64),
-    mean: f64,
-    deviation: f64,
-    at_mean: f64,
-}
-
-impl Beta {
-    fn new(needed: usize, further: usize) -> Self {
-        let (a, b) = (needed as f64, (further - needed) as f64 + 1.0);
-        let mean = a / (a + b);
-        let deviation = (mean * (1.0 - mean) / (a + b + 1.0)).sqrt();
-        let at_mean = further as f64 * binomial::mass(needed - 1, further - 1, mean);
-        Self {
-            powers: (a - 1.0, b - 1.0),
-            mean,
-            deviation,
-            at_mean,
-        }
+    #[test]
+    fn a_candidate_without_a_disagreement() {
+        let demand = Demand::new(0.02, 0.95).unwrap();
+        let contenders = [Contender {
+            agreed: 150,
+            unit_cost: 1.0,
+        }];
+        let situation = Situation {
+            contenders: &contenders,
+            reference_cost: 30.0,
+            satisfied_cost: 30.0,
+            profiled: 150,
+            items: 50_000,
+        };
+        let released = Forecaster::new(demand, Repairs::NONE).forecast(&situation);
+        assert!(released.best.is_none() && released.is_pruned());
+        let repairs = Repairs::NONE.with_certain_candidate(true);
+        let repaired = Forecaster::new(demand, repairs).forecast(&situation);
+        // 183 agreements in a row satisfy the demand, so 64 further items do; 32 are said to as well.
+        assert_eq!(repaired.best.map(|(horizon, _)| horizon), Some(1));
+        assert!(!repaired.is_pruned());
     }
 
-    /// The density at `x`, from that at the mean: the two powers of ratios near 1 lose no digits.
-    fn density(&self, x: f64) -> f64 {
-        let off = x - self.mean;
-        let mut exponent = 0.0;
-        if self.powers.0 > 0.0 {
-            exponent += self.powers.0 * (off / self.mean).ln_1p();
-        }
-        if self.powers.1 > 0.0 {
-            exponent += self.powers.1 * (-off / (1.0 - self.mean)).ln_1p();
-        }
-        self.at_mean * exponent.exp()
-    }
-
-    fn mode(&self) -> f64 {
-        let sum = self.powers.0 + self.powers.1;
-        if sum > 0.0 {
-            self.powers.0 / sum
-        } else {
-            self.mean
-        }
-    }
-}
-
-/// Nodes and weights of the Gauss-Legendre rule on `[-1, 1]`, by Newton's method on the polynomial.
-fn gauss_legendre() -> [(f64, f64); NODES] {
-    let mut rule = [(0.0, 0.0); NODES];
-    let n = NODES as f64;
-    for (i, slot) in rule.iter_mut().enumerate() {
-        let mut x = (PI * (i as f64 + 0.75) / (n + 0.5)).cos();
-        let mut slope = 1.0;
-        for _ in 0..20 {
-            let (mut before, mut value) = (1.0, x);
-            for degree in 2..=NODES {
-                let d = degree as f64;
-                (before, value) = (
-                    value,
-                    ((2.0 * d - 1.0) * x * value - (d - 1.0) * before) / d,
+    #[test]
+    fn pruning_needs_no_full_forecast() {
+        for (agreed, delta) in [
+            (120, 0.04),
+            (180, 0.04),
+            (190, 0.08),
+            (199, 0.02),
+            (200, 0.02),
+        ] {
+            let demand = Demand::new(delta, 0.95).unwrap();
+            let contenders = [
+                Contender {
+                    agreed,
+                    unit_cost: 1.0,
+                },
+                Contender {
+                    agreed: 170,
+                    unit_cost: 1.4,
+                },
+            ];
+            for items in [201, 220, 1000, 20_000] {
+                let situation = Situation {
+                    contenders: &contenders,
+                    reference_cost: 30.0,
+                    satisfied_cost: 30.0,
+                    profiled: 200,
+                    items,
+                };
+                let mut forecaster = Forecaster::new(demand, Repairs::NONE);
+                assert_eq!(
+                    forecaster.forecast(&situation).is_pruned(),
+                    forecaster.prunes(&situation)
                 );
             }
-            slope = n * (x * value - before) / (x * x - 1.0);
-            let step = value / slope;
-            x -= step;
-            if step.abs() < 1e-16 {
-                break;
-            }
         }
-        *slot = (x, 2.0 / ((1.0 - x * x) * slope * slope));
     }
-    rule
 }

@@ -268,3 +268,120 @@ pub fn split(items: usize, shares: &[f64]) -> Result<Vec<usize>, PublishedError>
     }
     Ok(parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The best cost over all choices of levels, each programme solved by going through its vertices: one
+    /// model alone, or two at the target exactly.
+    fn by_enumeration(ingredients: &[Ingredient], target: f64, confidence: f64) -> f64 {
+        let reference = ingredients.len() - 1;
+        let table: Vec<Vec<Level>> = (0..=reference)
+            .map(|at| {
+                if at == reference {
+                    vec![REFERENCE]
+                } else {
+                    levels(ingredients[at], confidence)
+                }
+            })
+            .collect();
+        let mut best = f64::INFINITY;
+        let choices: usize = table.iter().map(Vec::len).product();
+        for choice in 0..choices {
+            let mut digits = choice;
+            let chosen: Vec<Level> = table
+                .iter()
+                .map(|levels| {
+                    let level = levels[digits % levels.len()];
+                    digits /= levels.len();
+                    level
+                })
+                .collect();
+            if chosen.iter().map(|level| level.confidence).product::<f64>() < confidence {
+                continue;
+            }
+            let cost = |at: usize| ingredients[at].cost.unwrap();
+            for (i, a) in chosen.iter().enumerate() {
+                if a.agreement >= target {
+                    best = best.min(cost(i));
+                }
+                for (j, b) in chosen.iter().enumerate() {
+                    if a.agreement < target && target < b.agreement {
+                        let share = (b.agreement - target) / (b.agreement - a.agreement);
+                        best = best.min(share * cost(i) + (1.0 - share) * cost(j));
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    #[test]
+    fn pairs_of_models_are_as_good_as_all_choices() {
+        let mut state = 1_u64;
+        let mut below = |limit: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as usize % limit
+        };
+        for round in 0..300 {
+            let answered = 10 + below(400);
+            let mut ingredients: Vec<Ingredient> = (0..3)
+                .map(|_| {
+                    let answered = 1 + below(answered);
+                    let agreed = answered - below(answered / 4 + 1);
+                    Ingredient {
+                        answered,
+                        agreed,
+                        cost: Some(1.0 + below(1000) as f64),
+                    }
+                })
+                .collect();
+            ingredients.push(Ingredient {
+                answered,
+                agreed: answered,
+                cost: Some(2000.0),
+            });
+            let target = below(1000) as f64 / 1000.0;
+            let confidence = [0.8, 0.9, 0.95, 0.99][round % 4];
+            let mix = best_mix(&ingredients, 3, target, confidence).unwrap();
+            let want = by_enumeration(&ingredients, target, confidence);
+            assert!(
+                (mix.cost - want).abs() < 1e-9,
+                "{ingredients:?} {target} {confidence}: {mix:?} {want}"
+            );
+            // What is reported fits together.
+            let sum = |f: &dyn Fn(usize) -> f64| (0..4).map(f).sum::<f64>();
+            let product: f64 = mix.levels.iter().map(|level| level.confidence).product();
+            assert!((sum(&|at| mix.shares[at]) - 1.0).abs() < 1e-12);
+            assert!(
+                (sum(&|at| mix.shares[at] * ingredients[at].cost.unwrap()) - mix.cost).abs() < 1e-9
+            );
+            assert!(sum(&|at| mix.shares[at] * mix.levels[at].agreement) >= target - 1e-9);
+            assert!(product >= confidence, "{mix:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_tolerated_leaves_the_reference() {
+        let ingredients = [
+            Ingredient {
+                answered: 500,
+                agreed: 500,
+                cost: Some(1.0),
+            },
+            Ingredient {
+                answered: 500,
+                agreed: 500,
+                cost: Some(30.0),
+            },
+        ];
+        let target = remaining_target(500, 1000, Demand::new(0.0, 0.95).unwrap());
+        assert_eq!(
+            best_mix(&ingredients, 1, target, 0.95).unwrap().shares,
+            [0.0, 1.0]
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! The three methods of the paper, and asking the reference for everything.
+//! Profiling, and what follows from it: the loop that all three methods share.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,25 +12,13 @@ use super::expected::{Contender, Forecast, Forecaster, Situation};
 use super::interval::{self, Judgement};
 use super::matrix::OutcomeMatrix;
 use super::mix::{self, Ingredient, Mix};
+use super::outcome::{Cause, Event, Method, ModelTally, Outcome, Status};
 
 /// Candidates are judged whenever this many more items have been profiled.
 const LOOK_EVERY: usize = 10;
 
 /// Expected costs are considered from this many profiled items on.
 const FORECAST_FROM: usize = 100;
-
-/// How the items are processed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Method {
-    /// The reference answers everything ("naive" in the released code).
-    AllReference,
-    /// Profile until the cheapest satisfactory model is known, then use it ("exhaustive").
-    ProfileAll,
-    /// The same, but stop as soon as profiling further is not expected to pay ("efficient").
-    ProfileSmart,
-    /// Profile like [`ProfileSmart`](Self::ProfileSmart), then mix models ("multi-model").
-    ModelMix,
-}
 
 /// What to demand, what to repair, what to record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,109 +56,6 @@ impl Options {
     pub const fn with_forecasts(mut self, recorded: bool) -> Self {
         self.forecasts = recorded;
         self
-    }
-}
-
-/// What the profile thinks of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Still open. A candidate dearer than a satisfied one stays so and is no longer profiled.
-    Unknown,
-    /// Dropped.
-    Invalid,
-    /// Thought to meet the demand. The reference is so from the start.
-    Satisfied,
-}
-
-/// Why a status changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// The confidence interval excluded the demand, or lay within it.
-    Interval,
-    /// Profiling further was not expected to pay.
-    ExpectedCost,
-}
-
-/// A change of status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Event {
-    /// How many items were profiled by then.
-    pub profiled: usize,
-    /// The model's place in price order.
-    pub model: usize,
-    /// Its new status.
-    pub status: Status,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// What became of one model in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ModelTally {
-    /// What the profile thought of it in the end.
-    pub status: Status,
-    /// The profiled items it answered.
-    pub profiled: usize,
-    /// On how many of them it agreed with the reference.
-    pub agreed: usize,
-    /// The items it answered after the profile.
-    pub assigned: usize,
-    /// What it cost altogether, in nano-units.
-    pub cost: u64,
-}
-
-impl ModelTally {
-    /// All items it answered.
-    #[must_use]
-    pub const fn answered(&self) -> usize {
-        self.profiled + self.assigned
-    }
-}
-
-/// What a run decided, and what came of it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// The method.
-    pub method: Method,
-    /// Items altogether.
-    pub items: usize,
-    /// Items profiled; the reference's answer is delivered for each of them.
-    pub profiled: usize,
-    /// The place, in price order, of the cheapest satisfied model after the profile. Model mixes are free
-    /// to use others.
-    pub smallest: usize,
-    /// The changes of status, in order.
-    pub events: Vec<Event>,
-    /// What became of each model, in price order.
-    pub models: Vec<ModelTally>,
-    /// The mix, where one was computed.
-    pub mix: Option<Mix>,
-    /// The best horizon at each look, if asked for.
-    pub forecasts: Vec<Forecast>,
-    /// What profiling cost, in nano-units.
-    pub profile_cost: u64,
-    /// What everything cost, in nano-units.
-    pub cost: u64,
-    /// How many delivered answers differ from the reference's.
-    pub failures: usize,
-}
-
-impl Outcome {
-    /// The share of delivered answers that agree with the reference's; 1 without items.
-    #[must_use]
-    pub fn conformity(&self) -> f64 {
-        if self.items == 0 {
-            1.0
-        } else {
-            (self.items - self.failures) as f64 / self.items as f64
-        }
-    }
-
-    /// Whether the demanded agreement was delivered, compared as the released code compares it.
-    #[must_use]
-    pub fn meets(&self, demand: Demand) -> bool {
-        demand.agreement() <= self.conformity()
     }
 }
 
@@ -400,5 +285,141 @@ impl<'a> Profile<'a> {
             target,
             demand.confidence(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matrix::{Agreements, Column, ItemCosts};
+    use super::*;
+
+    fn demand(delta: f64) -> Demand {
+        Demand::new(delta, 0.95).unwrap()
+    }
+
+    /// A model that disagrees on every `period`-th item (0: never), priced at its unit cost.
+    fn model(name: &str, cost: u64, period: usize, items: usize) -> Column {
+        let bits: Agreements = (1..=items)
+            .map(|i| period == 0 || i % period != 0)
+            .collect();
+        Column::new(name, cost as f64, ItemCosts::same(cost), bits)
+    }
+
+    fn matrix(candidates: &[(&str, u64, usize)], items: usize) -> OutcomeMatrix {
+        let columns = candidates.iter().chain(&[("reference", 1000, 0)]);
+        let columns = columns
+            .map(|&(name, cost, period)| model(name, cost, period, items))
+            .collect();
+        OutcomeMatrix::new(columns, "reference").unwrap()
+    }
+
+    #[test]
+    fn too_few_items_to_look() {
+        for items in [0, 1, 9] {
+            for method in [Method::ProfileAll, Method::ProfileSmart, Method::ModelMix] {
+                let got = run(
+                    &matrix(&[("a", 10, 0)], items),
+                    method,
+                    &Options::new(demand(0.1)),
+                );
+                assert_eq!(
+                    (got.profiled, got.failures, got.events.len()),
+                    (items, 0, 0)
+                );
+                assert_eq!(got.cost, 1010 * items as u64);
+                assert!(got.mix.is_none() && got.meets(demand(0.0)));
+            }
+        }
+    }
+
+    #[test]
+    fn without_candidates_one_look_ends_the_profile() {
+        let got = run(
+            &matrix(&[], 5000),
+            Method::ProfileAll,
+            &Options::new(demand(0.1)),
+        );
+        assert_eq!(
+            (got.profiled, got.models[0].assigned, got.cost),
+            (10, 4990, 5_000_000)
+        );
+    }
+
+    #[test]
+    fn a_perfect_candidate_is_dropped_unless_repaired() {
+        let matrix = matrix(&[("perfect", 10, 0)], 50_000);
+        let released = run(&matrix, Method::ProfileSmart, &Options::new(demand(0.02)));
+        assert_eq!((released.profiled, released.smallest), (100, 1));
+        assert_eq!(released.events[0].cause, Cause::ExpectedCost);
+        let options = Options::new(demand(0.02)).with_repairs(Repairs::ALL);
+        let repaired = run(&matrix, Method::ProfileSmart, &options);
+        assert_eq!(
+            (repaired.profiled, repaired.smallest, repaired.failures),
+            (190, 0, 0)
+        );
+        // Profiling to the end never asks what it will cost, so it never drops it.
+        assert_eq!(
+            run(&matrix, Method::ProfileAll, &Options::new(demand(0.02))).smallest,
+            0
+        );
+    }
+
+    #[test]
+    fn the_wrong_count_sends_items_to_a_model_that_never_agrees() {
+        let matrix = matrix(&[("mostly", 40, 40), ("never", 50, 1)], 50_000);
+        let released = run(&matrix, Method::ModelMix, &Options::new(demand(0.2)));
+        let options = Options::new(demand(0.2)).with_repairs(Repairs::ALL);
+        let repaired = run(&matrix, Method::ModelMix, &options);
+        assert_eq!(released.models[1].profiled, 10);
+        assert!(released.models[1].assigned > 500, "{released:?}");
+        assert_eq!(repaired.models[1].assigned, 0);
+        assert!(repaired.cost < released.cost);
+        // Price is counted as spent, whatever the code believes.
+        let spent: u64 = [40, 50, 1000]
+            .iter()
+            .zip(&released.models)
+            .map(|(cost, model)| cost * model.answered() as u64)
+            .sum();
+        assert_eq!(released.cost, spent);
+    }
+
+    #[test]
+    fn models_dearer_than_the_reference_are_never_asked() {
+        let columns = vec![
+            model("a", 10, 50, 2000),
+            model("reference", 1000, 0, 2000),
+            model("luxury", 5000, 0, 2000),
+        ];
+        let matrix = OutcomeMatrix::new(columns, "reference").unwrap();
+        let options = Options::new(demand(0.1)).with_repairs(Repairs::ALL);
+        for method in [
+            Method::AllReference,
+            Method::ProfileAll,
+            Method::ProfileSmart,
+            Method::ModelMix,
+        ] {
+            assert_eq!(
+                run(&matrix, method, &options).models[2].answered(),
+                0,
+                "{method:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn costs_by_item_are_counted_item_by_item() {
+        let items = 1000;
+        let each = |base: u64| (0..items as u64).map(move |i| base + i % 7);
+        let bits: Agreements = (1..=items).map(|i| i % 30 != 0).collect();
+        let columns = vec![
+            Column::new("a", 1.0, ItemCosts::each(each(10)), bits),
+            Column::new("r", 9.0, ItemCosts::each(each(900)), Agreements::all(items)),
+        ];
+        let matrix = OutcomeMatrix::new(columns, "r").unwrap();
+        let got = run(&matrix, Method::ProfileSmart, &Options::new(demand(0.1)));
+        assert_eq!(got.smallest, 0);
+        let want = each(10).sum::<u64>() + each(900).take(got.profiled).sum::<u64>();
+        assert_eq!(got.cost, want);
+        assert_eq!(got.failures, items / 30 - got.profiled / 30);
     }
 }

@@ -181,7 +181,7 @@ fn limit(probability: f64) -> Result<u64, PublishedError> {
     Ok((probability * (1_u64 << BITS) as f64).ceil() as u64)
 }
 
-/// The models' names and prices (nano-USD for a prompt and for a completion token; OpenAI, end of 2023), in
+/// The models' names and prices (nano-USD for a prompt and for a completion token, end of 2023), in
 /// price order, the reference last.
 const PRICED: [(&str, u32, u32); 5] = [
     ("babbage-002", 400, 400),
@@ -215,5 +215,120 @@ fn recorded(name: &str, items: usize, models: [(u32, u32, f64); 5]) -> Setting {
         items,
         models: models.collect(),
         reference: PRICED[4].0.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(rates: (f64, f64), items: usize) -> Setting {
+        let model = |name: &str, prompt_price, agreement| SimulatedModel {
+            name: name.to_owned(),
+            prompt_price,
+            cost: 1,
+            agreement,
+        };
+        Setting {
+            name: "pair".to_owned(),
+            items,
+            models: vec![
+                model("a", 1.0, rates.0),
+                model("b", 2.0, rates.1),
+                model("r", 9.0, 1.0),
+            ],
+            reference: "r".to_owned(),
+        }
+    }
+
+    #[test]
+    fn published_unit_costs() {
+        let costs = |setting: Setting| {
+            setting
+                .models
+                .iter()
+                .map(|model| model.cost)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            costs(Setting::imdb()),
+            [130_000, 318_000, 465_560, 649_980, 9_540_000]
+        );
+        assert_eq!(
+            costs(Setting::sms_spam()),
+            [23_752, 54_380, 69_330, 118_760, 1_631_400]
+        );
+        assert_eq!(
+            costs(Setting::ag_news()),
+            [37_816, 88_220, 120_570, 188_800, 2_647_800]
+        );
+    }
+
+    #[test]
+    fn draws_are_stable() {
+        let matrix = Setting::sms_spam()
+            .draw(7, Dependence::INDEPENDENT)
+            .unwrap();
+        let agreed: Vec<usize> = matrix
+            .columns()
+            .iter()
+            .map(|column| column.agreements().count(0..5574))
+            .collect();
+        assert_eq!(agreed, [0, 5221, 4860, 0, 5574]);
+        let first: String = (0..64)
+            .map(|item| {
+                if matrix.columns()[1].agreements().agrees(item) {
+                    '1'
+                } else {
+                    '0'
+                }
+            })
+            .collect();
+        assert_eq!(
+            first,
+            "1111111111111111101111111111011111111111111110101111111111111111"
+        );
+    }
+
+    #[test]
+    fn rates_and_correlations_are_as_set() {
+        let (a, b) = (0.9, 0.8);
+        let items = 200_000;
+        let setting = pair((a, b), items);
+        // The least of the two failure rates bounds how often both can fail.
+        let greatest = (1.0 - a) * b / (a * (1.0 - a) * b * (1.0 - b)).sqrt();
+        for share in [0.0, 0.3, 0.75, 1.0] {
+            let matrix = setting.draw(1, Dependence::new(share).unwrap()).unwrap();
+            let [first, second, _] = matrix.columns() else {
+                panic!("three columns")
+            };
+            let fails = |column: &Column, item| f64::from(!column.agreements().agrees(item));
+            let mean = |f: &dyn Fn(usize) -> f64| (0..items).map(f).sum::<f64>() / items as f64;
+            let p = mean(&|item| fails(first, item));
+            let q = mean(&|item| fails(second, item));
+            let both = mean(&|item| fails(first, item) * fails(second, item));
+            assert!(
+                (p - (1.0 - a)).abs() < 0.004 && (q - (1.0 - b)).abs() < 0.004,
+                "{p} {q}"
+            );
+            let correlation = (both - p * q) / (p * (1.0 - p) * q * (1.0 - q)).sqrt();
+            assert!(
+                (correlation - share * greatest).abs() < 0.01,
+                "{share}: {correlation}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        assert!(Dependence::new(f64::NAN).is_err());
+        assert!(
+            pair((1.2, 0.5), 10)
+                .draw(0, Dependence::INDEPENDENT)
+                .is_err()
+        );
+        let mut unnamed = pair((0.2, 0.5), 10);
+        unnamed.reference = "nobody".to_owned();
+        assert!(unnamed.draw(0, Dependence::INDEPENDENT).is_err());
     }
 }
