@@ -61,7 +61,8 @@ impl Pcg64 {
     /// A uniform number of 53 bits in `[0, 1)`.
     fn uniform(&mut self) -> f64 {
         self.step();
-        let folded = (self.state >> 64) as u64 ^ self.state as u64;
+        let folded = (self.state >> 64 ^ self.state) & u128::from(u64::MAX);
+        let folded = u64::try_from(folded).expect("64 bits");
         (folded.rotate_right((self.state >> 122) as u32) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use smart_core::published::expected::Forecast;
-use smart_core::published::outcome::{Cause, Status};
+use smart_core::published::outcome::{Cause, ModelTally, Status};
 use smart_core::published::{
     Agreements, Column, Demand, ItemCosts, Method, Options, Outcome, OutcomeMatrix, run,
 };
@@ -129,7 +129,7 @@ fn every_decision() -> Result {
                 want["meets"].as_bool().expect("a verdict"),
                 "{which}"
             );
-            let answered: Vec<usize> = got.models.iter().map(|model| model.answered()).collect();
+            let answered: Vec<usize> = got.models.iter().map(ModelTally::answered).collect();
             assert_eq!(answered, list(&want["answered"], count), "{which}");
             if method != Method::AllReference {
                 profile(&got, want, &which);

@@ -142,6 +142,15 @@ impl ItemCosts {
         }
     }
 
+    /// The same costs with the items in another order: item `order[i]` comes to place `i`.
+    #[must_use]
+    pub fn reordered(&self, order: &[usize]) -> Self {
+        match self.0 {
+            Costs::Same(nanos) => Self::same(nanos),
+            Costs::Before(_) => Self::each(order.iter().map(|&item| self.of(item..item + 1))),
+        }
+    }
+
     /// For how many items a cost is known; `None` if all cost the same.
     fn known(&self) -> Option<usize> {
         match &self.0 {
@@ -268,6 +277,24 @@ impl OutcomeMatrix {
         })
     }
 
+    /// The same outcomes in another order: item `order[i]` comes to place `i`. The algorithm's promise
+    /// presumes a random order, so a recorded trace should be shuffled first. Items left out of `order` are
+    /// left out.
+    #[must_use]
+    pub fn reordered(&self, order: &[usize]) -> Self {
+        let columns = self.columns.iter().map(|column| Column {
+            name: column.name.clone(),
+            prompt_price: column.prompt_price,
+            costs: column.costs.reordered(order),
+            agreements: column.agreements.reordered(order),
+        });
+        Self {
+            columns: columns.collect(),
+            reference: self.reference,
+            items: order.len(),
+        }
+    }
+
     /// How many items there are.
     #[must_use]
     pub const fn items(&self) -> usize {
@@ -344,5 +371,26 @@ mod tests {
         assert!(OutcomeMatrix::new(vec![column("a", f64::NAN)], "a").is_err());
         let short = Column::new("s", 0.5, ItemCosts::each([1; 9]), every(2, 10));
         assert!(OutcomeMatrix::new(vec![column("a", 1.0), short], "a").is_err());
+    }
+
+    #[test]
+    fn another_order() {
+        let costs = ItemCosts::each(1..=6);
+        let column = Column::new("a", 1.0, costs, every(2, 6));
+        let matrix = OutcomeMatrix::new(
+            vec![
+                column,
+                Column::new("r", 2.0, ItemCosts::same(9), every(1, 6)),
+            ],
+            "r",
+        );
+        let turned = matrix.unwrap().reordered(&[5, 4, 0, 2]);
+        let a = &turned.columns()[0];
+        assert_eq!((turned.items(), turned.reference_cost()), (4, 36));
+        assert_eq!((a.costs().of(0..1), a.costs().of(1..4)), (6, 5 + 1 + 3));
+        assert_eq!(
+            (a.agreements().agrees(0), a.agreements().count(0..4)),
+            (false, 3)
+        );
     }
 }

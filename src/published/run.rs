@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::demand::{Demand, Repairs};
 use super::expected::{Contender, Forecast, Forecaster, Situation};
-use super::interval::{self, Judgement};
+use super::interval::{Boundary, Judgement};
 use super::matrix::OutcomeMatrix;
 use super::mix::{self, Ingredient, Mix};
 use super::outcome::{Cause, Event, Method, ModelTally, Outcome, Status};
@@ -79,6 +79,7 @@ struct Profile<'a> {
     options: &'a Options,
     models: Vec<ModelTally>,
     profiled: usize,
+    boundary: Boundary,
     events: Vec<Event>,
     forecasts: Vec<Forecast>,
 }
@@ -99,6 +100,7 @@ impl<'a> Profile<'a> {
             options,
             models,
             profiled: 0,
+            boundary: Boundary::new(options.demand),
             events: Vec::new(),
             forecasts: Vec::new(),
         }
@@ -153,7 +155,7 @@ impl<'a> Profile<'a> {
     fn judge(&mut self, open: &[usize]) {
         for &model in open {
             let agreed = self.models[model].agreed;
-            match interval::judge(agreed, self.profiled, self.options.demand) {
+            match self.boundary.judge(agreed, self.profiled) {
                 Judgement::Excluded => self.settle(model, Status::Invalid, Cause::Interval),
                 Judgement::Satisfied => self.settle(model, Status::Satisfied, Cause::Interval),
                 Judgement::Open => {}
