@@ -23,6 +23,7 @@ mod order;
 mod pricing;
 pub mod published;
 mod roster;
+pub mod sleep;
 pub mod stats;
 mod target;
 
