@@ -1,6 +1,6 @@
 //! For authors of backends and equivalences: a suite to run against them (feature `conformance`).
 //!
-//! The contracts of [`LlmBackend`] and [`Equivalence`](crate::Equivalence) are in words; this
+//! The contracts of [`LlmBackend`](crate::LlmBackend) and [`Equivalence`](crate::Equivalence) are in words; this
 //! module asks the questions that can be asked from outside. [`check_backend`] and
 //! [`check_equivalence`] run on any executor and return a [`Conformance`]: a list of sentences,
 //! not a panic. They make real calls, about five for each sample item.
@@ -37,9 +37,6 @@ use crate::backend::BackendError;
 use crate::backend::guard::guarded;
 use crate::pricing::{Pricing, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
-
-#[cfg(doc)]
-use crate::LlmBackend;
 
 /// What the suite should expect.
 #[derive(Clone)]

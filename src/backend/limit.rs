@@ -90,7 +90,8 @@ impl Limits {
 ///
 /// Going over a provider's limits earns rejections, and rejected calls are repeated: slower, and
 /// sometimes dearer, than waiting in line. Calls wait in the order they came; a call dropped
-/// while it waits gives up its place and nothing else.
+/// while it waits gives up its place, and one dropped in flight is taken to have used what it
+/// reserved.
 ///
 /// * **Concurrency** is always available and needs no clock.
 /// * **Requests and tokens per minute** (feature `governor`) allow a burst of up to one minute's
