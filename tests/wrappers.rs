@@ -211,6 +211,8 @@ async fn calls_in_flight_are_bounded_and_shared() {
 
 #[cfg(feature = "governor")]
 mod rates {
+    use smart_core::backend::Limit;
+
     use super::*;
 
     /// When each of `calls` sequential or concurrent calls of no duration was let through.
@@ -255,35 +257,58 @@ mod rates {
         assert!(at[179] >= 119 * SECOND && at[179] <= 121 * SECOND, "{:?}", at[179]);
     }
 
+    /// A model whose calls take a second and `tokens` tokens, of which 6,000 a minute may be used.
+    fn metered(tokens: u64, expected: u32, clock: TokioSleeper, plan: FaultPlan) -> Metered {
+        let limits = Limits::default().with_tokens_per_minute(6_000).with_expected_tokens(expected);
+        let model = Simulated::reference(1).with_usage(Usage::tokens(tokens, 0));
+        let model = model.with_latency(Latency::Constant(SECOND)).with_sleeper(clock);
+        Faulty::new(model, plan).with_limits(limits).with_sleeper(clock)
+    }
+    type Metered = Limit<Faulty<Simulated>>;
+
+    /// When each of `calls` calls, all made now, ended; measured from now.
+    async fn at_once(limited: &Metered, clock: TokioSleeper, calls: u64) -> Vec<Duration> {
+        let start = clock.elapsed();
+        let call = async |item: u64| {
+            limited.complete(&item).await.unwrap();
+            clock.elapsed().saturating_sub(start)
+        };
+        join_all((0..calls).map(call)).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_idle_hour_does_not_buy_two_minutes() {
         let clock = TokioSleeper::new();
-        let limits = Limits::default().with_tokens_per_minute(6_000).with_expected_tokens(6_000);
-        let model = Simulated::reference(1).with_usage(Usage::tokens(100, 0));
-        let limited = model.with_limits(limits).with_sleeper(clock);
-        limited.complete(&0).await.unwrap();
+        let limited = metered(100, 1_000, clock, FaultPlan::new(1));
+        // Six calls reserve the whole minute and use a tenth of it: the rest becomes credit.
+        at_once(&limited, clock, 6).await;
         clock.sleep(3_600 * SECOND).await;
-        let start = clock.elapsed();
-        let mut calls = 0_u64;
-        while clock.elapsed().saturating_sub(start) < 10 * SECOND {
-            limited.complete(&calls).await.unwrap();
-            calls += 1;
-        }
-        // One burst of 6,000 tokens, ten seconds' flow, and at most one reservation's slack.
-        assert!(calls <= 60 + 10 + 60, "{calls}");
+        let ends = at_once(&limited, clock, 200).await;
+        let early = ends.iter().filter(|end| **end <= 11 * SECOND).count();
+        // One burst of 6,000 tokens, ten seconds' flow, and one early reservation's slack.
+        assert!(early <= 60 + 10 + 10, "{early}");
+        assert!(*ends.last().unwrap() <= 160 * SECOND, "{:?}", ends.last());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_used_unreserved_is_paid_later() {
+        let clock = TokioSleeper::new();
+        let limited = metered(1_000, 1, clock, FaultPlan::new(1));
+        // Sixty calls that seemed to cost nothing use ten minutes' tokens: nobody could know.
+        assert_eq!(*at_once(&limited, clock, 60).await.last().unwrap(), SECOND);
+        // The next waits for a whole minute's worth, and no longer.
+        let next = at_once(&limited, clock, 1).await[0];
+        assert!(next >= 45 * SECOND && next <= 125 * SECOND, "{next:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_absurd_count_delays_by_a_minute_at_most() {
-        let limits = Limits::default().with_tokens_per_minute(6_000).with_expected_tokens(100);
         let clock = TokioSleeper::new();
-        let plan = FaultPlan::new(1).with_calls(0..1, Fault::Usage(Usage::tokens(u64::MAX, 9)));
-        let model = Simulated::reference(1).with_usage(Usage::tokens(100, 0));
-        let limited = Faulty::new(model, plan).with_limits(limits).with_sleeper(clock);
-        for item in 0..5 {
-            limited.complete(&item).await.unwrap();
-        }
-        assert!(clock.elapsed() <= 75 * SECOND, "{:?}", clock.elapsed());
+        let absurd = Fault::Usage(Usage::tokens(u64::MAX, 9));
+        let limited = metered(100, 100, clock, FaultPlan::new(1).with_calls(0..1, absurd));
+        at_once(&limited, clock, 1).await;
+        let ends = at_once(&limited, clock, 30).await;
+        assert!(*ends.last().unwrap() <= 60 * SECOND, "{:?}", ends.last());
     }
 }
 
@@ -349,6 +374,30 @@ async fn a_dropped_probe_decides_nothing() {
     assert!(breaker.is_open());
     breaker.complete(&0).await.unwrap();
     assert!(!breaker.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_begun_before_the_breaker_opened_do_not_count() {
+    let plan = FaultPlan::new(1)
+        .with_calls(0..1, Fault::Slow(40 * SECOND))
+        .with_calls(1..2, Fault::Error(ErrorKind::Transient))
+        .with_calls(2..3, Fault::Slow(30 * SECOND));
+    let clock = TokioSleeper::new();
+    let model = Faulty::new(Simulated::reference(1), plan).with_sleeper(clock);
+    let breaker = model.with_breaker(BreakerPolicy::default().with_failures(1)).with_sleeper(clock);
+    let late = async { breaker.complete(&0).await.unwrap() };
+    let others = async {
+        breaker.complete(&1).await.unwrap_err();
+        clock.sleep(31 * SECOND).await;
+        let probe = async { breaker.complete(&2).await.unwrap() };
+        let between = async {
+            clock.sleep(19 * SECOND).await;
+            assert!(breaker.is_open(), "closed by a call from before, at {:?}", clock.elapsed());
+        };
+        futures::join!(probe, between);
+    };
+    futures::join!(late, others);
+    assert!(!breaker.is_open(), "closed by the probe");
 }
 
 #[tokio::test(start_paused = true)]

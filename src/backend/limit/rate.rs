@@ -16,6 +16,10 @@ use crate::sleep::SharedSleeper;
 /// A bucket that tells how full it is.
 type Bucket = RateLimiter<NotKeyed, InMemoryState, SleeperClock, StateInformationMiddleware>;
 
+/// How long the first in line waits for tokens before it looks again: calls that end meanwhile may
+/// have left some of what they reserved.
+const RECHECK: Duration = Duration::from_millis(250);
+
 /// Both limits of one account, in the order of arrival.
 pub(super) struct Rates {
     /// One caller at a time decides and waits, so a large request is not starved by small ones.
@@ -56,7 +60,7 @@ impl Rates {
         loop {
             match tokens.reserve(&self.sleeper) {
                 Ok(reserved) => return reserved,
-                Err(wait) => self.sleeper.sleep(wait).await,
+                Err(wait) => self.sleeper.sleep(wait.min(RECHECK)).await,
             }
         }
     }
