@@ -20,17 +20,49 @@
 //! ```
 //!
 //! A closure does too: [`from_fn`].
+//!
+//! Wrappers are backends around a backend ([`Wrap`]): [`Timeout`], [`Limit`], [`Retry`],
+//! [`Breaker`], [`Guard`]. They serve a judging equivalence just as well.
+//!
+//! # When a backend misbehaves
+//!
+//! | It … | and the item |
+//! |---|---|
+//! | panics, in building or polling its future | fails for good, as [`ErrorKind::Panicked`]; the crate guards every call |
+//! | never ends | waits as long, unless a [`Timeout`] ends the call as [`ErrorKind::Timeout`] |
+//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed |
+//! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
+//! | reports no usage | costs what the prices can know; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
+//! | reports absurd usage | is billed as reported: sums saturate and do not wrap, and more cached tokens than read are capped |
+//! | scores its answer NaN or infinite | has no score: such an answer is kept by no threshold |
+//! | answers with nothing | has an answer like any other; the equivalence decides what emptiness is worth |
+//! | answers differently each time | is compared as answered; the promise covers answers that stay (see the contract) |
+//! | has an equivalence that errs or panics | counts as *not equivalent*, in profiling as in execution |
 
+mod breaker;
 mod error;
 mod function;
+pub(crate) mod guard;
+pub(crate) mod limit;
+mod retry;
+mod simulated;
+mod timeout;
+mod wrap;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use breaker::{Breaker, BreakerPolicy, Cooldown};
 pub use error::{BackendError, ErrorKind};
 pub use function::{FnBackend, from_fn};
+pub use guard::Guard;
+pub use limit::{Limit, Limits};
+pub use retry::{Retry, RetryNotice, RetryPolicy};
+pub use simulated::{Latency, Simulated};
+pub use timeout::Timeout;
+pub use wrap::Wrap;
 
 use crate::pricing::Usage;
 

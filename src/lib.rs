@@ -18,11 +18,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod equivalence;
 mod order;
 mod pricing;
 pub mod published;
 mod roster;
+pub mod sleep;
 pub mod stats;
 mod target;
 

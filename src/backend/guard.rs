@@ -1,0 +1,105 @@
+//! Panics as errors: [`Guard`].
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+
+use super::wrap::wraps;
+use super::{BackendError, ErrorKind};
+
+/// Runs a call and turns a panic, in building the future or in polling it, into
+/// [`ErrorKind::Panicked`] with the panic's own message.
+///
+/// What the panicking code left half done stays behind it: the call is not polled again, and the
+/// next call starts afresh. That is as safe as the backend's own state; one that shares mutable
+/// state between calls meets its poisoned locks itself.
+pub(crate) async fn guarded<T, F, Fut>(call: F) -> Result<T, BackendError>
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<T, BackendError>>,
+{
+    // Calling inside the future catches a hand-written `complete` that panics before it returns.
+    match AssertUnwindSafe(async { call().await }).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(BackendError::new(ErrorKind::Panicked, message(&*panic))),
+    }
+}
+
+/// What the panic said, if it said it in words.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
+}
+
+/// A backend or an equivalence whose panics are errors.
+///
+/// One bug in a parser must not end a run of fifty thousand items. The crate guards every call it
+/// makes, so this wrapper is for callers who drive backends themselves, or who want a panic to
+/// meet their own wrappers further out. With `panic = "abort"` there is nothing to catch.
+///
+/// ```
+/// use smart_core::backend::Wrap;
+/// use smart_core::{ErrorKind, LlmBackend, from_fn};
+///
+/// let fragile = from_fn(|item: &str| {
+///     let number: u32 = item.parse().expect("a number");
+///     async move { Ok(smart_core::Completion::new(number)) }
+/// });
+/// let guarded = fragile.with_guard();
+/// let error = futures::executor::block_on(guarded.complete("seven")).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Panicked);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Guard<B> {
+    inner: B,
+}
+
+impl<B> Guard<B> {
+    /// Guards a backend or an equivalence.
+    pub const fn new(inner: B) -> Self {
+        Self { inner }
+    }
+
+    /// What is guarded.
+    pub fn into_inner(self) -> B {
+        self.inner
+    }
+
+    async fn around<T, F, Fut>(&self, call: F) -> Result<T, BackendError>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, BackendError>>,
+    {
+        guarded(call).await
+    }
+}
+
+wraps!(Guard);
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_keeps_its_words() {
+        let said = |error: BackendError| {
+            assert_eq!(error.kind(), ErrorKind::Panicked);
+            error.to_string()
+        };
+        let literal = block_on(guarded(|| async { panic!("no answer") }));
+        assert_eq!(said(literal.map(|(): ()| ()).unwrap_err()), "backend panicked: no answer");
+        let built = block_on(guarded(|| async { panic!("item {}", 7) }));
+        assert_eq!(said(built.map(|(): ()| ()).unwrap_err()), "backend panicked: item 7");
+        let early = block_on(guarded(|| {
+            std::panic::panic_any(7_u8);
+            #[allow(unreachable_code)]
+            std::future::ready(Ok(()))
+        }));
+        assert_eq!(said(early.unwrap_err()), "backend panicked: without a message");
+    }
+}

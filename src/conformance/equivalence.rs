@@ -1,0 +1,158 @@
+//! The suite for equivalences.
+
+use futures::future::join_all;
+
+use super::{Asked, Conformance, Outcome, Suite, implausible};
+use crate::equivalence::{Equivalence, Verdict};
+use crate::pricing::Pricing;
+
+/// Runs an equivalence over sample items, each with a few answers, and says whether it keeps the
+/// contract of [`Equivalence`].
+///
+/// Give it answers that should be equivalent and some that should not, and the odd ones: empty,
+/// very long, not parsable. Every ordered pair of an item's answers is compared three times.
+///
+/// ```
+/// use smart_core::conformance::{Suite, check_equivalence};
+/// use smart_core::equivalence::Normalized;
+///
+/// # futures::executor::block_on(async {
+/// let samples: [(&str, &[&str]); 1] = [("a review", &["Yes", "yes.", "no", ""])];
+/// let report = check_equivalence(&Normalized::default(), &samples, &Suite::default()).await;
+/// assert!(report.is_conformant(), "{report}");
+/// # });
+/// ```
+pub async fn check_equivalence<I, O, E>(
+    equivalence: &E,
+    samples: &[(&I, &[&O])],
+    suite: &Suite,
+) -> Conformance
+where
+    I: ?Sized + Sync,
+    O: ?Sized + Sync,
+    E: Equivalence<I, O> + ?Sized,
+{
+    let pairs: Vec<Pair<'_, I, O>> = samples.iter().enumerate().flat_map(pairs).collect();
+    let mut alone = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        alone.push(pair.ask(equivalence, suite).await);
+    }
+    let mut again = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        again.push(pair.ask(equivalence, suite).await);
+    }
+    let at_once = join_all(pairs.iter().map(|pair| pair.ask(equivalence, suite))).await;
+
+    let mut report = Conformance::new();
+    if pairs.is_empty() {
+        report.note("samples are compared", Outcome::Skipped("no samples".into()));
+        return report;
+    }
+    let verdict = |asked: &Asked<Verdict>| asked.answer().map(|verdict| verdict.equivalent);
+    report.judge(
+        "every comparison ends in a verdict",
+        pairs
+            .iter()
+            .zip(&alone)
+            .filter_map(|(pair, asked)| Some(format!("{}: {}", pair.place(), asked.complaint()?))),
+    );
+    let itself = pairs.iter().zip(&alone).filter(|(pair, _)| pair.first == pair.second);
+    report.judge(
+        "an answer is equivalent to itself",
+        itself
+            .filter(|(_, asked)| verdict(asked) == Some(false))
+            .map(|(pair, _)| format!("{} is not", pair.place())),
+    );
+    let changed = |other: &[Asked<Verdict>]| {
+        let both = pairs.iter().zip(alone.iter().zip(other));
+        both.filter(|(_, (a, b))| verdict(a) != verdict(b))
+            .map(|(pair, _)| pair.place())
+            .collect::<Vec<_>>()
+    };
+    let say = |places: Vec<String>| places.into_iter().map(|place| format!("{place} changed"));
+    report.judge("the same pair gets the same verdict", say(changed(&again)));
+    report.judge("concurrent comparisons judge as those alone", say(changed(&at_once)));
+    report.note("the order of the two answers does not matter", symmetry(&pairs, &alone));
+    bills(&mut report, equivalence.pricing(), &pairs, &alone);
+    let outcome = match equivalence.name().trim() {
+        "" => Outcome::Failed("it has no name, and stored evidence is bound to one".into()),
+        name @ ("custom" | "closure") => Outcome::Advice(format!(
+            "it is called `{name}` like any other; name it, for stored evidence is bound to the name"
+        )),
+        _ => Outcome::Passed,
+    };
+    report.note("the relation has a name of its own", outcome);
+    report
+}
+
+/// Two answers to one sample item.
+struct Pair<'a, I: ?Sized, O: ?Sized> {
+    sample: usize,
+    item: &'a I,
+    first: usize,
+    second: usize,
+    a: &'a O,
+    b: &'a O,
+}
+
+impl<I: ?Sized + Sync, O: ?Sized + Sync> Pair<'_, I, O> {
+    async fn ask<E>(&self, equivalence: &E, suite: &Suite) -> Asked<Verdict>
+    where
+        E: Equivalence<I, O> + ?Sized,
+    {
+        suite.ask(|| equivalence.compare(self.item, self.a, self.b)).await
+    }
+
+    fn place(&self) -> String {
+        format!("sample {}, answers {} and {}", self.sample, self.first, self.second)
+    }
+}
+
+fn pairs<'a, I: ?Sized, O: ?Sized>(
+    (sample, &(item, answers)): (usize, &(&'a I, &'a [&'a O])),
+) -> Vec<Pair<'a, I, O>> {
+    let numbered = || answers.iter().copied().enumerate();
+    let pair = |(first, a), (second, b)| Pair { sample, item, first, second, a, b };
+    numbered().flat_map(|one| numbered().map(move |other| pair(one, other))).collect()
+}
+
+/// The contract does not ask for symmetry, but a relation without it is seldom meant.
+fn symmetry<I: ?Sized + Sync, O: ?Sized + Sync>(
+    pairs: &[Pair<'_, I, O>],
+    alone: &[Asked<Verdict>],
+) -> Outcome {
+    let verdict = |asked: &Asked<Verdict>| asked.answer().map(|verdict| verdict.equivalent);
+    let known =
+        || pairs.iter().zip(alone).filter_map(|(pair, asked)| Some((pair, verdict(asked)?)));
+    for (pair, one) in known() {
+        let mirrored = known().find(|(other, _)| {
+            (other.sample, other.first, other.second) == (pair.sample, pair.second, pair.first)
+        });
+        if mirrored.is_some_and(|(_, other)| one != other) {
+            return Outcome::Advice(format!("it does for {}", pair.place()));
+        }
+    }
+    Outcome::Passed
+}
+
+fn bills<I: ?Sized + Sync, O: ?Sized + Sync>(
+    report: &mut Conformance,
+    pricing: Pricing,
+    pairs: &[Pair<'_, I, O>],
+    alone: &[Asked<Verdict>],
+) {
+    let verdicts =
+        || pairs.iter().zip(alone).filter_map(|(pair, asked)| Some((pair, asked.answer()?)));
+    report.judge(
+        "verdicts report what they used",
+        verdicts()
+            .filter(|(_, verdict)| !pricing.is_metered(verdict.usage.as_ref()))
+            .map(|(pair, _)| format!("{} lacks counts that the prices need", pair.place())),
+    );
+    report.judge(
+        "reported usage is plausible",
+        verdicts().filter_map(|(pair, verdict)| {
+            Some(format!("{}: {}", pair.place(), implausible(&verdict.usage?)?))
+        }),
+    );
+}
