@@ -3,12 +3,10 @@
 //! A call is recalled if an earlier run paid for it, else made (a panic is a failure), billed,
 //! kept in the journal, and only then handed on.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::FutureExt;
-
-use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
+use crate::backend::guard::guarded;
+use crate::backend::{Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
 use crate::ledger::{Bill, Ledger};
@@ -67,8 +65,17 @@ pub(crate) enum Keepsake<'a, O> {
 /// The outcome of asking for an answer.
 #[derive(Debug)]
 pub(crate) enum Asked<O> {
-    Answered { output: O, usage: Option<Usage>, score: Option<Confidence>, cost: Cost },
-    Failed { kind: ErrorKind, usage: Option<Usage>, cost: Cost },
+    Answered {
+        output: O,
+        usage: Option<Usage>,
+        score: Option<Confidence>,
+        cost: Cost,
+    },
+    Failed {
+        kind: ErrorKind,
+        usage: Option<Usage>,
+        cost: Cost,
+    },
     /// Not asked: the budget would not bear it.
     Unaffordable,
 }
@@ -282,17 +289,4 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             }
         }
     }
-}
-
-/// Runs a call, turning a panic, while it is made or awaited, into an error.
-async fn guarded<T, F>(call: impl FnOnce() -> F) -> Result<T, BackendError>
-where
-    F: Future<Output = Result<T, BackendError>>,
-{
-    let caught = AssertUnwindSafe(async { call().await }).catch_unwind().await;
-    caught.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(BackendError::new(ErrorKind::Panicked, said))
-    })
 }

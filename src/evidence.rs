@@ -74,6 +74,16 @@ pub enum Agreement {
     Differs,
     /// The candidate gave no answer: a policy escalates, in execution as in profiling.
     NoAnswer,
+    /// The candidate was not asked, its circuit breaker being open. What it would have said is
+    /// anyone's guess, so the item counts as a failure of every policy that may ask it.
+    Unheard,
+}
+
+impl Agreement {
+    /// Whether there is an answer at all.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Agrees | Self::Differs)
+    }
 }
 
 /// What one candidate did on one profiled item.
@@ -136,13 +146,13 @@ impl ItemEvidence {
 }
 
 /// Running means of what calls cost, per model, over the items each model really saw.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct MeanCosts {
     answers: Vec<Mean>,
     ratings: Vec<Mean>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Mean {
     total: Cost,
     count: u64,

@@ -8,6 +8,7 @@ mod route;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -18,6 +19,7 @@ use futures::future::BoxFuture;
 use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::RunError;
+use crate::items::Items;
 use crate::observe::Event;
 use crate::plan::Plan;
 use crate::pool::Pool;
@@ -116,6 +118,43 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     }
 }
 
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
+    /// Answers a whole collection, borrowing its items.
+    pub(crate) async fn execute_items<S>(&self, items: &S) -> Result<Vec<Answer<O>>, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        let mut answers = Vec::new();
+        let mut pool: Pool<BoxFuture<'_, Result<Answer<O>, RunError>>> = Pool::new();
+        let mut next = 0;
+        loop {
+            let done = poll_fn(|cx| {
+                while pool.len() < self.concurrency && next < items.count() {
+                    let index = next;
+                    next += 1;
+                    pool.start(Box::pin(self.answer_held(items, index)), cx);
+                }
+                pool.poll_next(cx)
+            });
+            match done.await {
+                Some(answer) => answers.push(answer?),
+                None => return Ok(answers),
+            }
+        }
+    }
+
+    async fn answer_held<S>(&self, items: &S, index: u64) -> Result<Answer<O>, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        let population = items.count();
+        let held = items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })?;
+        answer(&self.shared, index, (*held).borrow()).await
+    }
+}
+
 type Source<T> = Pin<Box<dyn Stream<Item = (u64, T)> + Send>>;
 
 /// The stream of answers: see [`Executor::execute`].
@@ -126,6 +165,9 @@ pub struct Answers<I: ?Sized + Sync, O, T> {
     pool: Pool<BoxFuture<'static, Result<Answer<O>, RunError>>>,
     concurrency: usize,
 }
+
+/// Nothing in it is pinned in place: futures and the source are boxed.
+impl<I: ?Sized + Sync, O, T> Unpin for Answers<I, O, T> {}
 
 impl<I: ?Sized + Sync, O, T> fmt::Debug for Answers<I, O, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +192,8 @@ where
                 }
                 Poll::Ready(Some((index, item))) => {
                     let shared = Arc::clone(&self.shared);
-                    self.pool.start(Box::pin(answer(shared, index, item)), cx);
+                    let one = async move { answer(&shared, index, item.borrow()).await };
+                    self.pool.start(Box::pin(one), cx);
                 }
                 Poll::Ready(None) => self.items = None,
                 Poll::Pending => break,
@@ -190,25 +233,20 @@ where
 }
 
 /// Answers one item, from profiling or by the plan.
-async fn answer<I, O, T>(
-    shared: Arc<Shared<I, O>>,
-    index: u64,
-    item: T,
-) -> Result<Answer<O>, RunError>
+async fn answer<I, O>(shared: &Shared<I, O>, index: u64, item: &I) -> Result<Answer<O>, RunError>
 where
     I: ?Sized + Sync,
     O: Send + Sync,
-    T: Borrow<I> + Send,
 {
     let answer = if shared.plan.is_profiled(index) {
         match shared.take_profiled(index) {
             Some(answer) => answer,
             // Profiled elsewhere, or asked for twice: ask the reference again.
-            None => route::reference(&shared.calls, index, item.borrow(), Reason::Profiled).await?,
+            None => route::reference(&shared.calls, index, item, Reason::Profiled).await?,
         }
     } else {
-        let router = shared.router.as_deref().map(|score| score(item.borrow()));
-        route::follow(&shared.calls, &shared.plan, index, item.borrow(), router).await?
+        let router = shared.router.as_deref().map(|score| score(item));
+        route::follow(&shared.calls, &shared.plan, index, item, router).await?
     };
     shared.tally.add(&answer);
     if !shared.calls.observers.is_empty() {

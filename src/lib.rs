@@ -17,26 +17,51 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answer;
 pub mod backend;
+mod calls;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod equivalence;
+mod error;
+pub mod evidence;
+pub mod execute;
+mod items;
+mod ledger;
+pub mod observe;
 mod order;
+pub mod plan;
+mod pool;
 mod pricing;
+pub mod profile;
 pub mod published;
+mod report;
 mod roster;
 pub mod sleep;
+mod smart;
 pub mod stats;
+mod tally;
 mod target;
 
+pub use answer::{Answer, Reason};
 pub use async_trait::async_trait;
 pub use backend::{
     BackendError, Completion, Confidence, ErrorKind, LlmBackend, Rating, Scoring, from_fn,
 };
 pub use equivalence::{Equivalence, Verdict};
+pub use error::{RunError, SettingsError, StatisticsError};
+pub use execute::Executor;
+pub use items::{Generated, Items, Owned};
+pub use ledger::Spending;
+pub use observe::{Event, Observer};
 pub use order::Order;
+pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
+pub use profile::{Families, Profile, ProfileSettings, StopReason};
+pub use report::{REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
+pub use smart::{Outcome, Profiled, Smart};
+pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};

@@ -15,12 +15,13 @@ use crate::roster::RosterSpec;
 use crate::target::Target;
 
 pub use certificate::{Certificate, Considered, Verdict};
+pub(crate) use fit::Example;
 pub use fit::Fit;
 pub use forecast::Forecast;
 pub(crate) use forecast::ratio;
 pub(crate) use policy::recorded;
-pub(crate) use walk::Till;
 pub use policy::{Chain, Heard, Key, Known, Mark, Move, Policy, Scored, Trial};
+pub(crate) use walk::Till;
 
 /// The version of the stored form; a plan of another version is refused.
 pub const PLAN_VERSION: u32 = 1;
@@ -34,7 +35,7 @@ pub const PLAN_VERSION: u32 = 1;
 #[non_exhaustive]
 pub struct Plan {
     /// `smart-core plan`.
-    pub(crate) label: Label,
+    pub(crate) label: PlanLabel,
     /// [`PLAN_VERSION`].
     pub(crate) version: u32,
     /// The models, with the prices the plan was made at.
@@ -61,7 +62,7 @@ pub struct Plan {
 
 /// The label of a stored plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub enum Label {
+pub(crate) enum PlanLabel {
     #[default]
     #[serde(rename = "smart-core plan")]
     Plan,
@@ -98,7 +99,9 @@ impl Plan {
         }
         if self.equivalence != equivalence {
             let was = &self.equivalence;
-            return Err(mismatch(format!("the equivalence was `{was}` and is now `{equivalence}`")));
+            return Err(mismatch(format!(
+                "the equivalence was `{was}` and is now `{equivalence}`"
+            )));
         }
         Ok(())
     }

@@ -7,18 +7,24 @@
 //! ```
 
 mod brain;
+mod chain_test;
+mod curve;
 mod driver;
 mod machine;
+mod search;
 mod settings;
+mod stored;
+mod worth;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use brain::{Brain, Decision, Demand};
+pub use brain::{Brain, Decision, Demand, Standing};
 pub(crate) use driver::{Router, drive};
 pub use machine::{ProfileMachine, ProtocolError, Request, Step};
 pub use settings::{Families, ProfileSettings};
+pub use stored::{PROFILE_VERSION, Profile};
 
 /// Why profiling ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

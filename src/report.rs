@@ -71,7 +71,11 @@ impl fmt::Display for Report {
         let plan = &self.plan;
         let items = plan.order.population();
         writeln!(f, "Promised   {} over {items} items", plan.target)?;
-        writeln!(f, "           (at most {} answers that differ from the reference's)", self.allowance)?;
+        writeln!(
+            f,
+            "           (at most {} answers that differ from the reference's)",
+            self.allowance
+        )?;
         let late = plan.asked - self.profiled;
         write!(f, "Profiled   {} items", self.profiled)?;
         if late > 0 {
@@ -96,12 +100,20 @@ impl fmt::Display for Report {
         )?;
         writeln!(f)?;
         let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
-        writeln!(f, "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}", "model", "answers", "calls", "failed", "cost")?;
+        writeln!(
+            f,
+            "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
+            "model", "answers", "calls", "failed", "cost"
+        )?;
         for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
             let spent = self.spending(id);
             let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
             let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.to_string());
-            writeln!(f, "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}", model.name)?;
+            writeln!(
+                f,
+                "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
+                model.name
+            )?;
         }
         if self.judging.calls() > 0 {
             let (calls, failed) = (self.judging.calls(), self.judging.failures);

@@ -117,6 +117,9 @@ pub enum StatsError {
 pub struct Probability(f64);
 
 impl Probability {
+    /// The smallest probability there is.
+    pub const SMALLEST: Self = Self(f64::MIN_POSITIVE);
+
     /// Checks the value once.
     ///
     /// # Errors
@@ -205,15 +208,9 @@ impl Design {
             return Err(StatsError::Population(population));
         }
         if allowance >= population {
-            return Err(StatsError::Allowance {
-                population,
-                allowance,
-            });
+            return Err(StatsError::Allowance { population, allowance });
         }
-        Ok(Self(Promise::Finite {
-            population,
-            allowance,
-        }))
+        Ok(Self(Promise::Finite { population, allowance }))
     }
 
     /// At most a share `rate` of an endless stream of independent items may fail.
@@ -240,10 +237,7 @@ impl Design {
     /// The tolerated failure rate: `F / N`, or `delta` of a stream.
     pub fn rate(self) -> f64 {
         match self.0 {
-            Promise::Finite {
-                population,
-                allowance,
-            } => allowance as f64 / population as f64,
+            Promise::Finite { population, allowance } => allowance as f64 / population as f64,
             Promise::Unbounded { rate } => rate.get(),
         }
     }
@@ -251,10 +245,7 @@ impl Design {
     /// Draws from here on certify anything, for fewer than `F + 1` items are left: `N - F`.
     fn exhausted_at(self) -> u64 {
         match self.0 {
-            Promise::Finite {
-                population,
-                allowance,
-            } => population - allowance,
+            Promise::Finite { population, allowance } => population - allowance,
             Promise::Unbounded { .. } => u64::MAX,
         }
     }
@@ -271,10 +262,7 @@ impl TryFrom<DesignWire> for Design {
     type Error = StatsError;
     fn try_from(wire: DesignWire) -> Result<Self, StatsError> {
         match wire {
-            DesignWire::Finite {
-                population,
-                allowance,
-            } => Self::finite(population, allowance),
+            DesignWire::Finite { population, allowance } => Self::finite(population, allowance),
             DesignWire::Unbounded { rate } => Ok(Self::unbounded(rate)),
         }
     }
@@ -283,13 +271,7 @@ impl TryFrom<DesignWire> for Design {
 impl From<Design> for DesignWire {
     fn from(design: Design) -> Self {
         match design.0 {
-            Promise::Finite {
-                population,
-                allowance,
-            } => Self::Finite {
-                population,
-                allowance,
-            },
+            Promise::Finite { population, allowance } => Self::Finite { population, allowance },
             Promise::Unbounded { rate } => Self::Unbounded { rate },
         }
     }

@@ -19,10 +19,7 @@ struct Pcg64 {
 impl Pcg64 {
     fn new(seed: u32) -> Self {
         let mut pool = [seed, 0, 0, 0];
-        let mut hash = Hash {
-            constant: 0x43b0_d7e5,
-            factor: 0x931e_8875,
-        };
+        let mut hash = Hash { constant: 0x43b0_d7e5, factor: 0x931e_8875 };
         for word in &mut pool {
             *word = hash.scramble(*word);
         }
@@ -33,20 +30,12 @@ impl Pcg64 {
                 pool[to] = mixed ^ mixed >> 16;
             }
         }
-        let mut hash = Hash {
-            constant: 0x8b51_f9dd,
-            factor: 0x58f3_8ded,
-        };
-        let words: Vec<u128> = (0..8)
-            .map(|at| u128::from(hash.scramble(pool[at % 4])))
-            .collect();
+        let mut hash = Hash { constant: 0x8b51_f9dd, factor: 0x58f3_8ded };
+        let words: Vec<u128> = (0..8).map(|at| u128::from(hash.scramble(pool[at % 4]))).collect();
         let pair = |at: usize| {
             (words[at + 1] << 32 | words[at]) << 64 | words[at + 3] << 32 | words[at + 2]
         };
-        let mut rng = Self {
-            state: 0,
-            increment: pair(4) << 1 | 1,
-        };
+        let mut rng = Self { state: 0, increment: pair(4) << 1 | 1 };
         rng.step();
         rng.state = rng.state.wrapping_add(pair(0));
         rng.step();
@@ -88,9 +77,8 @@ fn draw(setting: &Setting, seed: u32) -> Result<OutcomeMatrix> {
     let mut columns = Vec::new();
     for at in [3, 4, 0, 2, 1] {
         let model = &setting.models[at];
-        let bits: Agreements = (0..setting.items)
-            .map(|_| rng.uniform() < model.agreement)
-            .collect();
+        let bits: Agreements =
+            (0..setting.items).map(|_| rng.uniform() < model.agreement).collect();
         columns.push(Column::new(
             &*model.name,
             model.prompt_price,
@@ -112,21 +100,12 @@ fn method(name: &str) -> Method {
 
 /// The three settings, each with the ten matrices that the released code drew.
 fn matrices() -> Result<BTreeMap<&'static str, Vec<OutcomeMatrix>>> {
-    [
-        ("imdb", Setting::imdb()),
-        ("sms_spam", Setting::sms_spam()),
-        ("ag_news", Setting::ag_news()),
-    ]
-    .into_iter()
-    .map(|(name, setting)| {
-        Ok((
-            name,
-            (0..10)
-                .map(|seed| draw(&setting, seed))
-                .collect::<Result<_>>()?,
-        ))
-    })
-    .collect()
+    [("imdb", Setting::imdb()), ("sms_spam", Setting::sms_spam()), ("ag_news", Setting::ag_news())]
+        .into_iter()
+        .map(|(name, setting)| {
+            Ok((name, (0..10).map(|seed| draw(&setting, seed)).collect::<Result<_>>()?))
+        })
+        .collect()
 }
 
 /// Mean savings over the ten seeds with both repairs, for delta 0.02, 0.04 ... 0.20: `ProfileSmart`, then
@@ -134,30 +113,18 @@ fn matrices() -> Result<BTreeMap<&'static str, Vec<OutcomeMatrix>>> {
 const REPAIRED: [(&str, [f64; 10], [f64; 10]); 3] = [
     (
         "imdb",
-        [
-            1.00, 1.22, 18.07, 19.67, 23.87, 27.16, 28.71, 28.94, 29.27, 29.35,
-        ],
-        [
-            1.37, 3.83, 18.10, 19.74, 24.03, 27.23, 28.88, 29.39, 29.51, 29.93,
-        ],
+        [1.00, 1.22, 18.07, 19.67, 23.87, 27.16, 28.71, 28.94, 29.27, 29.35],
+        [1.37, 3.83, 18.10, 19.74, 24.03, 27.23, 28.88, 29.39, 29.51, 29.93],
     ),
     (
         "sms_spam",
-        [
-            1.00, 1.00, 3.23, 11.26, 17.46, 19.60, 22.14, 22.65, 24.26, 24.53,
-        ],
-        [
-            1.15, 1.53, 4.39, 11.28, 17.51, 19.69, 22.23, 22.92, 24.44, 24.90,
-        ],
+        [1.00, 1.00, 3.23, 11.26, 17.46, 19.60, 22.14, 22.65, 24.26, 24.53],
+        [1.15, 1.53, 4.39, 11.28, 17.51, 19.69, 22.23, 22.92, 24.44, 24.90],
     ),
     (
         "ag_news",
-        [
-            1.00, 1.00, 2.55, 19.88, 21.94, 24.42, 25.96, 28.43, 29.40, 29.53,
-        ],
-        [
-            1.15, 1.67, 4.54, 19.90, 22.04, 24.59, 26.13, 28.76, 29.58, 29.89,
-        ],
+        [1.00, 1.00, 2.55, 19.88, 21.94, 24.42, 25.96, 28.43, 29.40, 29.53],
+        [1.15, 1.67, 4.54, 19.90, 22.04, 24.59, 26.13, 28.76, 29.58, 29.89],
     ),
 ];
 
@@ -173,10 +140,7 @@ fn repaired_savings() -> Result {
                     matrix.reference_cost() as f64 / run(matrix, method, &options).cost as f64
                 };
                 let mean = matrices[name].iter().map(saving).sum::<f64>() / 10.0;
-                assert!(
-                    (mean - want).abs() < 0.0051,
-                    "{name} {method:?} {step}: {mean}"
-                );
+                assert!((mean - want).abs() < 0.0051, "{name} {method:?} {step}: {mean}");
             }
         }
     }
@@ -190,50 +154,23 @@ fn all_runs_and_the_papers_averages() -> Result {
     let rows = include_str!("data/published/authors.csv").lines().skip(3);
     let mut runs = 0;
     for row in rows {
-        let [
-            name,
-            delta,
-            seed,
-            method_name,
-            cost,
-            profiled,
-            failures,
-            answered,
-            events,
-        ] = row.split(',').collect::<Vec<_>>()[..]
+        let [name, delta, seed, method_name, cost, profiled, failures, answered, events] =
+            row.split(',').collect::<Vec<_>>()[..]
         else {
             panic!("not nine fields: {row}")
         };
         let matrix = &matrices[name][seed.parse::<usize>()?];
         let demand = Demand::new(delta.parse()?, 0.95)?;
         let got = run(matrix, method(method_name), &Options::new(demand));
-        let (spent, naive) = (
-            got.cost as f64 * 1e-9,
-            matrix.reference_cost() as f64 * 1e-9,
-        );
-        assert!(
-            (spent - cost.parse::<f64>()?).abs() < 1e-7,
-            "{row}: {spent}"
-        );
+        let (spent, naive) = (got.cost as f64 * 1e-9, matrix.reference_cost() as f64 * 1e-9);
+        assert!((spent - cost.parse::<f64>()?).abs() < 1e-7, "{row}: {spent}");
         assert_eq!(got.profiled, profiled.parse()?, "{row}");
         assert_eq!(got.failures, failures.parse()?, "{row}");
-        let counts: Vec<_> = got
-            .models
-            .iter()
-            .map(|model| model.answered().to_string())
-            .collect();
+        let counts: Vec<_> = got.models.iter().map(|model| model.answered().to_string()).collect();
         assert_eq!(counts.join(" "), answered, "{row}");
         let changes = got.events.iter().map(|event| {
-            let status = if event.status == Status::Invalid {
-                'i'
-            } else {
-                's'
-            };
-            let cause = if event.cause == Cause::Interval {
-                'c'
-            } else {
-                'e'
-            };
+            let status = if event.status == Status::Invalid { 'i' } else { 's' };
+            let cause = if event.cause == Cause::Interval { 'c' } else { 'e' };
             format!("{}:{}:{status}:{cause}", event.profiled, event.model)
         });
         assert_eq!(changes.collect::<Vec<_>>().join(" "), events, "{row}");
@@ -256,11 +193,7 @@ fn all_runs_and_the_papers_averages() -> Result {
         (("ag_news", "", "ModelMix"), 4.79),
         (("ag_news", "0.2", "ModelMix"), 25.58),
     ] {
-        assert!(
-            (saving(key) - published).abs() < 0.005,
-            "{key:?}: {}",
-            saving(key)
-        );
+        assert!((saving(key) - published).abs() < 0.005, "{key:?}: {}", saving(key));
     }
     Ok(())
 }

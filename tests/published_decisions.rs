@@ -17,12 +17,8 @@ const MODELS: [(&str, f64); 5] = [
     ("gpt-4", 30.0),
 ];
 
-const METHODS: [Method; 4] = [
-    Method::AllReference,
-    Method::ProfileAll,
-    Method::ProfileSmart,
-    Method::ModelMix,
-];
+const METHODS: [Method; 4] =
+    [Method::AllReference, Method::ProfileAll, Method::ProfileSmart, Method::ModelMix];
 
 fn number(value: &Value) -> f64 {
     value.as_f64().expect("a number")
@@ -37,9 +33,7 @@ fn list<T>(value: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
 }
 
 fn golden() -> Result<Value> {
-    Ok(serde_json::from_str(include_str!(
-        "data/published/decisions.json"
-    ))?)
+    Ok(serde_json::from_str(include_str!("data/published/decisions.json"))?)
 }
 
 fn bits(value: &Value, items: usize) -> Result<Agreements> {
@@ -71,28 +65,19 @@ fn matrix(record: &Value) -> Result<OutcomeMatrix> {
 fn cases(mut check: impl FnMut(&Value, &OutcomeMatrix) -> Result) -> Result<usize> {
     let golden = golden()?;
     let matrices = list(&golden["matrices"], |record| {
-        (
-            (record["setting"].clone(), record["seed"].clone()),
-            matrix(record).expect("a matrix"),
-        )
+        ((record["setting"].clone(), record["seed"].clone()), matrix(record).expect("a matrix"))
     });
     let cases = golden["cases"].as_array().expect("cases");
     for case in cases {
         let key = (case["setting"].clone(), case["seed"].clone());
-        let (_, matrix) = matrices
-            .iter()
-            .find(|(other, _)| *other == key)
-            .expect("its matrix");
+        let (_, matrix) = matrices.iter().find(|(other, _)| *other == key).expect("its matrix");
         check(case, matrix)?;
     }
     Ok(cases.len())
 }
 
 fn demand(case: &Value) -> Result<Demand> {
-    Ok(Demand::new(
-        number(&case["delta"]),
-        number(&case["confidence"]),
-    )?)
+    Ok(Demand::new(number(&case["delta"]), number(&case["confidence"]))?)
 }
 
 fn close(got: f64, want: f64, relative: f64) -> bool {
@@ -109,26 +94,14 @@ fn every_decision() -> Result {
     let cases = cases(|case, matrix| {
         let demand = demand(case)?;
         let options = Options::new(demand).with_forecasts(true);
-        for (method, want) in METHODS
-            .into_iter()
-            .zip(case["methods"].as_array().expect("methods"))
+        for (method, want) in METHODS.into_iter().zip(case["methods"].as_array().expect("methods"))
         {
             let got = run(matrix, method, &options);
-            let which = format!(
-                "{} {} {} {method:?}",
-                case["setting"], case["seed"], case["delta"]
-            );
-            assert!(
-                close(usd(got.cost), number(&want["cost"]), 1e-9),
-                "{which}: {}",
-                got.cost
-            );
+            let which =
+                format!("{} {} {} {method:?}", case["setting"], case["seed"], case["delta"]);
+            assert!(close(usd(got.cost), number(&want["cost"]), 1e-9), "{which}: {}", got.cost);
             assert_eq!(got.failures, count(&want["failures"]), "{which}");
-            assert_eq!(
-                got.meets(demand),
-                want["meets"].as_bool().expect("a verdict"),
-                "{which}"
-            );
+            assert_eq!(got.meets(demand), want["meets"].as_bool().expect("a verdict"), "{which}");
             let answered: Vec<usize> = got.models.iter().map(ModelTally::answered).collect();
             assert_eq!(answered, list(&want["answered"], count), "{which}");
             if method != Method::AllReference {
@@ -137,11 +110,7 @@ fn every_decision() -> Result {
             mix(&got, want, &which);
             // Deciding without recording decides the same.
             let quick = run(matrix, method, &Options::new(demand));
-            assert_eq!(
-                (&quick.models, &quick.events),
-                (&got.models, &got.events),
-                "{which}"
-            );
+            assert_eq!((&quick.models, &quick.events), (&got.models, &got.events), "{which}");
             runs += 1;
         }
         Ok(())
@@ -152,10 +121,7 @@ fn every_decision() -> Result {
 
 /// What the profile saw and decided.
 fn profile(got: &Outcome, want: &Value, which: &str) {
-    assert!(
-        close(usd(got.profile_cost), number(&want["profile_cost"]), 1e-9),
-        "{which}"
-    );
+    assert!(close(usd(got.profile_cost), number(&want["profile_cost"]), 1e-9), "{which}");
     assert_eq!(got.profiled, count(&want["profiled"]), "{which}");
     assert_eq!(got.smallest, count(&want["smallest"]), "{which}");
     let word = |status| match status {
@@ -177,11 +143,7 @@ fn profile(got: &Outcome, want: &Value, which: &str) {
     assert_eq!(Value::from(events), want["events"], "{which}");
     for (at, model) in got.models.iter().enumerate() {
         assert_eq!(word(model.status), want["status"][at], "{which}");
-        assert_eq!(
-            model.profiled,
-            count(&want["profiled_items"][at]),
-            "{which}"
-        );
+        assert_eq!(model.profiled, count(&want["profiled_items"][at]), "{which}");
         assert_eq!(model.agreed, count(&want["agreed"][at]), "{which}");
         if !want["assigned"].is_null() {
             assert_eq!(model.assigned, count(&want["assigned"][at]), "{which}");
@@ -198,10 +160,7 @@ fn forecasts(got: &[Forecast], want: &Value, which: &str) {
     assert_eq!(got.len(), want.len(), "{which}");
     for (at, (got, want)) in got.iter().zip(want).enumerate() {
         assert_eq!(got.profiled, 100 + 10 * at, "{which}");
-        assert!(
-            close(got.stopping * 1e-9, number(&want[2]), 1e-9),
-            "{which}: {got:?} {want}"
-        );
+        assert!(close(got.stopping * 1e-9, number(&want[2]), 1e-9), "{which}: {got:?} {want}");
         match (got.best, want[0].as_f64()) {
             (Some((horizon, cost)), Some(least)) => {
                 assert!(close(cost * 1e-9, least, 1e-7), "{which}: {got:?} {want}");
@@ -219,19 +178,10 @@ fn mix(got: &Outcome, want: &Value, which: &str) {
         assert!(want.is_null(), "{which}");
         return;
     };
-    assert!(
-        (mix.target - number(&want["target"])).abs() < 1e-13,
-        "{which}: {mix:?}"
-    );
-    assert!(
-        close(mix.cost * 1e-9, number(&want["cost"]), 1e-9),
-        "{which}: {mix:?}"
-    );
+    assert!((mix.target - number(&want["target"])).abs() < 1e-13, "{which}: {mix:?}");
+    assert!(close(mix.cost * 1e-9, number(&want["cost"]), 1e-9), "{which}: {mix:?}");
     for (at, (share, level)) in mix.shares.iter().zip(&mix.levels).enumerate() {
-        assert!(
-            (share - number(&want["shares"][at])).abs() < 1e-9,
-            "{which}: {mix:?}"
-        );
+        assert!((share - number(&want["shares"][at])).abs() < 1e-9, "{which}: {mix:?}");
         // Levels are decided where two models share the items; see the tests of the formulas.
         if *share > 0.0 && *share < 1.0 {
             assert!(

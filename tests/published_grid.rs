@@ -14,10 +14,8 @@ fn savings(setting: &Setting, method: Method, seeds: u64) -> Result<(f64, f64)> 
         let matrix = setting.draw(seed, Dependence::INDEPENDENT)?;
         for step in 1..=10 {
             let options = Options::new(Demand::new(f64::from(step) / 50.0, 0.95)?);
-            let (naive, spent) = (
-                matrix.reference_cost() as f64,
-                run(&matrix, method, &options).cost as f64,
-            );
+            let (naive, spent) =
+                (matrix.reference_cost() as f64, run(&matrix, method, &options).cost as f64);
             grid = (grid.0 + naive, grid.1 + spent);
             if step == 10 {
                 last = (last.0 + naive, last.1 + spent);
@@ -28,10 +26,7 @@ fn savings(setting: &Setting, method: Method, seeds: u64) -> Result<(f64, f64)> 
 }
 
 fn within_eight_percent(got: f64, published: f64) {
-    assert!(
-        (got / published - 1.0).abs() < 0.08,
-        "{got} is not within 8 % of {published}"
-    );
+    assert!((got / published - 1.0).abs() < 0.08, "{got} is not within 8 % of {published}");
 }
 
 #[test]
@@ -64,9 +59,6 @@ fn methods_rank_as_published() -> Result {
     let all = savings(&setting, Method::ProfileAll, 20)?.0;
     let smart = savings(&setting, Method::ProfileSmart, 20)?.0;
     let mix = savings(&setting, Method::ModelMix, 20)?.0;
-    assert!(
-        1.0 < all && all <= smart && smart < mix,
-        "{all} {smart} {mix}"
-    );
+    assert!(1.0 < all && all <= smart && smart < mix, "{all} {smart} {mix}");
     Ok(())
 }

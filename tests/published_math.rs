@@ -26,10 +26,7 @@ fn list<T>(value: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
 }
 
 fn demand(case: &Value) -> Result<Demand> {
-    Ok(Demand::new(
-        number(&case["delta"]),
-        number(&case["confidence"]),
-    )?)
+    Ok(Demand::new(number(&case["delta"]), number(&case["confidence"]))?)
 }
 
 fn close(got: f64, want: f64, relative: f64) -> bool {
@@ -41,10 +38,7 @@ fn intervals() -> Result {
     for case in golden("interval")? {
         let (k, n, confidence) = (count(&case[0]), count(&case[1]), number(&case[2]));
         let interval = clopper_pearson(k, n, confidence);
-        assert!(
-            close(interval.low, number(&case[3]), 1e-12),
-            "{case}: {interval:?}"
-        );
+        assert!(close(interval.low, number(&case[3]), 1e-12), "{case}: {interval:?}");
         // The released code asks for the quantile of 1 - alpha/2, which rounds away part of a small alpha.
         assert!(
             (interval.high - case[4].as_f64().unwrap_or(1.0)).abs() < 1e-13,
@@ -114,27 +108,16 @@ fn expected_costs() -> Result {
             let total = number(&case["total"]);
             let horizon = count(&case["horizon"]);
             if section == "expected" {
-                let got = forecaster
-                    .expected_cost(&situation, horizon.ilog2())
-                    .expect("a number");
-                assert!(
-                    close(got.profiling, number(&case["profiling"]), 1e-14),
-                    "{case}: {got:?}"
-                );
-                assert!(
-                    close(got.applying, number(&case["applying"]), 1e-8),
-                    "{case}: {got:?}"
-                );
+                let got = forecaster.expected_cost(&situation, horizon.ilog2()).expect("a number");
+                assert!(close(got.profiling, number(&case["profiling"]), 1e-14), "{case}: {got:?}");
+                assert!(close(got.applying, number(&case["applying"]), 1e-8), "{case}: {got:?}");
                 assert!(close(got.total(), total, 1e-8), "{case}: {got:?}");
             } else {
                 let got = forecaster.forecast(&situation);
                 let (best, cost) = got.best.expect("a number");
                 assert_eq!(best, horizon, "{case}");
                 assert!(close(cost, total, 1e-8), "{case}: {got:?}");
-                assert!(
-                    close(got.stopping, number(&case["stopping"]), 1e-14),
-                    "{case}: {got:?}"
-                );
+                assert!(close(got.stopping, number(&case["stopping"]), 1e-14), "{case}: {got:?}");
                 assert_eq!(
                     got.is_pruned(),
                     case["pruned"].as_bool().expect("a decision"),
@@ -149,13 +132,7 @@ fn expected_costs() -> Result {
 #[test]
 fn mixes() -> Result {
     // Prices of a prompt and a completion token, in USD.
-    let prices = [
-        (0.4e-6, 0.4e-6),
-        (1e-6, 2e-6),
-        (1.5e-6, 2e-6),
-        (2e-6, 2e-6),
-        (30e-6, 60e-6),
-    ];
+    let prices = [(0.4e-6, 0.4e-6), (1e-6, 2e-6), (1.5e-6, 2e-6), (2e-6, 2e-6), (30e-6, 60e-6)];
     for case in golden("mix")? {
         let (profiled, items) = (count(&case["profiled"]), count(&case["items"]));
         let rest = (items - profiled) as f64;
@@ -174,18 +151,12 @@ fn mixes() -> Result {
             .collect();
         let demand = demand(&case)?;
         let target = remaining_target(profiled, items, demand);
-        assert!(
-            (target - number(&case["target"])).abs() < 1e-14,
-            "{case}: {target}"
-        );
+        assert!((target - number(&case["target"])).abs() < 1e-14, "{case}: {target}");
         let mix = best_mix(&ingredients, 4, target, demand.confidence()).expect("a mix");
         for (got, want) in mix.shares.iter().zip(list(&case["shares"], number)) {
             assert!((got - want).abs() < 1e-9, "{case}: {mix:?}");
         }
-        assert!(
-            close(mix.cost, number(&case["cost"]), 1e-9),
-            "{case}: {mix:?}"
-        );
+        assert!(close(mix.cost, number(&case["cost"]), 1e-9), "{case}: {mix:?}");
         // Where one model takes everything, many choices of levels cost the same, and the released code
         // takes the one its solver's rounding makes cheapest. Where two share, their levels are decided.
         for ((got, share), want) in mix
@@ -199,11 +170,7 @@ fn mixes() -> Result {
                 assert!((got.agreement - want[1]).abs() < 1e-12, "{case}: {mix:?}");
             }
         }
-        assert_eq!(
-            split(items - profiled, &mix.shares)?,
-            list(&case["parts"], count),
-            "{case}"
-        );
+        assert_eq!(split(items - profiled, &mix.shares)?, list(&case["parts"], count), "{case}");
     }
     Ok(())
 }

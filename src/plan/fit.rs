@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn degenerate_data_do_not_break_it() {
-        for data in [vec![], vec![Example { first: Some(1.0), second: None, agree: None, right: true }; 5]]
+        for data in
+            [vec![], vec![Example { first: Some(1.0), second: None, agree: None, right: true }; 5]]
         {
             let (low, high) = Fit::new(&data).bounds(Some(Some(0.5)), None, None);
             assert!(low.is_finite() && high.is_finite());

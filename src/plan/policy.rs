@@ -329,6 +329,14 @@ impl Chain {
     /// The item's mark, with everything known of it that the chain reads, and whether the answer
     /// the chain would deliver fails. `None` where it has none to deliver.
     pub fn trial(&self, item: &ItemEvidence, coin: u64) -> Option<Trial> {
+        // A model that was not asked because its circuit was open would have said who knows what:
+        // the item fails whatever the threshold.
+        let unheard = |id: ModelId| {
+            item.candidate(id).is_some_and(|record| record.agreement == Agreement::Unheard)
+        };
+        if self.models().iter().any(unheard) {
+            return Some(Trial { mark: Mark::HIGHEST, fails: true, model: self.first });
+        }
         let known = recorded(self, item, coin);
         let model = self.delivers(&known);
         let heard = if model == self.first { known.first } else { known.second };
@@ -342,7 +350,7 @@ impl Chain {
 }
 
 /// What a chain would make of one profiled item.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Its place in the chain.
     pub mark: Mark,
@@ -356,7 +364,7 @@ pub struct Trial {
 pub(crate) fn recorded(chain: &Chain, item: &ItemEvidence, coin: u64) -> Known {
     let heard = |id: ModelId| match item.candidate(id) {
         None => Heard::Nothing,
-        Some(record) if record.agreement == Agreement::NoAnswer => Heard::NoAnswer,
+        Some(record) if !record.agreement.is_answer() => Heard::NoAnswer,
         Some(record) => Heard::Answer { score: Scored::Known(record.score.map(|s| s.as_f64())) },
     };
     let second = chain.second.map_or(Heard::Nothing, heard);
@@ -366,9 +374,9 @@ pub(crate) fn recorded(chain: &Chain, item: &ItemEvidence, coin: u64) -> Known {
         router: item.router.map(|score| score.as_f64()),
         first: heard(chain.first),
         second,
-        agree: agree.map(|second| item.consensus(chain.first, second)).or_else(|| {
-            matches!(second, Heard::NoAnswer).then_some(false)
-        }),
+        agree: agree
+            .map(|second| item.consensus(chain.first, second))
+            .or_else(|| matches!(second, Heard::NoAnswer).then_some(false)),
     }
 }
 
@@ -389,6 +397,11 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// The most liberal policy of a chain: every item is given to its candidates.
+    pub const fn whole(chain: Chain) -> Self {
+        Self::Chain { chain, threshold: Mark::LOWEST }
+    }
+
     /// What to do next about an item.
     pub fn next(&self, known: &Known) -> Move {
         match self {

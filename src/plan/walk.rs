@@ -2,8 +2,8 @@
 
 use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, MeanCosts};
-use crate::plan::{Heard, Known, Move, Policy, Scored, recorded};
 use crate::plan::{Chain, Mark};
+use crate::plan::{Heard, Known, Move, Policy, Scored, recorded};
 use crate::pricing::Pricing;
 use crate::roster::{ModelId, RosterSpec};
 

@@ -14,10 +14,12 @@ use super::settings::{Families, ProfileSettings};
 use super::worth::{self, Stakes};
 use crate::backend::Scoring;
 use crate::error::SettingsError;
-use crate::evidence::{Agreement, ItemEvidence, MeanCosts, ModelSet};
+use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::observe::{ChainStanding, Event, Observers};
 use crate::order::Order;
-use crate::plan::{Chain, Considered, Forecast, Policy, Till};
+use crate::plan::{
+    Chain, Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Till, Verdict,
+};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Boundary, BoundaryKind, Design, MAX_POPULATION, Probability, two_sided_rate};
@@ -421,7 +423,8 @@ impl Brain {
 
     /// The items on which every model of a set was asked: those before any of them was dropped.
     fn complete(&self, models: ModelSet) -> impl Iterator<Item = (&ItemEvidence, u64)> {
-        let asked = move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
+        let asked =
+            move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
         self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
     }
 
@@ -488,7 +491,8 @@ impl Brain {
     /// Asks only the candidates that a live chain needs.
     fn review_demand(&mut self) {
         let live = || self.tests.iter().filter(|test| test.live);
-        let ask: ModelSet = live().flat_map(|test| test.chain.models().iter().collect::<Vec<_>>()).collect();
+        let ask: ModelSet =
+            live().flat_map(|test| test.chain.models().iter().collect::<Vec<_>>()).collect();
         let scored: ModelSet =
             live().flat_map(|test| test.chain.scored_models().iter().collect::<Vec<_>>()).collect();
         let second = |id: &ModelId| {
@@ -499,7 +503,8 @@ impl Brain {
         let profiled = self.profiled();
         for model in self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect::<Vec<_>>() {
             let ended = self.tests.iter().find(|test| !test.live && test.chain.first == model);
-            let reason = ended.map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
+            let reason = ended
+                .map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
             self.decisions.push_back(Decision::Dropped { model, profiled, reason });
         }
         self.demand = Demand { ask, rate, compare };
@@ -511,6 +516,118 @@ impl Brain {
             self.demand = Demand::default();
             self.decisions.push_back(Decision::Stopped { profiled: self.profiled(), reason });
         }
+    }
+
+    /// The plan for the items that are left, given that ranks below `asked` are answered.
+    pub(super) fn plan(&self, asked: u64, equivalence: String) -> Plan {
+        let (best, per_item) = self.best();
+        let certified = best.and_then(|test| test.certified.as_ref());
+        let policy = certified.map_or(Policy::Reference, |c| c.policy.clone());
+        let verdict = match certified {
+            Some(_) => Verdict::Pays,
+            None => Verdict::DoesNotPay(self.why_not()),
+        };
+        let mut considered: Vec<Considered> = Vec::new();
+        for test in &self.tests {
+            let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
+            let outcome = match &test.certified {
+                Some(c) if chosen => format!("chosen: {}", c.certificate),
+                Some(_) => "certified, but not the cheapest".to_owned(),
+                None if test.ended.is_empty() => "not certified".to_owned(),
+                None => format!("not certified: {}", test.ended),
+            };
+            considered.push(Considered {
+                name: test.chain.describe(&self.roster),
+                cost_per_item: chosen.then(|| cost(per_item)),
+                tested: test.tested,
+                failures: test.failures(),
+                outcome,
+                chosen,
+            });
+        }
+        considered.extend(self.considered.iter().cloned());
+        Plan {
+            label: PlanLabel::default(),
+            version: PLAN_VERSION,
+            roster: self.roster.clone(),
+            equivalence,
+            target: self.target,
+            order: self.order,
+            asked,
+            policy,
+            certificate: certified.map(|c| c.certificate.clone()),
+            forecast: self.forecast(asked, per_item),
+            considered,
+            verdict,
+        }
+    }
+
+    fn why_not(&self) -> String {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        if self.roster.candidate_count() == 0 {
+            return "there are no candidates".to_owned();
+        }
+        if self.settings.families == Families::Reference {
+            return "only the reference was to be considered".to_owned();
+        }
+        if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
+            return "no candidate is cheaper than the reference".to_owned();
+        }
+        if self.tests.iter().any(|test| test.certified.is_some()) {
+            return "what could be certified costs no less than the reference".to_owned();
+        }
+        "no policy could be certified at a cost that pays".to_owned()
+    }
+
+    /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
+    fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
+        let spent: f64 = self.evidence.iter().map(|item| self.spent_on(item)).sum();
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let late = asked.saturating_sub(self.profiled()) as f64 * reference;
+        let left = self.order.population().saturating_sub(asked) as f64;
+        // The mean of n costs is known to about their spread over sqrt(n).
+        let spread = per_item * 1.96 / (self.profiled().max(1) as f64).sqrt();
+        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0));
+        Forecast {
+            cost: total(per_item),
+            low: total(per_item - spread),
+            high: total(per_item + spread),
+            reference_cost: cost(reference * self.order.population() as f64),
+        }
+    }
+
+    fn spent_on(&self, item: &ItemEvidence) -> f64 {
+        let mut spent = Cost::ZERO;
+        for (id, model) in self.roster.ids().zip(self.roster.models()) {
+            if id.is_reference() {
+                spent += model.pricing.cost(item.usage.as_ref());
+            } else if let Some(record) = item.candidate(id) {
+                spent += model.pricing.cost(record.usage.as_ref());
+                if record.rating.is_some() {
+                    spent += model.pricing.cost(record.rating.as_ref());
+                }
+            }
+        }
+        if item.judged.is_some() {
+            spent += self.judge.cost(item.judged.as_ref());
+        }
+        spent.as_nanos() as f64
+    }
+
+    pub(super) fn roster(&self) -> &RosterSpec {
+        &self.roster
+    }
+    pub(super) fn judge(&self) -> &Pricing {
+        &self.judge
+    }
+    pub(super) fn target(&self) -> Target {
+        self.target
+    }
+    pub(super) fn order(&self) -> Order {
+        self.order
+    }
+    pub(super) fn settings(&self) -> &ProfileSettings {
+        &self.settings
     }
 
     /// Ends profiling from outside.

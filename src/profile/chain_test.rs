@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::ItemEvidence;
-use crate::plan::{Certificate, Chain, Mark, Policy};
-use crate::stats::{Boundary, BoundaryKind, Population};
+use crate::plan::{Certificate, Chain, Key, Mark, Policy, Trial};
+use crate::stats::{Boundary, BoundaryKind, Population, upper_rate};
 
 /// A chain, tested on the ranks from `start` on.
 ///
@@ -37,15 +37,25 @@ pub(super) struct Certified {
 
 impl ChainTest {
     pub(super) fn new(chain: Chain, boundary: Boundary, start: u64) -> Self {
-        let failing = Vec::new();
-        let ended = String::new();
-        Self { chain, boundary, start, tested: 0, failing, certified: None, live: true, ended }
+        Self {
+            chain,
+            boundary,
+            start,
+            tested: 0,
+            failing: Vec::new(),
+            trials: Vec::new(),
+            certified: None,
+            live: true,
+            ended: String::new(),
+        }
     }
 
     /// Adds the next item.
     pub(super) fn fold(&mut self, item: &ItemEvidence, coin: u64) {
         self.tested += 1;
-        if let Some(trial) = self.chain.trial(item, coin).filter(|trial| trial.fails) {
+        let Some(trial) = self.chain.trial(item, coin) else { return };
+        self.trials.push(trial);
+        if trial.fails {
             let place = self.failing.partition_point(|mark| *mark >= trial.mark);
             self.failing.insert(place, trial.mark);
         }
@@ -81,14 +91,18 @@ impl ChainTest {
     ///
     /// A later look may certify a more liberal policy or a stricter one; both stay valid, and the
     /// more liberal one is kept.
-    pub(super) fn look(&mut self) -> bool {
+    pub(super) fn look(&mut self, floor: f64) -> bool {
         let Some(limit) = self.limit() else { return false };
-        let threshold = self.threshold(limit);
-        if threshold == Mark::HIGHEST {
-            return false;
-        }
+        // Where a model falls below the floor, stricter thresholds may still keep it above.
+        let found = (0..=limit)
+            .rev()
+            .map(|limit| self.threshold(limit))
+            .find(|threshold| *threshold < Mark::HIGHEST && self.above_floor(threshold, floor));
+        let Some(threshold) = found else { return false };
         let better = match &self.certified {
-            Some(Certified { policy: Policy::Chain { threshold: old, .. }, .. }) => threshold < *old,
+            Some(Certified { policy: Policy::Chain { threshold: old, .. }, .. }) => {
+                threshold < *old
+            }
             _ => true,
         };
         if better {
@@ -97,6 +111,21 @@ impl ChainTest {
             self.certified = Some(Certified { policy, certificate });
         }
         better
+    }
+
+    /// Whether every model that would answer agrees, with confidence, on more than `floor` of what
+    /// it would answer.
+    fn above_floor(&self, threshold: &Mark, floor: f64) -> bool {
+        // A chain by coin gives away an arbitrary part: all its trials speak for that part.
+        let whole = matches!(self.chain.key, Key::Coin);
+        let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
+        self.chain.models().iter().all(|id| {
+            let own = given().filter(|trial| trial.model == id);
+            let (count, failures) =
+                own.fold((0, 0), |(n, f), trial| (n + 1, f + u64::from(trial.fails)));
+            let alpha = self.boundary.alpha();
+            count == 0 || upper_rate(count, failures, alpha).is_ok_and(|rate| 1.0 - rate > floor)
+        })
     }
 
     fn certificate(&self, threshold: &Mark, limit: u64) -> Certificate {

@@ -3,15 +3,14 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::task::Poll;
 
-use futures::future::{BoxFuture, join_all, try_join};
 use futures::FutureExt;
+use futures::future::{BoxFuture, join_all, try_join};
 
 use super::machine::{ProfileMachine, Request, Step};
 use super::{Decision, StopReason};
 use crate::answer::{Answer, Reason};
-use crate::backend::Confidence;
+use crate::backend::{Confidence, ErrorKind};
 use crate::calls::{Asked, Calls};
 use crate::error::RunError;
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
@@ -46,15 +45,11 @@ where
                 let Step::Profile(request) = machine.poll_step() else { break };
                 pool.start(one(calls, items, router, request).boxed(), cx);
             }
-            // Ready or pending, every completed item is taken before another is asked about.
-            match pool.poll_next(cx) {
-                Poll::Ready(profiled) => Poll::Ready(profiled),
-                Poll::Pending => Poll::Pending,
-            }
+            pool.poll_next(cx)
         });
         let Some(profiled) = next.await else { break };
         let profiled = profiled?;
-        let unaffordable = profiled.answer.reason == Reason::Unaffordable;
+        let unaffordable = profiled.unaffordable;
         let index = profiled.answer.index;
         answers.insert(index, profiled.answer);
         if unaffordable {
@@ -81,6 +76,8 @@ fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachi
 struct Profiled<O> {
     answer: Answer<O>,
     evidence: ItemEvidence,
+    /// Whether the budget kept a call from being made.
+    unaffordable: bool,
 }
 
 /// A candidate's answer while its item is being profiled.
@@ -91,7 +88,14 @@ struct Held<O> {
     rating: Option<Usage>,
     score: Option<Confidence>,
     cost: Cost,
-    unaffordable: bool,
+    missing: Option<Missing>,
+}
+
+/// Why a candidate was not asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Unaffordable,
+    CircuitOpen,
 }
 
 /// Everything about one item: all answers, their ratings, and how they compare.
@@ -122,7 +126,7 @@ where
     let mut cost: Cost = candidates.iter().map(|held| held.cost).sum();
     let mut asked = request.ask;
     asked.insert(ModelId::REFERENCE);
-    let (output, usage, mut reason) = match reference {
+    let (output, usage, reason) = match reference {
         Asked::Answered { output, usage, cost: paid, .. } => {
             cost += paid;
             (Some(output), usage, Reason::Profiled)
@@ -133,9 +137,8 @@ where
         }
         Asked::Unaffordable => (None, None, Reason::Unaffordable),
     };
-    if candidates.iter().any(|held| held.unaffordable) && output.is_none() {
-        reason = Reason::Unaffordable;
-    }
+    let unaffordable = reason == Reason::Unaffordable
+        || candidates.iter().any(|held| held.missing == Some(Missing::Unaffordable));
 
     let mut evidence = ItemEvidence {
         index,
@@ -150,6 +153,7 @@ where
     evidence.candidates.resize(models, None);
     for held in &candidates {
         let agreement = match (&output, &held.output) {
+            (_, None) if held.missing.is_some() => Agreement::Unheard,
             (_, None) => Agreement::NoAnswer,
             (None, Some(_)) => Agreement::Differs,
             (Some(reference), Some(own)) => {
@@ -174,7 +178,8 @@ where
         cost += compare_pairs(calls, item, &candidates, &mut evidence).await?;
     }
     let by = output.is_some().then_some(ModelId::REFERENCE);
-    Ok(Profiled { answer: Answer { index, output, by, reason, asked, cost }, evidence })
+    let answer = Answer { index, output, by, reason, asked, cost };
+    Ok(Profiled { answer, evidence, unaffordable })
 }
 
 /// Asks one candidate, and has it rate its answer if that is wanted.
@@ -191,7 +196,7 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
         rating: None,
         score: None,
         cost: Cost::ZERO,
-        unaffordable: false,
+        missing: None,
     };
     match calls.ask(request.index, item, id).await? {
         Asked::Answered { output, usage, score, cost } => {
@@ -204,8 +209,11 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
             }
             held.output = Some(output);
         }
-        Asked::Failed { usage, cost, .. } => (held.usage, held.cost) = (usage, cost),
-        Asked::Unaffordable => held.unaffordable = true,
+        Asked::Failed { kind, usage, cost } => {
+            (held.usage, held.cost) = (usage, cost);
+            held.missing = (kind == ErrorKind::Unavailable).then_some(Missing::CircuitOpen);
+        }
+        Asked::Unaffordable => held.missing = Some(Missing::Unaffordable),
     }
     Ok(held)
 }

@@ -22,6 +22,7 @@ use super::settings::ProfileSettings;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::order::Order;
+use crate::pricing::Pricing;
 use crate::roster::RosterSpec;
 use crate::target::Target;
 
@@ -87,19 +88,20 @@ pub struct ProfileMachine {
 }
 
 impl ProfileMachine {
-    /// A profiler of `order.population()` items.
+    /// A profiler of `order.population()` items, with what judging calls cost.
     ///
     /// # Errors
     /// [`SettingsError`] when there are no items or a setting makes no sense.
     pub fn new(
         roster: &RosterSpec,
+        judge: Pricing,
         target: Target,
         order: Order,
         settings: &ProfileSettings,
     ) -> Result<Self, SettingsError> {
         Ok(Self {
             order,
-            brain: Brain::new(roster, target, order, settings)?,
+            brain: Brain::new(roster, judge, target, order, settings)?,
             next_rank: 0,
             open: BTreeMap::new(),
             early: BTreeMap::new(),

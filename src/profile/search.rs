@@ -111,9 +111,10 @@ impl Pilot<'_> {
     fn profiling_cost(&self, chain: &Chain) -> f64 {
         let means = self.till.means;
         let scored = chain.scored_models();
-        let calls = chain.models().iter().map(|id| {
-            means.answer(id) + if scored.contains(id) { means.rating(id) } else { 0.0 }
-        });
+        let calls = chain
+            .models()
+            .iter()
+            .map(|id| means.answer(id) + if scored.contains(id) { means.rating(id) } else { 0.0 });
         means.answer(ModelId::REFERENCE) + calls.sum::<f64>()
     }
 
@@ -140,7 +141,9 @@ impl Pilot<'_> {
             }
         }
         if wants(&[Families::Cascade]) {
-            chains.extend(hopeful.iter().filter(|id| self.has_scores(**id)).map(|id| Chain::cascade(*id)));
+            chains.extend(
+                hopeful.iter().filter(|id| self.has_scores(**id)).map(|id| Chain::cascade(*id)),
+            );
         }
         for first in &hopeful {
             for second in hopeful.iter().filter(|second| *second != first) {

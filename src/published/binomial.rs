@@ -26,11 +26,7 @@ pub(super) fn mass(successes: usize, trials: usize, rate: f64) -> f64 {
     let (n, k, j) = (trials as f64, successes as f64, failures as f64);
     let miss = 1.0 - rate;
     if successes == 0 {
-        return if failures == 0 {
-            1.0
-        } else {
-            (n * (-rate).ln_1p()).exp()
-        };
+        return if failures == 0 { 1.0 } else { (n * (-rate).ln_1p()).exp() };
     }
     if failures == 0 {
         return (n * rate.ln()).exp();
@@ -117,13 +113,7 @@ mod tests {
 
     #[test]
     fn masses_add_up_and_tails_meet() {
-        for (n, p) in [
-            (1, 0.3),
-            (7, 0.95),
-            (40, 0.5),
-            (1000, 0.02),
-            (127_600, 0.94),
-        ] {
+        for (n, p) in [(1, 0.3), (7, 0.95), (40, 0.5), (1000, 0.02), (127_600, 0.94)] {
             let total: f64 = (0..=n).map(|k| mass(k, n, p)).sum();
             assert!((total - 1.0).abs() < 1e-12, "{n} {p}: {total}");
             for k in (0..n).step_by(1 + n / 300) {

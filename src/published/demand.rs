@@ -67,16 +67,10 @@ pub struct Repairs {
 
 impl Repairs {
     /// The code as released.
-    pub const NONE: Self = Self {
-        unit_cost: false,
-        certain_candidate: false,
-    };
+    pub const NONE: Self = Self { unit_cost: false, certain_candidate: false };
 
     /// Every repair.
-    pub const ALL: Self = Self {
-        unit_cost: true,
-        certain_candidate: true,
-    };
+    pub const ALL: Self = Self { unit_cost: true, certain_candidate: true };
 
     /// Sets whether unit costs are divided by the right count.
     #[must_use]

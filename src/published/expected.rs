@@ -101,13 +101,7 @@ impl Forecaster {
     /// A forecaster for one demand.
     #[must_use]
     pub fn new(demand: Demand, repairs: Repairs) -> Self {
-        Self {
-            demand,
-            repairs,
-            predictive: Predictive::new(),
-            needed: vec![None; 64],
-            hint: 0,
-        }
+        Self { demand, repairs, predictive: Predictive::new(), needed: vec![None; 64], hint: 0 }
     }
 
     /// The predicted probability that a candidate is satisfied after `2^power` further items:
@@ -131,16 +125,10 @@ impl Forecaster {
         let further = 1_usize << power;
         let needed = self.further_agreements(agreed, profiled, power);
         let certain = self.repairs.certain_candidate;
-        self.predictive
-            .probability(agreed, profiled, needed, further)
-            .or_else(|| {
-                let goes_on = if agreed == 0 {
-                    needed == 0
-                } else {
-                    needed <= further
-                };
-                certain.then_some(if goes_on { 1.0 } else { 0.0 })
-            })
+        self.predictive.probability(agreed, profiled, needed, further).or_else(|| {
+            let goes_on = if agreed == 0 { needed == 0 } else { needed <= further };
+            certain.then_some(if goes_on { 1.0 } else { 0.0 })
+        })
     }
 
     /// The expected cost of profiling `2^power` items more:
@@ -173,19 +161,13 @@ impl Forecaster {
     pub fn forecast(&mut self, situation: &Situation<'_>) -> Forecast {
         let mut best: Option<(usize, f64)> = None;
         for (power, horizon) in situation.horizons() {
-            if let Some(cost) = self
-                .expected_cost(situation, power)
-                .map(|cost| cost.total())
+            if let Some(cost) = self.expected_cost(situation, power).map(|cost| cost.total())
                 && best.is_none_or(|(_, least)| cost < least)
             {
                 best = Some((horizon, cost));
             }
         }
-        Forecast {
-            profiled: situation.profiled,
-            best,
-            stopping: situation.stopping_cost(),
-        }
+        Forecast { profiled: situation.profiled, best, stopping: situation.stopping_cost() }
     }
 
     /// Whether [`forecast`](Self::forecast) would prune. It stops at the first horizon that is cheaper than
@@ -196,10 +178,7 @@ impl Forecaster {
         let hinted = situation.horizons().filter(|&(power, _)| power == hint);
         let others = situation.horizons().filter(|&(power, _)| power != hint);
         for (power, _) in hinted.chain(others) {
-            if self
-                .expected_cost(situation, power)
-                .is_some_and(|cost| cost.total() < stopping)
-            {
+            if self.expected_cost(situation, power).is_some_and(|cost| cost.total() < stopping) {
                 self.hint = power;
                 return false;
             }
@@ -235,10 +214,7 @@ mod tests {
     #[test]
     fn a_candidate_without_a_disagreement() {
         let demand = Demand::new(0.02, 0.95).unwrap();
-        let contenders = [Contender {
-            agreed: 150,
-            unit_cost: 1.0,
-        }];
+        let contenders = [Contender { agreed: 150, unit_cost: 1.0 }];
         let situation = Situation {
             contenders: &contenders,
             reference_cost: 30.0,
@@ -257,24 +233,10 @@ mod tests {
 
     #[test]
     fn pruning_needs_no_full_forecast() {
-        for (agreed, delta) in [
-            (120, 0.04),
-            (180, 0.04),
-            (190, 0.08),
-            (199, 0.02),
-            (200, 0.02),
-        ] {
+        for (agreed, delta) in [(120, 0.04), (180, 0.04), (190, 0.08), (199, 0.02), (200, 0.02)] {
             let demand = Demand::new(delta, 0.95).unwrap();
-            let contenders = [
-                Contender {
-                    agreed,
-                    unit_cost: 1.0,
-                },
-                Contender {
-                    agreed: 170,
-                    unit_cost: 1.4,
-                },
-            ];
+            let contenders =
+                [Contender { agreed, unit_cost: 1.0 }, Contender { agreed: 170, unit_cost: 1.4 }];
             for items in [201, 220, 1000, 20_000] {
                 let situation = Situation {
                     contenders: &contenders,

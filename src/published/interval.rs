@@ -58,11 +58,8 @@ fn rate_with_upper_tail(successes: usize, trials: usize, tail: f64) -> f64 {
         // d/dp P(Bin(n, p) >= k) = k P(Bin(n, p) = k) / p
         let slope = k * binomial::mass(successes, trials, rate) / rate;
         let newton = rate - (reached / tail).ln() * reached / slope;
-        let next = if newton > below && newton < above {
-            newton
-        } else {
-            f64::midpoint(below, above)
-        };
+        let next =
+            if newton > below && newton < above { newton } else { f64::midpoint(below, above) };
         let step = (next - rate).abs();
         rate = next;
         if step <= 2.0 * f64::EPSILON * rate || above - below <= f64::EPSILON * above {
@@ -81,11 +78,7 @@ fn rate_with_upper_tail(successes: usize, trials: usize, tail: f64) -> f64 {
 pub fn least_satisfying(trials: usize, demand: Demand) -> usize {
     let rate = demand.agreement();
     let n = trials as f64;
-    least_satisfying_near(
-        n * rate + 2.0 * (n * rate * demand.delta()).sqrt(),
-        trials,
-        demand,
-    )
+    least_satisfying_near(n * rate + 2.0 * (n * rate * demand.delta()).sqrt(), trials, demand)
 }
 
 /// As [`least_satisfying`], searching from `guess`.
@@ -144,9 +137,7 @@ fn first_rare(guess: f64, trials: usize, rate: f64, level: f64) -> usize {
 #[must_use]
 pub fn further_agreements(agreed: usize, profiled: usize, further: usize, demand: Demand) -> usize {
     let trials = profiled + further;
-    least_satisfying(trials, demand)
-        .min(trials)
-        .saturating_sub(agreed)
+    least_satisfying(trials, demand).min(trials).saturating_sub(agreed)
 }
 
 /// What the interval says of a candidate at a look.
@@ -177,11 +168,7 @@ pub(super) struct Boundary {
 
 impl Boundary {
     pub(super) const fn new(demand: Demand) -> Self {
-        Self {
-            demand,
-            satisfying: 0,
-            excluding: 0,
-        }
+        Self { demand, satisfying: 0, excluding: 0 }
     }
 
     /// Judges a candidate. From call to call `profiled` must not fall.
@@ -211,13 +198,9 @@ mod tests {
 
     #[test]
     fn the_boundary_judges_like_the_interval() {
-        for (delta, confidence) in [
-            (0.0, 0.95),
-            (0.05, 0.95),
-            (0.2, 0.8),
-            (0.5, 0.999),
-            (0.98, 0.95),
-        ] {
+        for (delta, confidence) in
+            [(0.0, 0.95), (0.05, 0.95), (0.2, 0.8), (0.5, 0.999), (0.98, 0.95)]
+        {
             let demand = Demand::new(delta, confidence).unwrap();
             let mut boundary = Boundary::new(demand);
             for profiled in 1..90 {
@@ -242,33 +225,16 @@ mod tests {
 
     #[test]
     fn intervals_nest_and_cover_the_rate() {
-        for (agreed, profiled) in [
-            (0, 10),
-            (3, 10),
-            (10, 10),
-            (9_400, 10_000),
-            (127_000, 127_600),
-        ] {
+        for (agreed, profiled) in [(0, 10), (3, 10), (10, 10), (9_400, 10_000), (127_000, 127_600)]
+        {
             let rate = agreed as f64 / profiled as f64;
-            let mut before = Interval {
-                low: rate,
-                high: rate,
-            };
+            let mut before = Interval { low: rate, high: rate };
             for confidence in [0.5, 0.9, 0.99, 0.999_999] {
                 let interval = clopper_pearson(agreed, profiled, confidence);
-                assert!(
-                    interval.low <= before.low && before.high <= interval.high,
-                    "{interval:?}"
-                );
+                assert!(interval.low <= before.low && before.high <= interval.high, "{interval:?}");
                 before = interval;
             }
         }
-        assert_eq!(
-            clopper_pearson(0, 0, 0.95),
-            Interval {
-                low: 0.0,
-                high: 1.0
-            }
-        );
+        assert_eq!(clopper_pearson(0, 0, 0.95), Interval { low: 0.0, high: 1.0 });
     }
 }

@@ -22,13 +22,7 @@ impl Agreements {
     /// disagreements, surplus ones are ignored.
     #[must_use]
     pub fn from_le_bytes(bytes: &[u8], len: usize) -> Self {
-        (0..len)
-            .map(|i| {
-                bytes
-                    .get(i / 8)
-                    .is_some_and(|byte| byte >> (i % 8) & 1 == 1)
-            })
-            .collect()
+        (0..len).map(|i| bytes.get(i / 8).is_some_and(|byte| byte >> (i % 8) & 1 == 1)).collect()
     }
 
     /// How many items there are.
@@ -46,9 +40,7 @@ impl Agreements {
     /// Whether the model agreed on this item; `false` beyond the last one.
     #[must_use]
     pub fn agrees(&self, item: usize) -> bool {
-        self.words
-            .get(item / 64)
-            .is_some_and(|word| word >> (item % 64) & 1 == 1)
+        self.words.get(item / 64).is_some_and(|word| word >> (item % 64) & 1 == 1)
     }
 
     /// How many of these items the model agreed on.
@@ -180,12 +172,7 @@ impl Column {
         costs: ItemCosts,
         agreements: Agreements,
     ) -> Self {
-        Self {
-            name: name.into(),
-            prompt_price,
-            costs,
-            agreements,
-        }
+        Self { name: name.into(), prompt_price, costs, agreements }
     }
 
     /// The model's name.
@@ -241,11 +228,7 @@ impl OutcomeMatrix {
             return Err(PublishedError::NoReference(reference.to_owned()));
         };
         for (at, column) in columns.iter().enumerate() {
-            if columns
-                .iter()
-                .take(at)
-                .any(|other| other.name == column.name)
-            {
+            if columns.iter().take(at).any(|other| other.name == column.name) {
                 return Err(PublishedError::Repeated(column.name.clone()));
             }
             if !(column.prompt_price >= 0.0 && column.prompt_price.is_finite()) {
@@ -254,9 +237,7 @@ impl OutcomeMatrix {
                     price: column.prompt_price,
                 });
             }
-            for found in [column.costs.known(), Some(column.agreements.len())]
-                .into_iter()
-                .flatten()
+            for found in [column.costs.known(), Some(column.agreements.len())].into_iter().flatten()
             {
                 if found != items {
                     return Err(PublishedError::Length {
@@ -270,11 +251,7 @@ impl OutcomeMatrix {
         if let Some(column) = columns.get_mut(place) {
             column.agreements = Agreements::all(items);
         }
-        Ok(Self {
-            columns,
-            reference: place,
-            items,
-        })
+        Ok(Self { columns, reference: place, items })
     }
 
     /// The same outcomes in another order: item `order[i]` comes to place `i`. The algorithm's promise
@@ -288,11 +265,7 @@ impl OutcomeMatrix {
             costs: column.costs.reordered(order),
             agreements: column.agreements.reordered(order),
         });
-        Self {
-            columns: columns.collect(),
-            reference: self.reference,
-            items: order.len(),
-        }
+        Self { columns: columns.collect(), reference: self.reference, items: order.len() }
     }
 
     /// How many items there are.
@@ -316,9 +289,7 @@ impl OutcomeMatrix {
     /// What asking the reference for every item costs, in nano-units.
     #[must_use]
     pub fn reference_cost(&self) -> u64 {
-        self.columns
-            .get(self.reference)
-            .map_or(0, |column| column.costs.of(0..self.items))
+        self.columns.get(self.reference).map_or(0, |column| column.costs.of(0..self.items))
     }
 }
 
@@ -345,10 +316,7 @@ mod tests {
     #[test]
     fn costs_of_ranges() {
         let each = ItemCosts::each([5, 7, 11]);
-        assert_eq!(
-            (each.of(0..3), each.of(1..2), each.of(2..2), each.of(1..9)),
-            (23, 7, 0, 18)
-        );
+        assert_eq!((each.of(0..3), each.of(1..2), each.of(2..2), each.of(1..9)), (23, 7, 0, 18));
         assert_eq!(ItemCosts::same(4).of(3..10), 28);
     }
 
@@ -359,12 +327,7 @@ mod tests {
             vec![column("dear", 3.0), column("b", 1.0), column("a", 1.0)],
             "dear",
         );
-        let names: Vec<_> = matrix
-            .unwrap()
-            .columns()
-            .iter()
-            .map(|c| c.name().to_owned())
-            .collect();
+        let names: Vec<_> = matrix.unwrap().columns().iter().map(|c| c.name().to_owned()).collect();
         assert_eq!(names, ["b", "a", "dear"]);
         assert!(OutcomeMatrix::new(vec![column("a", 1.0)], "b").is_err());
         assert!(OutcomeMatrix::new(vec![column("a", 1.0), column("a", 2.0)], "a").is_err());
@@ -378,19 +341,13 @@ mod tests {
         let costs = ItemCosts::each(1..=6);
         let column = Column::new("a", 1.0, costs, every(2, 6));
         let matrix = OutcomeMatrix::new(
-            vec![
-                column,
-                Column::new("r", 2.0, ItemCosts::same(9), every(1, 6)),
-            ],
+            vec![column, Column::new("r", 2.0, ItemCosts::same(9), every(1, 6))],
             "r",
         );
         let turned = matrix.unwrap().reordered(&[5, 4, 0, 2]);
         let a = &turned.columns()[0];
         assert_eq!((turned.items(), turned.reference_cost()), (4, 36));
         assert_eq!((a.costs().of(0..1), a.costs().of(1..4)), (6, 5 + 1 + 3));
-        assert_eq!(
-            (a.agreements().agrees(0), a.agreements().count(0..4)),
-            (false, 3)
-        );
+        assert_eq!((a.agreements().agrees(0), a.agreements().count(0..4)), (false, 3));
     }
 }

@@ -1,9 +1,6 @@
 //! The shares of the mix: a confidence level for each model, and a linear programme.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices come from loops over the slices they index"
-)]
+#![allow(clippy::indexing_slicing, reason = "indices come from loops over the slices they index")]
 
 use super::PublishedError;
 use super::demand::Demand;
@@ -91,13 +88,11 @@ pub fn best_mix(
     let table: Vec<Vec<Level>> = ingredients
         .iter()
         .enumerate()
-        .map(|(at, ingredient)| {
-            if at == reference {
-                vec![REFERENCE]
-            } else {
-                levels(*ingredient, confidence)
-            }
-        })
+        .map(
+            |(at, ingredient)| {
+                if at == reference { vec![REFERENCE] } else { levels(*ingredient, confidence) }
+            },
+        )
         .collect();
     let mut best: Option<Core> = None;
     for (first, ingredient) in ingredients.iter().enumerate() {
@@ -107,18 +102,12 @@ pub fn best_mix(
         for (first_level, a) in table[first].iter().enumerate() {
             if a.agreement >= target - TOLERANCE {
                 let single = [(first, first_level), (first, first_level)];
-                Core {
-                    used: single,
-                    share: 1.0,
-                    cost: first_cost,
-                }
-                .challenge(&mut best, &table, confidence);
+                Core { used: single, share: 1.0, cost: first_cost }
+                    .challenge(&mut best, &table, confidence);
                 continue;
             }
-            for (second, other) in ingredients
-                .iter()
-                .enumerate()
-                .filter(|&(second, _)| second != first)
+            for (second, other) in
+                ingredients.iter().enumerate().filter(|&(second, _)| second != first)
             {
                 let Some(second_cost) = other.cost else {
                     continue;
@@ -138,14 +127,8 @@ pub fn best_mix(
     best.map(|core| core.into_mix(&table, target, confidence))
 }
 
-const REFERENCE: Level = Level {
-    confidence: 1.0,
-    agreement: 1.0,
-};
-const NO_CLAIM: Level = Level {
-    confidence: 1.0,
-    agreement: 0.0,
-};
+const REFERENCE: Level = Level { confidence: 1.0, agreement: 1.0 };
+const NO_CLAIM: Level = Level { confidence: 1.0, agreement: 0.0 };
 
 /// The levels a candidate can be used at.
 fn levels(ingredient: Ingredient, confidence: f64) -> Vec<Level> {
@@ -154,10 +137,7 @@ fn levels(ingredient: Ingredient, confidence: f64) -> Vec<Level> {
         .map(|at| {
             let confidence = confidence + at as f64 * step;
             let interval = clopper_pearson(ingredient.agreed, ingredient.answered, confidence);
-            Level {
-                confidence,
-                agreement: interval.low,
-            }
+            Level { confidence, agreement: interval.low }
         })
         .chain([NO_CLAIM])
         .collect()
@@ -188,15 +168,9 @@ impl Core {
     /// The first choice in order that contains this core: the other models take the lowest levels that
     /// leave the product above the confidence.
     fn completed(self, table: &[Vec<Level>], confidence: f64) -> Vec<usize> {
-        let fixed = |model: usize| {
-            self.used
-                .iter()
-                .find(|used| used.0 == model)
-                .map(|used| used.1)
-        };
-        let mut choice: Vec<usize> = (0..table.len())
-            .map(|model| fixed(model).unwrap_or(table[model].len() - 1))
-            .collect();
+        let fixed = |model: usize| self.used.iter().find(|used| used.0 == model).map(|used| used.1);
+        let mut choice: Vec<usize> =
+            (0..table.len()).map(|model| fixed(model).unwrap_or(table[model].len() - 1)).collect();
         for model in (0..table.len()).filter(|&model| fixed(model).is_none()) {
             for level in 0..table[model].len() {
                 choice[model] = level;
@@ -218,17 +192,8 @@ impl Core {
         shares[self.used[0].0] += self.share;
         shares[self.used[1].0] += 1.0 - self.share;
         let choice = self.completed(table, confidence);
-        let levels = choice
-            .iter()
-            .zip(table)
-            .map(|(&level, levels)| levels[level])
-            .collect();
-        Mix {
-            shares,
-            cost: self.cost,
-            levels,
-            target,
-        }
+        let levels = choice.iter().zip(table).map(|(&level, levels)| levels[level]).collect();
+        Mix { shares, cost: self.cost, levels, target }
     }
 }
 
@@ -239,9 +204,7 @@ impl Core {
 ///
 /// If a share is negative or not finite, or none is positive.
 pub fn split(items: usize, shares: &[f64]) -> Result<Vec<usize>, PublishedError> {
-    if !shares
-        .iter()
-        .all(|share| *share >= 0.0 && share.is_finite())
+    if !shares.iter().all(|share| *share >= 0.0 && share.is_finite())
         || !shares.iter().any(|s| *s > 0.0)
     {
         return Err(PublishedError::Shares);
@@ -279,11 +242,7 @@ mod tests {
         let reference = ingredients.len() - 1;
         let table: Vec<Vec<Level>> = (0..=reference)
             .map(|at| {
-                if at == reference {
-                    vec![REFERENCE]
-                } else {
-                    levels(ingredients[at], confidence)
-                }
+                if at == reference { vec![REFERENCE] } else { levels(ingredients[at], confidence) }
             })
             .collect();
         let mut best = f64::INFINITY;
@@ -321,9 +280,7 @@ mod tests {
     fn pairs_of_models_are_as_good_as_all_choices() {
         let mut state = 1_u64;
         let mut below = |limit: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as usize % limit
         };
         for round in 0..300 {
@@ -332,18 +289,10 @@ mod tests {
                 .map(|_| {
                     let answered = 1 + below(answered);
                     let agreed = answered - below(answered / 4 + 1);
-                    Ingredient {
-                        answered,
-                        agreed,
-                        cost: Some(1.0 + below(1000) as f64),
-                    }
+                    Ingredient { answered, agreed, cost: Some(1.0 + below(1000) as f64) }
                 })
                 .collect();
-            ingredients.push(Ingredient {
-                answered,
-                agreed: answered,
-                cost: Some(2000.0),
-            });
+            ingredients.push(Ingredient { answered, agreed: answered, cost: Some(2000.0) });
             let target = below(1000) as f64 / 1000.0;
             let confidence = [0.8, 0.9, 0.95, 0.99][round % 4];
             let mix = best_mix(&ingredients, 3, target, confidence).unwrap();
@@ -367,21 +316,10 @@ mod tests {
     #[test]
     fn nothing_tolerated_leaves_the_reference() {
         let ingredients = [
-            Ingredient {
-                answered: 500,
-                agreed: 500,
-                cost: Some(1.0),
-            },
-            Ingredient {
-                answered: 500,
-                agreed: 500,
-                cost: Some(30.0),
-            },
+            Ingredient { answered: 500, agreed: 500, cost: Some(1.0) },
+            Ingredient { answered: 500, agreed: 500, cost: Some(30.0) },
         ];
         let target = remaining_target(500, 1000, Demand::new(0.0, 0.95).unwrap());
-        assert_eq!(
-            best_mix(&ingredients, 1, target, 0.95).unwrap().shares,
-            [0.0, 1.0]
-        );
+        assert_eq!(best_mix(&ingredients, 1, target, 0.95).unwrap().shares, [0.0, 1.0]);
     }
 }

@@ -106,11 +106,7 @@ impl Outcome {
     /// The share of delivered answers that agree with the reference's; 1 without items.
     #[must_use]
     pub fn conformity(&self) -> f64 {
-        if self.items == 0 {
-            1.0
-        } else {
-            (self.items - self.failures) as f64 / self.items as f64
-        }
+        if self.items == 0 { 1.0 } else { (self.items - self.failures) as f64 / self.items as f64 }
     }
 
     /// Whether the demanded agreement was delivered, compared as the released code compares it.

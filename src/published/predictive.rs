@@ -32,9 +32,7 @@ pub(super) struct Predictive {
 
 impl Predictive {
     pub(super) fn new() -> Self {
-        Self {
-            rule: gauss_legendre(),
-        }
+        Self { rule: gauss_legendre() }
     }
 
     /// The probability of at least `needed` agreements among the `further` items, at a rate distributed
@@ -74,18 +72,11 @@ impl Predictive {
         let integrand = |x: f64| beta.density(x) * (normal.above(x) - beyond);
 
         let mut cuts = [0.0; BETA_CUTS.len() + NORMAL_CUTS.len() + 2];
-        let around_beta = BETA_CUTS
-            .iter()
-            .map(|steps| beta.mean + steps * beta.deviation);
-        let around_normal = NORMAL_CUTS
-            .iter()
-            .map(|steps| normal.mean + steps * normal.deviation);
-        for (cut, at) in cuts.iter_mut().zip(
-            [0.0, 1.0]
-                .into_iter()
-                .chain(around_beta)
-                .chain(around_normal),
-        ) {
+        let around_beta = BETA_CUTS.iter().map(|steps| beta.mean + steps * beta.deviation);
+        let around_normal = NORMAL_CUTS.iter().map(|steps| normal.mean + steps * normal.deviation);
+        for (cut, at) in
+            cuts.iter_mut().zip([0.0, 1.0].into_iter().chain(around_beta).chain(around_normal))
+        {
             *cut = at.clamp(0.0, 1.0);
         }
         cuts.sort_unstable_by(f64::total_cmp);
@@ -97,10 +88,8 @@ impl Predictive {
             let highest = beta.density(beta.mode().clamp(low, high)) * (normal.above(low) - beyond);
             if half > 0.0 && half * highest >= NEGLIGIBLE {
                 let middle = 0.5 * (high + low);
-                let nodes = self
-                    .rule
-                    .iter()
-                    .map(|&(x, weight)| weight * integrand(middle + half * x));
+                let nodes =
+                    self.rule.iter().map(|&(x, weight)| weight * integrand(middle + half * x));
                 sum += half * nodes.sum::<f64>();
             }
         }
@@ -138,12 +127,7 @@ impl Beta {
         let mean = a / (a + b);
         let deviation = (mean * (1.0 - mean) / (a + b + 1.0)).sqrt();
         let at_mean = further as f64 * binomial::mass(needed - 1, further - 1, mean);
-        Self {
-            powers: (a - 1.0, b - 1.0),
-            mean,
-            deviation,
-            at_mean,
-        }
+        Self { powers: (a - 1.0, b - 1.0), mean, deviation, at_mean }
     }
 
     /// The density at `x`, from that at the mean: the two powers of ratios near 1 lose no digits.
@@ -161,11 +145,7 @@ impl Beta {
 
     fn mode(&self) -> f64 {
         let sum = self.powers.0 + self.powers.1;
-        if sum > 0.0 {
-            self.powers.0 / sum
-        } else {
-            self.mean
-        }
+        if sum > 0.0 { self.powers.0 / sum } else { self.mean }
     }
 }
 
@@ -180,10 +160,7 @@ fn gauss_legendre() -> [(f64, f64); NODES] {
             let (mut before, mut value) = (1.0, x);
             for degree in 2..=NODES {
                 let d = degree as f64;
-                (before, value) = (
-                    value,
-                    ((2.0 * d - 1.0) * x * value - (d - 1.0) * before) / d,
-                );
+                (before, value) = (value, ((2.0 * d - 1.0) * x * value - (d - 1.0) * before) / d);
             }
             slope = n * (x * value - before) / (x * x - 1.0);
             let step = value / slope;
@@ -206,10 +183,7 @@ mod tests {
         const STEPS: usize = 2000;
         let mean = agreed as f64 / profiled as f64;
         let deviation = (mean * (1.0 - mean) / profiled as f64).sqrt();
-        let (low, high) = (
-            (mean - 12.0 * deviation).max(0.0),
-            (mean + 12.0 * deviation).min(1.0),
-        );
+        let (low, high) = ((mean - 12.0 * deviation).max(0.0), (mean + 12.0 * deviation).min(1.0));
         let step = (high - low) / STEPS as f64;
         let sum: f64 = (0..=STEPS)
             .map(|at| {
@@ -225,23 +199,15 @@ mod tests {
     #[test]
     fn the_integral_by_parts_is_the_papers_integral() {
         let predictive = Predictive::new();
-        let profiles = [
-            (20, 120),
-            (50, 100),
-            (95, 100),
-            (119, 120),
-            (960, 1000),
-            (114_000, 127_000),
-        ];
+        let profiles =
+            [(20, 120), (50, 100), (95, 100), (119, 120), (960, 1000), (114_000, 127_000)];
         for (agreed, profiled) in profiles {
             for further in [1, 2, 8, 32, 256, 2048, 32_768] {
                 let near = further * agreed / profiled;
                 for needed in [further / 2, near, near + 1, near + further / 50] {
                     // Simpson's rule misses the cliff at full agreement over thousands of items.
                     let needed = needed.clamp(1, further - further / 100);
-                    let got = predictive
-                        .probability(agreed, profiled, needed, further)
-                        .unwrap();
+                    let got = predictive.probability(agreed, profiled, needed, further).unwrap();
                     let want = by_simpson(agreed, profiled, needed, further);
                     let which = format!("{agreed} {profiled} {needed} {further}");
                     assert!((got - want).abs() < 1e-10, "{which}: {got} {want}");

@@ -1,9 +1,6 @@
 //! Profiling, and what follows from it: the loop that all three methods share.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices come from loops over the slices they index"
-)]
+#![allow(clippy::indexing_slicing, reason = "indices come from loops over the slices they index")]
 
 use std::ops::Range;
 
@@ -37,11 +34,7 @@ impl Options {
     /// The released code under this demand, without forecasts.
     #[must_use]
     pub const fn new(demand: Demand) -> Self {
-        Self {
-            demand,
-            repairs: Repairs::NONE,
-            forecasts: false,
-        }
+        Self { demand, repairs: Repairs::NONE, forecasts: false }
     }
 
     /// Sets the repairs.
@@ -86,13 +79,8 @@ struct Profile<'a> {
 
 impl<'a> Profile<'a> {
     fn new(matrix: &'a OutcomeMatrix, options: &'a Options) -> Self {
-        let tally = ModelTally {
-            status: Status::Unknown,
-            profiled: 0,
-            agreed: 0,
-            assigned: 0,
-            cost: 0,
-        };
+        let tally =
+            ModelTally { status: Status::Unknown, profiled: 0, agreed: 0, assigned: 0, cost: 0 };
         let mut models = vec![tally; matrix.columns().len()];
         models[matrix.reference()].status = Status::Satisfied;
         Self {
@@ -132,9 +120,7 @@ impl<'a> Profile<'a> {
 
     /// The open candidates before the cheapest satisfied model: those still worth profiling.
     fn open(&self) -> Vec<usize> {
-        (0..self.smallest())
-            .filter(|&model| self.models[model].status == Status::Unknown)
-            .collect()
+        (0..self.smallest()).filter(|&model| self.models[model].status == Status::Unknown).collect()
     }
 
     fn smallest(&self) -> usize {
@@ -165,12 +151,7 @@ impl<'a> Profile<'a> {
 
     fn settle(&mut self, model: usize, status: Status, cause: Cause) {
         self.models[model].status = status;
-        self.events.push(Event {
-            profiled: self.profiled,
-            model,
-            status,
-            cause,
-        });
+        self.events.push(Event { profiled: self.profiled, model, status, cause });
     }
 
     /// Drops all open candidates if profiling further is not expected to pay.
@@ -214,11 +195,7 @@ impl<'a> Profile<'a> {
     /// profiled items, whether or not the model answered them. Repaired, `None` for a model never asked.
     fn unit_cost(&self, model: usize) -> Option<f64> {
         let tally = &self.models[model];
-        let count = if self.options.repairs.unit_cost {
-            tally.profiled
-        } else {
-            self.profiled
-        };
+        let count = if self.options.repairs.unit_cost { tally.profiled } else { self.profiled };
         (count > 0).then(|| tally.cost as f64 / count as f64)
     }
 
@@ -227,21 +204,12 @@ impl<'a> Profile<'a> {
         let smallest = self.smallest();
         let profile_cost = self.models.iter().map(|model| model.cost).sum();
         let rest = self.matrix.items() - self.profiled;
-        let mix = (method == Method::ModelMix && rest > 0)
-            .then(|| self.mix())
-            .flatten();
-        let parts = mix
-            .as_ref()
-            .and_then(|mix| mix::split(rest, &mix.shares).ok())
-            .unwrap_or_else(|| {
-                let only = if method == Method::AllReference {
-                    self.matrix.reference()
-                } else {
-                    smallest
-                };
-                (0..self.models.len())
-                    .map(|model| if model == only { rest } else { 0 })
-                    .collect()
+        let mix = (method == Method::ModelMix && rest > 0).then(|| self.mix()).flatten();
+        let parts =
+            mix.as_ref().and_then(|mix| mix::split(rest, &mix.shares).ok()).unwrap_or_else(|| {
+                let only =
+                    if method == Method::AllReference { self.matrix.reference() } else { smallest };
+                (0..self.models.len()).map(|model| if model == only { rest } else { 0 }).collect()
             });
         // Quirk: each model gets one slice of the items as they come, cheapest prompt first. It does not
         // matter where their order is random, and it does where it is not.
@@ -281,12 +249,7 @@ impl<'a> Profile<'a> {
             .collect();
         let demand = self.options.demand;
         let target = mix::remaining_target(self.profiled, self.matrix.items(), demand);
-        mix::best_mix(
-            &ingredients,
-            self.matrix.reference(),
-            target,
-            demand.confidence(),
-        )
+        mix::best_mix(&ingredients, self.matrix.reference(), target, demand.confidence())
     }
 }
 
@@ -301,17 +264,14 @@ mod tests {
 
     /// A model that disagrees on every `period`-th item (0: never), priced at its unit cost.
     fn model(name: &str, cost: u64, period: usize, items: usize) -> Column {
-        let bits: Agreements = (1..=items)
-            .map(|i| period == 0 || i % period != 0)
-            .collect();
+        let bits: Agreements = (1..=items).map(|i| period == 0 || i % period != 0).collect();
         Column::new(name, cost as f64, ItemCosts::same(cost), bits)
     }
 
     fn matrix(candidates: &[(&str, u64, usize)], items: usize) -> OutcomeMatrix {
         let columns = candidates.iter().chain(&[("reference", 1000, 0)]);
-        let columns = columns
-            .map(|&(name, cost, period)| model(name, cost, period, items))
-            .collect();
+        let columns =
+            columns.map(|&(name, cost, period)| model(name, cost, period, items)).collect();
         OutcomeMatrix::new(columns, "reference").unwrap()
     }
 
@@ -319,15 +279,8 @@ mod tests {
     fn too_few_items_to_look() {
         for items in [0, 1, 9] {
             for method in [Method::ProfileAll, Method::ProfileSmart, Method::ModelMix] {
-                let got = run(
-                    &matrix(&[("a", 10, 0)], items),
-                    method,
-                    &Options::new(demand(0.1)),
-                );
-                assert_eq!(
-                    (got.profiled, got.failures, got.events.len()),
-                    (items, 0, 0)
-                );
+                let got = run(&matrix(&[("a", 10, 0)], items), method, &Options::new(demand(0.1)));
+                assert_eq!((got.profiled, got.failures, got.events.len()), (items, 0, 0));
                 assert_eq!(got.cost, 1010 * items as u64);
                 assert!(got.mix.is_none() && got.meets(demand(0.0)));
             }
@@ -336,15 +289,8 @@ mod tests {
 
     #[test]
     fn without_candidates_one_look_ends_the_profile() {
-        let got = run(
-            &matrix(&[], 5000),
-            Method::ProfileAll,
-            &Options::new(demand(0.1)),
-        );
-        assert_eq!(
-            (got.profiled, got.models[0].assigned, got.cost),
-            (10, 4990, 5_000_000)
-        );
+        let got = run(&matrix(&[], 5000), Method::ProfileAll, &Options::new(demand(0.1)));
+        assert_eq!((got.profiled, got.models[0].assigned, got.cost), (10, 4990, 5_000_000));
     }
 
     #[test]
@@ -355,15 +301,9 @@ mod tests {
         assert_eq!(released.events[0].cause, Cause::ExpectedCost);
         let options = Options::new(demand(0.02)).with_repairs(Repairs::ALL);
         let repaired = run(&matrix, Method::ProfileSmart, &options);
-        assert_eq!(
-            (repaired.profiled, repaired.smallest, repaired.failures),
-            (190, 0, 0)
-        );
+        assert_eq!((repaired.profiled, repaired.smallest, repaired.failures), (190, 0, 0));
         // Profiling to the end never asks what it will cost, so it never drops it.
-        assert_eq!(
-            run(&matrix, Method::ProfileAll, &Options::new(demand(0.02))).smallest,
-            0
-        );
+        assert_eq!(run(&matrix, Method::ProfileAll, &Options::new(demand(0.02))).smallest, 0);
     }
 
     #[test]
@@ -394,17 +334,10 @@ mod tests {
         ];
         let matrix = OutcomeMatrix::new(columns, "reference").unwrap();
         let options = Options::new(demand(0.1)).with_repairs(Repairs::ALL);
-        for method in [
-            Method::AllReference,
-            Method::ProfileAll,
-            Method::ProfileSmart,
-            Method::ModelMix,
-        ] {
-            assert_eq!(
-                run(&matrix, method, &options).models[2].answered(),
-                0,
-                "{method:?}"
-            );
+        for method in
+            [Method::AllReference, Method::ProfileAll, Method::ProfileSmart, Method::ModelMix]
+        {
+            assert_eq!(run(&matrix, method, &options).models[2].answered(), 0, "{method:?}");
         }
     }
 

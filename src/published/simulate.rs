@@ -197,19 +197,16 @@ const RECORDED: u64 = 100;
 /// A setting from what was recorded for each model on 100 items: prompt tokens, completion tokens, and the
 /// share of agreement with the reference.
 fn recorded(name: &str, items: usize, models: [(u32, u32, f64); 5]) -> Setting {
-    let models = PRICED
-        .iter()
-        .zip(models)
-        .map(|(priced, (prompt, completion, agreement))| {
-            let cost = u64::from(prompt) * u64::from(priced.1)
-                + u64::from(completion) * u64::from(priced.2);
-            SimulatedModel {
-                name: priced.0.to_owned(),
-                prompt_price: f64::from(priced.1),
-                cost: cost / RECORDED,
-                agreement,
-            }
-        });
+    let models = PRICED.iter().zip(models).map(|(priced, (prompt, completion, agreement))| {
+        let cost =
+            u64::from(prompt) * u64::from(priced.1) + u64::from(completion) * u64::from(priced.2);
+        SimulatedModel {
+            name: priced.0.to_owned(),
+            prompt_price: f64::from(priced.1),
+            cost: cost / RECORDED,
+            agreement,
+        }
+    });
     Setting {
         name: name.to_owned(),
         items,
@@ -232,62 +229,30 @@ mod tests {
         Setting {
             name: "pair".to_owned(),
             items,
-            models: vec![
-                model("a", 1.0, rates.0),
-                model("b", 2.0, rates.1),
-                model("r", 9.0, 1.0),
-            ],
+            models: vec![model("a", 1.0, rates.0), model("b", 2.0, rates.1), model("r", 9.0, 1.0)],
             reference: "r".to_owned(),
         }
     }
 
     #[test]
     fn published_unit_costs() {
-        let costs = |setting: Setting| {
-            setting
-                .models
-                .iter()
-                .map(|model| model.cost)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            costs(Setting::imdb()),
-            [130_000, 318_000, 465_560, 649_980, 9_540_000]
-        );
-        assert_eq!(
-            costs(Setting::sms_spam()),
-            [23_752, 54_380, 69_330, 118_760, 1_631_400]
-        );
-        assert_eq!(
-            costs(Setting::ag_news()),
-            [37_816, 88_220, 120_570, 188_800, 2_647_800]
-        );
+        let costs =
+            |setting: Setting| setting.models.iter().map(|model| model.cost).collect::<Vec<_>>();
+        assert_eq!(costs(Setting::imdb()), [130_000, 318_000, 465_560, 649_980, 9_540_000]);
+        assert_eq!(costs(Setting::sms_spam()), [23_752, 54_380, 69_330, 118_760, 1_631_400]);
+        assert_eq!(costs(Setting::ag_news()), [37_816, 88_220, 120_570, 188_800, 2_647_800]);
     }
 
     #[test]
     fn draws_are_stable() {
-        let matrix = Setting::sms_spam()
-            .draw(7, Dependence::INDEPENDENT)
-            .unwrap();
-        let agreed: Vec<usize> = matrix
-            .columns()
-            .iter()
-            .map(|column| column.agreements().count(0..5574))
-            .collect();
+        let matrix = Setting::sms_spam().draw(7, Dependence::INDEPENDENT).unwrap();
+        let agreed: Vec<usize> =
+            matrix.columns().iter().map(|column| column.agreements().count(0..5574)).collect();
         assert_eq!(agreed, [0, 5221, 4860, 0, 5574]);
         let first: String = (0..64)
-            .map(|item| {
-                if matrix.columns()[1].agreements().agrees(item) {
-                    '1'
-                } else {
-                    '0'
-                }
-            })
+            .map(|item| if matrix.columns()[1].agreements().agrees(item) { '1' } else { '0' })
             .collect();
-        assert_eq!(
-            first,
-            "1111111111111111101111111111011111111111111110101111111111111111"
-        );
+        assert_eq!(first, "1111111111111111101111111111011111111111111110101111111111111111");
     }
 
     #[test]
@@ -299,34 +264,22 @@ mod tests {
         let greatest = (1.0 - a) * b / (a * (1.0 - a) * b * (1.0 - b)).sqrt();
         for share in [0.0, 0.3, 0.75, 1.0] {
             let matrix = setting.draw(1, Dependence::new(share).unwrap()).unwrap();
-            let [first, second, _] = matrix.columns() else {
-                panic!("three columns")
-            };
+            let [first, second, _] = matrix.columns() else { panic!("three columns") };
             let fails = |column: &Column, item| f64::from(!column.agreements().agrees(item));
             let mean = |f: &dyn Fn(usize) -> f64| (0..items).map(f).sum::<f64>() / items as f64;
             let p = mean(&|item| fails(first, item));
             let q = mean(&|item| fails(second, item));
             let both = mean(&|item| fails(first, item) * fails(second, item));
-            assert!(
-                (p - (1.0 - a)).abs() < 0.004 && (q - (1.0 - b)).abs() < 0.004,
-                "{p} {q}"
-            );
+            assert!((p - (1.0 - a)).abs() < 0.004 && (q - (1.0 - b)).abs() < 0.004, "{p} {q}");
             let correlation = (both - p * q) / (p * (1.0 - p) * q * (1.0 - q)).sqrt();
-            assert!(
-                (correlation - share * greatest).abs() < 0.01,
-                "{share}: {correlation}"
-            );
+            assert!((correlation - share * greatest).abs() < 0.01, "{share}: {correlation}");
         }
     }
 
     #[test]
     fn refusals() {
         assert!(Dependence::new(f64::NAN).is_err());
-        assert!(
-            pair((1.2, 0.5), 10)
-                .draw(0, Dependence::INDEPENDENT)
-                .is_err()
-        );
+        assert!(pair((1.2, 0.5), 10).draw(0, Dependence::INDEPENDENT).is_err());
         let mut unnamed = pair((0.2, 0.5), 10);
         unnamed.reference = "nobody".to_owned();
         assert!(unnamed.draw(0, Dependence::INDEPENDENT).is_err());

@@ -141,9 +141,7 @@ mod tests {
     fn the_share_rule_holds_at_every_time_exactly() {
         // All paths of up to 400 failures: P(ever D > U(f)) by dynamic programming.
         let (q, alpha) = (0.1, 0.2);
-        let limits: Vec<u64> = (0..=400)
-            .map(|f| max_delivered(f, p(q), p(alpha)))
-            .collect();
+        let limits: Vec<u64> = (0..=400).map(|f| max_delivered(f, p(q), p(alpha))).collect();
         let mut alive = vec![1.0_f64];
         let mut error = 0.0;
         for tosses in 1..=400_usize {

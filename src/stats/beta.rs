@@ -51,10 +51,8 @@ impl RatePosterior {
     /// # Ok::<(), smart_core::stats::StatsError>(())
     /// ```
     pub fn quantile(self, share: Probability) -> f64 {
-        let (a, b) = (
-            self.failures as f64 + 0.5,
-            (self.draws.saturating_sub(self.failures)) as f64 + 0.5,
-        );
+        let (a, b) =
+            (self.failures as f64 + 0.5, (self.draws.saturating_sub(self.failures)) as f64 + 0.5);
         quantile(a, b, Tail::Below(share.get()))
     }
 
@@ -91,11 +89,7 @@ pub(super) fn quantile(a: f64, b: f64, tail: Tail) -> f64 {
             low = x;
         }
         let next = x + step;
-        let next = if next > low && next < high {
-            next
-        } else {
-            f64::midpoint(low, high)
-        };
+        let next = if next > low && next < high { next } else { f64::midpoint(low, high) };
         let done = (next - x).abs() <= 1e-15 * x || high - low <= 1e-16 * high;
         x = next;
         if done {
@@ -155,43 +149,28 @@ mod tests {
 
     #[test]
     fn whole_parameters_are_binomial_tails() {
-        for (n, x, p) in [
-            (10_u64, 3_u64, 0.2),
-            (500, 20, 0.05),
-            (100_000, 4_900, 0.05),
-            (40, 40, 0.9),
-        ] {
+        for (n, x, p) in
+            [(10_u64, 3_u64, 0.2), (500, 20, 0.05), (100_000, 4_900, 0.05), (40, 40, 0.9)]
+        {
             let (a, b) = (x as f64, (n - x + 1) as f64);
             let (below, above, _) = distribution(a, b, p);
             let want = ln_upper_tail(n, p, x).exp();
-            assert!(
-                (below / want - 1.0).abs() < 1e-11,
-                "{n} {x} {p}: {below} {want}"
-            );
+            assert!((below / want - 1.0).abs() < 1e-11, "{n} {x} {p}: {below} {want}");
             assert!((above - (1.0 - want)).abs() < 1e-12);
         }
     }
 
     #[test]
     fn quantiles_invert_the_distribution() {
-        for (k, f) in [
-            (0, 0),
-            (1, 1),
-            (30, 0),
-            (100, 5),
-            (5_000, 250),
-            (1_000_000, 3),
-            (2_000_000, 900_000),
-        ] {
+        for (k, f) in
+            [(0, 0), (1, 1), (30, 0), (100, 5), (5_000, 250), (1_000_000, 3), (2_000_000, 900_000)]
+        {
             let posterior = RatePosterior::new(k, f).unwrap();
             let (a, b) = (f as f64 + 0.5, (k - f) as f64 + 0.5);
             for share in [1e-6, 0.05, 0.5, 0.9, 0.999] {
                 let x = posterior.quantile(Probability::new(share).unwrap());
                 let (below, above, _) = distribution(a, b, x);
-                assert!(
-                    (below / share - 1.0).abs() < 1e-9,
-                    "{k} {f} {share}: {x} {below}"
-                );
+                assert!((below / share - 1.0).abs() < 1e-9, "{k} {f} {share}: {x} {below}");
                 assert!((above / (1.0 - share) - 1.0).abs() < 1e-9);
             }
         }

@@ -32,11 +32,7 @@ pub(super) fn ln_upper_tail(n: u64, p: f64, x: u64) -> f64 {
 
 /// `ln(1 - e^x)` for `x <= 0`.
 pub(super) fn ln_complement(x: f64) -> f64 {
-    if x > -core::f64::consts::LN_2 {
-        (-x.exp_m1()).ln()
-    } else {
-        (-x.exp()).ln_1p()
-    }
+    if x > -core::f64::consts::LN_2 { (-x.exp_m1()).ln() } else { (-x.exp()).ln_1p() }
 }
 
 /// Sums downwards from `x` (at or below the mean); returns `(ln tail, tail / P(X = x))`.
@@ -82,9 +78,8 @@ mod tests {
     #[test]
     fn tails_agree_with_plain_sums() {
         for (n, p) in [(1_u64, 0.3), (10, 0.05), (37, 0.5), (60, 0.93)] {
-            let pmf: Vec<f64> = (0..=n)
-                .map(|x| ln_binomial(n as f64, x as f64, p, 1.0 - p).exp())
-                .collect();
+            let pmf: Vec<f64> =
+                (0..=n).map(|x| ln_binomial(n as f64, x as f64, p, 1.0 - p).exp()).collect();
             for x in 0..=n {
                 let lower: f64 = pmf.iter().take(usize::try_from(x).unwrap() + 1).sum();
                 assert!((ln_lower_tail(n, p, x).exp() - lower).abs() < 1e-13);

@@ -83,13 +83,7 @@ impl Boundary {
     ) -> Result<Self, StatsError> {
         let looks = Looks::explicit(design, looks.as_slice().to_vec())?;
         let found = calibration::single_policy(design, alpha, looks.as_slice());
-        Ok(Self::from_parts(
-            BoundaryKind::SinglePolicy,
-            design,
-            alpha,
-            looks,
-            found,
-        ))
+        Ok(Self::from_parts(BoundaryKind::SinglePolicy, design, alpha, looks, found))
     }
 
     /// The boundary of a chain of policies over looks of the caller's choice, which should be few:
@@ -109,13 +103,7 @@ impl Boundary {
     pub fn chain(design: Design, alpha: Probability, looks: Looks) -> Result<Self, StatsError> {
         let looks = Looks::explicit(design, looks.as_slice().to_vec())?;
         let found = chain::chain(design, alpha, looks.as_slice());
-        Ok(Self::from_parts(
-            BoundaryKind::Chain,
-            design,
-            alpha,
-            looks,
-            found,
-        ))
+        Ok(Self::from_parts(BoundaryKind::Chain, design, alpha, looks, found))
     }
 
     /// The boundary of one look at `draws` items: the whole level is spent there, and the supremum of
@@ -127,18 +115,8 @@ impl Boundary {
         let looks = Looks::explicit(design, vec![draws])?;
         let limit = single_look_limit(design, draws, alpha);
         let error = limit.map_or(0.0, |limit| p_value(design, draws, limit));
-        let found = Calibrated {
-            level: alpha.get(),
-            error,
-            limits: vec![limit],
-        };
-        Ok(Self::from_parts(
-            BoundaryKind::SingleLook,
-            design,
-            alpha,
-            looks,
-            found,
-        ))
+        let found = Calibrated { level: alpha.get(), error, limits: vec![limit] };
+        Ok(Self::from_parts(BoundaryKind::SingleLook, design, alpha, looks, found))
     }
 
     fn from_parts(
@@ -148,20 +126,8 @@ impl Boundary {
         looks: Looks,
         found: Calibrated,
     ) -> Self {
-        let Calibrated {
-            level,
-            error,
-            limits,
-        } = found;
-        Self {
-            kind,
-            design,
-            alpha,
-            level,
-            error,
-            looks,
-            limits,
-        }
+        let Calibrated { level, error, limits } = found;
+        Self { kind, design, alpha, level, error, looks, limits }
     }
 
     /// What the boundary may be used for.
@@ -237,10 +203,9 @@ impl Boundary {
             return false;
         }
         draws >= self.design.exhausted_at()
-            || self.index(draws).is_ok_and(|index| {
-                self.limit_at_look(index)
-                    .is_some_and(|limit| failures <= limit)
-            })
+            || self
+                .index(draws)
+                .is_ok_and(|index| self.limit_at_look(index).is_some_and(|limit| failures <= limit))
     }
 
     /// The limit of the last look at or before `draws`: the boundary carried forward between looks.
@@ -304,43 +269,21 @@ struct BoundaryWire {
 impl TryFrom<BoundaryWire> for Boundary {
     type Error = StatsError;
     fn try_from(wire: BoundaryWire) -> Result<Self, StatsError> {
-        let BoundaryWire {
-            kind,
-            design,
-            alpha,
-            level,
-            error,
-            looks,
-            limits,
-        } = wire;
+        let BoundaryWire { kind, design, alpha, level, error, looks, limits } = wire;
         let looks = Looks::explicit(design, looks)?;
         if limits.len() != looks.len() {
-            return Err(StatsError::Inconsistent(
-                "there must be one limit for each look",
-            ));
+            return Err(StatsError::Inconsistent("there must be one limit for each look"));
         }
         let within = |x: f64| (0.0..=alpha.get()).contains(&x);
         if !within(level) || !within(error) {
-            return Err(StatsError::Inconsistent(
-                "level and error must lie between 0 and alpha",
-            ));
+            return Err(StatsError::Inconsistent("level and error must lie between 0 and alpha"));
         }
         // A limit wider than the level gives would certify what the calibration never allowed.
         for (&look, limit) in looks.as_slice().iter().zip(&limits) {
             if limit.is_some_and(|limit| p_value(design, look, limit) > level * (1.0 + 1e-9)) {
-                return Err(StatsError::Inconsistent(
-                    "a limit exceeds what its level allows",
-                ));
+                return Err(StatsError::Inconsistent("a limit exceeds what its level allows"));
             }
         }
-        Ok(Self {
-            kind,
-            design,
-            alpha,
-            level,
-            error,
-            looks,
-            limits,
-        })
+        Ok(Self { kind, design, alpha, level, error, looks, limits })
     }
 }

@@ -87,28 +87,16 @@ pub(super) fn cut(alpha: Probability) -> f64 {
 /// Calibrates the boundary of one policy.
 pub(super) fn single_policy(design: Design, alpha: Probability, looks: &[u64]) -> Calibrated {
     match design.0 {
-        Promise::Finite {
-            population,
-            allowance,
-        } => Sweep {
-            design,
-            population,
-            allowance,
-            alpha,
-            looks,
+        Promise::Finite { population, allowance } => {
+            Sweep { design, population, allowance, alpha, looks }.calibrate()
         }
-        .calibrate(),
         Promise::Unbounded { rate } => stream(design, rate, alpha, looks),
     }
 }
 
 /// No level of the grid holds, or there is no look: nothing certifies.
 pub(super) fn never(looks: &[u64]) -> Calibrated {
-    Calibrated {
-        level: 0.0,
-        error: 0.0,
-        limits: vec![None; looks.len()],
-    }
+    Calibrated { level: 0.0, error: 0.0, limits: vec![None; looks.len()] }
 }
 
 /// The stream's failure rate is above `delta`; passing the boundary is the more likely the lower it
@@ -137,11 +125,7 @@ fn stream(design: Design, rate: Probability, alpha: Probability, looks: &[u64]) 
         return never(looks);
     };
     let level = level(alpha, step);
-    Calibrated {
-        level,
-        error,
-        limits: Limits::new(design, looks, level, &ceiling).all(),
-    }
+    Calibrated { level, error, limits: Limits::new(design, looks, level, &ceiling).all() }
 }
 
 /// The exact error of a finite design for one number of failing items: the chance that the policy is
@@ -162,11 +146,7 @@ pub(super) fn error_at(
         // Every item fails: f_k = k.
         let passes =
             |(index, &look): (usize, &u64)| limit(index).is_some_and(|b| look <= b.min(excess));
-        return if looks.iter().enumerate().any(passes) {
-            1.0
-        } else {
-            0.0
-        };
+        return if looks.iter().enumerate().any(passes) { 1.0 } else { 0.0 };
     }
     let mut walk = Walk::finite(population, failing, cut);
     let mut error = 0.0;
@@ -214,10 +194,8 @@ impl Sweep<'_> {
         let scale =
             (self.population as f64 * self.design.rate() * (1.0 - self.design.rate())).sqrt();
         let most = self.population - self.allowance - 1;
-        let mut witnesses: Vec<u64> = [0.6, 1.2, 2.4]
-            .iter()
-            .map(|part| clamped(part * scale, 0, most))
-            .collect();
+        let mut witnesses: Vec<u64> =
+            [0.6, 1.2, 2.4].iter().map(|part| clamped(part * scale, 0, most)).collect();
         witnesses.dedup();
         let mut aimed = AIMED * alpha.get();
         let proven = PROVEN * alpha.get();
@@ -256,11 +234,7 @@ impl Sweep<'_> {
             let mut limits = Limits::new(self.design, self.looks, level, &ceiling);
             match self.sweep(&mut limits, &ceiling, proven) {
                 Verdict::Proven => {
-                    return Calibrated {
-                        level,
-                        error: proven,
-                        limits: limits.all(),
-                    };
+                    return Calibrated { level, error: proven, limits: limits.all() };
                 }
                 Verdict::Exceeded(excess) if !worst_first.contains(&excess) => {
                     worst_first.push(excess);
@@ -278,16 +252,10 @@ impl Sweep<'_> {
     /// independent looks there are.
     fn guess(&self) -> u32 {
         let first = self.looks.first().copied().unwrap_or(1) as f64;
-        let end = (self.population as f64 / self.design.rate().max(1e-9))
-            .sqrt()
-            .max(first);
-        clamped(
-            f64::from(STEPS) / (2.0 + 0.9 * (end / first).ln()),
-            1,
-            u64::from(STEPS) - 1,
-        )
-        .try_into()
-        .unwrap_or(1)
+        let end = (self.population as f64 / self.design.rate().max(1e-9)).sqrt().max(first);
+        clamped(f64::from(STEPS) / (2.0 + 0.9 * (end / first).ln()), 1, u64::from(STEPS) - 1)
+            .try_into()
+            .unwrap_or(1)
     }
 
     /// Proves, or refutes, that the error is at most `target` for every `W >= F + 1`.
@@ -306,11 +274,7 @@ impl Sweep<'_> {
                     0.5,
                     1.0,
                 );
-                return if error <= target {
-                    Verdict::Proven
-                } else {
-                    Verdict::Exceeded(excess)
-                };
+                return if error <= target { Verdict::Proven } else { Verdict::Exceeded(excess) };
             }
             let Some(covered) = self.cover(excess, limits, ceiling, target) else {
                 return Verdict::Proven;

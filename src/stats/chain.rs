@@ -33,11 +33,7 @@ use super::{Design, Probability, Promise};
 
 /// Calibrates a boundary for a chain: the largest level whose exact error is within `alpha`.
 pub(super) fn chain(design: Design, alpha: Probability, looks: &[u64]) -> Calibrated {
-    let Promise::Finite {
-        population,
-        allowance,
-    } = design.0
-    else {
+    let Promise::Finite { population, allowance } = design.0 else {
         // No credit for sampled items: the first wrong policy of the chain is one fixed policy.
         return super::calibration::single_policy(design, alpha, looks);
     };
@@ -47,24 +43,13 @@ pub(super) fn chain(design: Design, alpha: Probability, looks: &[u64]) -> Calibr
     let guess = 8_192 / (1 + u32::try_from(looks.len()).unwrap_or(u32::MAX).min(8_000) / 3);
     let found = largest_level(alpha, target, guess, |level| {
         let mut limits = Limits::new(design, looks, level, &ceiling);
-        chain_error(
-            population,
-            allowance,
-            looks,
-            |index| limits.at(index),
-            cut(alpha),
-            target,
-        )
+        chain_error(population, allowance, looks, |index| limits.at(index), cut(alpha), target)
     });
     let Some((step, error)) = found else {
         return never(looks);
     };
     let level = level(alpha, step);
-    Calibrated {
-        level,
-        error,
-        limits: Limits::new(design, looks, level, &ceiling).all(),
-    }
+    Calibrated { level, error, limits: Limits::new(design, looks, level, &ceiling).all() }
 }
 
 /// `P(exists j : c_j <= b_j)`, plus what windows cut off; stops early once above `enough`.
@@ -121,9 +106,7 @@ impl State {
     fn start(population: u64, draws: u64, listed: u64, depth: f64) -> Self {
         let (low, high) = window(draws, listed as f64 / population as f64, depth);
         let (n, w, k) = (population as f64, listed as f64, draws as f64);
-        let mass = (low..=high)
-            .map(|x| ln_hypergeometric(n, w, k, x as f64).exp())
-            .collect();
+        let mass = (low..=high).map(|x| ln_hypergeometric(n, w, k, x as f64).exp()).collect();
         Self {
             population,
             draws,
@@ -158,42 +141,25 @@ impl State {
         if step == 0 || self.mass.is_empty() {
             return;
         }
-        scale(
-            &mut self.mass,
-            self.lowest,
-            total,
-            target,
-            rate,
-            |mass, weight| {
-                if weight > 0.0 { mass / weight } else { 0.0 }
-            },
-        );
+        scale(&mut self.mass, self.lowest, total, target, rate, |mass, weight| {
+            if weight > 0.0 { mass / weight } else { 0.0 }
+        });
         self.kernel = Kernel::default();
         self.kernel.fill(step, rate, self.depth);
         convolve(&self.mass, &self.kernel.padded, &mut self.spare);
         core::mem::swap(&mut self.mass, &mut self.spare);
         self.lowest += self.kernel.lowest;
-        scale(
-            &mut self.mass,
-            self.lowest,
-            total - step,
-            target,
-            rate,
-            |mass, weight| mass * weight,
-        );
+        scale(&mut self.mass, self.lowest, total - step, target, rate, |mass, weight| {
+            mass * weight
+        });
         self.lost += 2.0 * (-self.depth).exp();
     }
 
     /// Cuts what lies above the window of `Hyp(N, J, k)`.
     fn trim(&mut self) {
-        let (_, top) = window(
-            self.draws,
-            self.listed as f64 / self.population as f64,
-            self.depth,
-        );
+        let (_, top) = window(self.draws, self.listed as f64 / self.population as f64, self.depth);
         let room = (top + 1).saturating_sub(self.lowest);
-        self.mass
-            .truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        self.mass.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         self.lost += (-self.depth).exp();
     }
 
@@ -201,9 +167,8 @@ impl State {
         if limit < self.lowest {
             return 0.0;
         }
-        let count = usize::try_from(limit - self.lowest + 1)
-            .unwrap_or(usize::MAX)
-            .min(self.mass.len());
+        let count =
+            usize::try_from(limit - self.lowest + 1).unwrap_or(usize::MAX).min(self.mass.len());
         let absorbed = self.mass.drain(..count).sum();
         self.lowest = limit + 1;
         absorbed

@@ -116,24 +116,11 @@ struct DetectorWire {
 impl TryFrom<DetectorWire> for DriftDetector {
     type Error = StatsError;
     fn try_from(wire: DetectorWire) -> Result<Self, StatsError> {
-        let DetectorWire {
-            tolerated,
-            threshold,
-            evidence,
-            audits,
-            alarmed,
-        } = wire;
+        let DetectorWire { tolerated, threshold, evidence, audits, alarmed } = wire;
         if !evidence.iter().all(|x| *x >= 0.0 && x.is_finite()) {
-            return Err(StatsError::Inconsistent(
-                "the evidence for drift must be nonnegative",
-            ));
+            return Err(StatsError::Inconsistent("the evidence for drift must be nonnegative"));
         }
-        Ok(Self {
-            evidence,
-            audits,
-            alarmed,
-            ..Self::new(tolerated, threshold)?
-        })
+        Ok(Self { evidence, audits, alarmed, ..Self::new(tolerated, threshold)? })
     }
 }
 
@@ -185,9 +172,6 @@ mod tests {
         let mut detector = DriftDetector::new(p0, 500.0).unwrap();
         detector.push(true);
         let text = serde_json::to_string(&detector).unwrap();
-        assert_eq!(
-            serde_json::from_str::<DriftDetector>(&text).unwrap(),
-            detector
-        );
+        assert_eq!(serde_json::from_str::<DriftDetector>(&text).unwrap(), detector);
     }
 }

@@ -48,11 +48,7 @@ pub struct EProcess {
 impl EProcess {
     /// Before the first item.
     pub fn new(design: Design) -> Self {
-        Self {
-            design,
-            draws: 0,
-            failures: 0,
-        }
+        Self { design, draws: 0, failures: 0 }
     }
 
     /// After `draws` items with `failures` among them.
@@ -67,11 +63,7 @@ impl EProcess {
         if failures > draws || draws > most {
             return Err(StatsError::Counts { draws, failures });
         }
-        Ok(Self {
-            design,
-            draws,
-            failures,
-        })
+        Ok(Self { design, draws, failures })
     }
 
     /// Takes in the next item of the random order.
@@ -102,10 +94,7 @@ impl EProcess {
         }
         // ln P less ln (k choose f), and the rate up to which Q1 reaches.
         let (ln_p, rate) = match self.design.0 {
-            Promise::Finite {
-                population,
-                allowance,
-            } => {
+            Promise::Finite { population, allowance } => {
                 let marked = allowance + 1 + self.failures;
                 let guarded = u128::from(self.failures) * u128::from(population + 1)
                     <= u128::from(self.draws) * u128::from(marked);

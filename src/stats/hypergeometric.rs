@@ -40,10 +40,7 @@ pub fn hypergeometric_cdf(
     }
     let most = marked.max(draws);
     if most > population {
-        return Err(StatsError::Counts {
-            draws: population,
-            failures: most,
-        });
+        return Err(StatsError::Counts { draws: population, failures: most });
     }
     Ok(ln_cdf(population, marked, draws, x).exp())
 }
@@ -131,10 +128,7 @@ pub(super) fn limit_between(
 }
 
 /// `f + step`, kept in range; NaN counts as no step.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "the step is clamped to +-1e12 before the cast"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "the step is clamped to +-1e12 before the cast")]
 fn offset(f: u64, step: f64) -> u64 {
     f.saturating_add_signed(step.clamp(-1e12, 1e12) as i64)
 }
@@ -142,15 +136,8 @@ fn offset(f: u64, step: f64) -> u64 {
 /// The smallest `f` from which the p-value is said to be 1.
 fn mean_crossing(design: Design, draws: u64) -> u64 {
     match design.0 {
-        Promise::Finite {
-            population,
-            allowance,
-        } => {
-            let (n, f, k) = (
-                u128::from(population),
-                u128::from(allowance),
-                u128::from(draws),
-            );
+        Promise::Finite { population, allowance } => {
+            let (n, f, k) = (u128::from(population), u128::from(allowance), u128::from(draws));
             if k >= n {
                 return u64::MAX;
             }
@@ -170,10 +157,7 @@ fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
             / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308))))
         .max(0.0);
     let (mean, rest) = match design.0 {
-        Promise::Finite {
-            population,
-            allowance,
-        } => {
+        Promise::Finite { population, allowance } => {
             let n = population as f64;
             (k * (allowance as f64 + 1.0) / n, 1.0 - k / n)
         }
@@ -187,10 +171,7 @@ fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
 /// `(ln p, d ln p / d f)`; the slope is approximate and 0 where nothing is known.
 fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
     match design.0 {
-        Promise::Finite {
-            population,
-            allowance,
-        } => {
+        Promise::Finite { population, allowance } => {
             let marked = allowance.saturating_add(1).saturating_add(failures);
             if draws >= population - allowance || marked > population {
                 return (f64::NEG_INFINITY, 0.0);
@@ -201,10 +182,7 @@ fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
                 return (0.0, 0.0);
             }
             let (ln_p, sum) = ln_tail_down(population, marked, draws, failures);
-            (
-                ln_p.min(0.0),
-                (1.0 - draws as f64 / population as f64) / sum,
-            )
+            (ln_p.min(0.0), (1.0 - draws as f64 / population as f64) / sum)
         }
         Promise::Unbounded { rate } => {
             if failures as f64 >= draws as f64 * rate.get() {

@@ -21,13 +21,7 @@ impl<'a> Limits<'a> {
         level: f64,
         ceiling: &'a [Option<u64>],
     ) -> Self {
-        Self {
-            design,
-            looks,
-            ln_level: level.ln(),
-            known: Vec::new(),
-            ceiling,
-        }
+        Self { design, looks, ln_level: level.ln(), known: Vec::new(), ceiling }
     }
 
     /// The limit at look `index`, `None` if nothing certifies there (or there is no such look).
@@ -80,11 +74,7 @@ mod tests {
             let capped = Limits::new(design, looks.as_slice(), 0.013, &ceiling).all();
             assert_eq!(plain, capped);
             for (&look, limit) in looks.as_slice().iter().zip(plain) {
-                assert_eq!(
-                    limit,
-                    single_look_limit(design, look, alpha),
-                    "{design:?} at {look}"
-                );
+                assert_eq!(limit, single_look_limit(design, look, alpha), "{design:?} at {look}");
             }
         }
     }

@@ -65,9 +65,7 @@ impl Looks {
             Population::Unbounded => STREAM_END,
         };
         let first = first_affordable(design, alpha, last) as f64;
-        Ok(Self::grown(design, alpha, first, last, |at| {
-            (ratio - 1.0) * at
-        }))
+        Ok(Self::grown(design, alpha, first, last, |at| (ratio - 1.0) * at))
     }
 
     /// Looks chosen by the caller, without knowledge of the data.
@@ -178,13 +176,7 @@ mod tests {
     fn a_stream_ends_somewhere() {
         let stream = Design::unbounded(alpha());
         assert!(*Looks::schedule(stream, alpha()).as_slice().last().unwrap() <= 100_000);
-        assert!(
-            *Looks::schedule_until(stream, alpha(), 500)
-                .as_slice()
-                .last()
-                .unwrap()
-                <= 500
-        );
+        assert!(*Looks::schedule_until(stream, alpha(), 500).as_slice().last().unwrap() <= 500);
     }
 
     #[test]

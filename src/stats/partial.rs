@@ -28,11 +28,7 @@ use super::{Design, Probability, Promise};
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
 pub fn max_share(design: Design, draws: u64, failures: u64, alpha: Probability) -> Option<u64> {
-    let Promise::Finite {
-        population,
-        allowance,
-    } = design.0
-    else {
+    let Promise::Finite { population, allowance } = design.0 else {
         return None;
     };
     if draws > population || failures > draws {
@@ -87,21 +83,14 @@ mod tests {
 
     #[test]
     fn the_error_is_within_alpha_for_every_number_of_failing_items() {
-        for (population, allowance, draws) in [
-            (20, 1, 8),
-            (30, 3, 10),
-            (60, 6, 20),
-            (60, 20, 12),
-            (120, 12, 30),
-        ] {
+        for (population, allowance, draws) in
+            [(20, 1, 8), (30, 3, 10), (60, 6, 20), (60, 20, 12), (120, 12, 30)]
+        {
             for level in [0.05, 0.2, 0.5] {
                 let alpha = Probability::new(level).unwrap();
                 for failing in 0..=population {
                     let error = error(population, allowance, draws, failing, alpha);
-                    assert!(
-                        error <= level,
-                        "{population} {allowance} {draws} {failing}: {error}"
-                    );
+                    assert!(error <= level, "{population} {allowance} {draws} {failing}: {error}");
                 }
             }
         }

@@ -43,11 +43,7 @@ pub(super) struct Walk {
 /// Where the failures come from.
 #[derive(Clone, Copy, Debug)]
 enum World {
-    Finite {
-        population: u64,
-        failing: u64,
-        ln_total: f64,
-    },
+    Finite { population: u64, failing: u64, ln_total: f64 },
     Stream,
 }
 
@@ -57,15 +53,7 @@ impl Walk {
         let (n, w) = (population as f64, failing as f64);
         let rate = w / n;
         let ln_total = ln_binomial(n, w, rate, 1.0 - rate);
-        Self::new(
-            World::Finite {
-                population,
-                failing,
-                ln_total,
-            },
-            rate,
-            cut,
-        )
+        Self::new(World::Finite { population, failing, ln_total }, rate, cut)
     }
 
     /// Independent failures at `rate`.
@@ -103,8 +91,7 @@ impl Walk {
         core::mem::swap(&mut self.mass, &mut self.spare);
         self.lowest += self.kernel.lowest;
         let room = (top + 1).saturating_sub(self.lowest);
-        self.mass
-            .truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        self.mass.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         self.lost += 3.0 * (-self.depth).exp();
     }
 
@@ -114,17 +101,11 @@ impl Walk {
         if limit < self.lowest {
             return;
         }
-        let count = usize::try_from(limit - self.lowest + 1)
-            .unwrap_or(usize::MAX)
-            .min(self.mass.len());
+        let count =
+            usize::try_from(limit - self.lowest + 1).unwrap_or(usize::MAX).min(self.mass.len());
         let mut weight = 1.0;
         for (offset, mass) in (self.lowest..).zip(&self.mass[..count]) {
-            if let World::Finite {
-                population,
-                failing,
-                ln_total,
-            } = self.world
-            {
+            if let World::Finite { population, failing, ln_total } = self.world {
                 weight = self.weight(population, failing, ln_total, offset, weight);
             }
             if !visit(offset, mass * weight) {

@@ -49,11 +49,7 @@ const STIRLING_ERROR: [f64; 31] = [
 pub(super) fn stirling_error(x: f64) -> f64 {
     if x <= 15.0 {
         // Only whole and half numbers are asked for; the cast cannot leave the table.
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "0 <= 2x <= 30"
-        )]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= 2x <= 30")]
         let index = (2.0 * x.max(0.0) + 0.5) as usize;
         return STIRLING_ERROR[index];
     }

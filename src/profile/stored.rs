@@ -1,0 +1,141 @@
+//! Evidence to keep: [`Profile`].
+
+use serde::{Deserialize, Serialize};
+
+use super::brain::Brain;
+use super::settings::ProfileSettings;
+use super::{ProfileMachine, StopReason};
+use crate::error::RunError;
+use crate::evidence::ItemEvidence;
+use crate::order::Order;
+use crate::plan::Plan;
+use crate::pricing::Pricing;
+use crate::roster::RosterSpec;
+use crate::target::Target;
+
+/// The version of the stored form; a profile of another version is refused.
+pub const PROFILE_VERSION: u32 = 1;
+
+/// What profiling found out, item by item in rank order, and all that is needed to plan from it.
+///
+/// Store it (it is serde), and plan again later, at new prices or for another target, without a
+/// call. It is bound to the roster, its version tags and the equivalence it was made with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Profile {
+    label: Label,
+    version: u32,
+    /// The models, at the prices of the time.
+    pub roster: RosterSpec,
+    /// The equivalence's name.
+    pub equivalence: String,
+    /// What judging cost.
+    pub judge: Pricing,
+    /// What was asked for.
+    pub target: Target,
+    /// The random order.
+    pub order: Order,
+    /// The settings of the profiler.
+    pub settings: ProfileSettings,
+    /// What the items showed, in rank order.
+    pub evidence: Vec<ItemEvidence>,
+    /// What items showed that were under way when profiling ended: answered, but no evidence.
+    pub late: Vec<ItemEvidence>,
+    /// Ranks below this were asked about.
+    pub asked: u64,
+    /// Why profiling ended.
+    pub stopped: StopReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Label {
+    #[serde(rename = "smart-core profile")]
+    Profile,
+}
+
+impl Profile {
+    pub(crate) fn new(machine: ProfileMachine, equivalence: String) -> Self {
+        let asked = machine.asked();
+        let stopped = machine.stopped().unwrap_or(StopReason::Caller);
+        let brain = machine.brain();
+        let (roster, judge, target) = (brain.roster().clone(), *brain.judge(), brain.target());
+        let (order, settings) = (brain.order(), brain.settings().clone());
+        let (evidence, late) = machine.into_evidence();
+        Self {
+            label: Label::Profile,
+            version: PROFILE_VERSION,
+            roster,
+            equivalence,
+            judge,
+            target,
+            order,
+            settings,
+            evidence,
+            late,
+            asked,
+            stopped,
+        }
+    }
+
+    /// Checks that the profile is of this version and was made with these models.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] with what differs; prices may.
+    pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
+        let mismatch = |difference| RunError::Mismatch { what: "the stored profile", difference };
+        if self.version != PROFILE_VERSION {
+            let difference = format!("it is of version {}, not {PROFILE_VERSION}", self.version);
+            return Err(mismatch(difference));
+        }
+        if let Some(difference) = self.roster.difference(roster) {
+            return Err(mismatch(difference));
+        }
+        if self.equivalence != equivalence {
+            let was = &self.equivalence;
+            return Err(mismatch(format!(
+                "the equivalence was `{was}` and is now `{equivalence}`"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The plan that profiling ended with.
+    ///
+    /// # Errors
+    /// [`RunError::Settings`] if the stored settings make no sense.
+    pub fn plan(&self) -> Result<Plan, RunError> {
+        self.replan(&self.roster, self.target, &self.settings)
+    }
+
+    /// Plans anew from the same evidence: at the prices of `roster`, for another target, or with
+    /// other families of policies.
+    ///
+    /// The profiler is run again over the stored evidence, so the plan is the one it would have
+    /// come to, had it been asked for this and stopped where the evidence ends. Choose the target
+    /// before looking at the evidence: a target chosen *because* a plan for it came out well is not
+    /// covered by the promise.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the roster differs in more than prices; [`RunError::Settings`] if
+    /// the settings make no sense.
+    pub fn replan(
+        &self,
+        roster: &RosterSpec,
+        target: Target,
+        settings: &ProfileSettings,
+    ) -> Result<Plan, RunError> {
+        self.check(roster, &self.equivalence)?;
+        let mut brain = Brain::new(roster, self.judge, target, self.order, settings)?;
+        for item in &self.evidence {
+            // Evidence ends where a candidate is wanted that was not asked.
+            let missing = brain.demand().ask.iter().any(|id| item.candidate(id).is_none());
+            if brain.stop().is_some() || missing {
+                break;
+            }
+            brain.fold(item.clone());
+        }
+        brain.conclude(self.stopped);
+        Ok(brain.plan(self.asked, self.equivalence.clone()))
+    }
+}

@@ -1,0 +1,262 @@
+//! The whole job in one call: [`Smart`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::answer::Answer;
+use crate::calls::Calls;
+use crate::equivalence::Equivalence;
+use crate::error::{RunError, SettingsError};
+use crate::execute::Executor;
+use crate::items::Items;
+use crate::ledger::{Ledger, Spending};
+use crate::observe::{Event, Observer, Observers};
+use crate::order::Order;
+use crate::plan::Plan;
+use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive};
+use crate::report::{REPORT_VERSION, Report};
+use crate::roster::Roster;
+use crate::target::Target;
+
+/// Calls under way at once, unless the caller says otherwise.
+const CONCURRENCY: usize = 16;
+
+/// Runs items through the cheapest certified combination of models.
+///
+/// ```
+/// use smart_core::{Completion, Model, Pricing, Roster, Smart, Target, Usage, from_fn};
+/// use smart_core::equivalence::Exact;
+///
+/// # futures::executor::block_on(async {
+/// let client = |_name: &'static str| {
+///     from_fn(|review: &str| {
+///         let label = if review.contains("not") { "negative" } else { "positive" };
+///         async move { Ok(Completion::new(label).with_usage(Usage::tokens(200, 1))) }
+///     })
+/// };
+/// let roster = Roster::new(
+///     Model::new("large", client("large")).with_pricing(Pricing::per_million(30.0, 60.0)?),
+///     [Model::new("small", client("small")).with_pricing(Pricing::per_million(0.5, 1.5)?)],
+/// )?;
+/// let reviews: Vec<String> = (0..2_000).map(|i| format!("review {i} is not bad")).collect();
+/// let outcome = Smart::new(roster, Exact, Target::new(0.95, 0.95)?).run(&reviews).await?;
+/// assert_eq!(outcome.answers.len(), 2_000);
+/// assert!(outcome.report.saving() > 5.0);
+/// println!("{}", outcome.report);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub struct Smart<I: ?Sized + Sync, O> {
+    roster: Roster<I, O>,
+    equivalence: Arc<dyn Equivalence<I, O>>,
+    target: Target,
+    seed: u64,
+    concurrency: usize,
+    settings: ProfileSettings,
+    observers: Observers,
+    router: Option<Arc<Router<I>>>,
+}
+
+/// What a run delivers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outcome<O> {
+    /// One answer for each item, in the items' order.
+    pub answers: Vec<Answer<O>>,
+    /// What happened.
+    pub report: Report,
+}
+
+/// What profiling delivers: the evidence, and the reference's answers on the profiled items.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Profiled<O> {
+    /// The evidence.
+    pub profile: Profile,
+    /// The answers of the items that were asked about, by index.
+    pub answers: BTreeMap<u64, Answer<O>>,
+}
+
+impl<I: ?Sized + Sync, O> fmt::Debug for Smart<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smart")
+            .field("roster", &self.roster)
+            .field("target", &self.target)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
+    /// A run with these models, this equivalence and this target; seed 0, 16 calls at once.
+    pub fn new(
+        roster: Roster<I, O>,
+        equivalence: impl Equivalence<I, O> + 'static,
+        target: Target,
+    ) -> Self {
+        Self {
+            roster,
+            equivalence: Arc::new(equivalence),
+            target,
+            seed: 0,
+            concurrency: CONCURRENCY,
+            settings: ProfileSettings::default(),
+            observers: Observers::default(),
+            router: None,
+        }
+    }
+
+    /// Sets the seed of the random order. The promise is over this order: draw it before looking
+    /// at the items, and do not try several.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets how many items are under way at once. It changes the time a run takes, and no decision.
+    #[must_use]
+    pub fn with_concurrency(mut self, items: usize) -> Self {
+        self.concurrency = items;
+        self
+    }
+
+    /// Sets what profiling considers.
+    #[must_use]
+    pub fn with_settings(mut self, settings: ProfileSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Adds an observer.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.add(Arc::new(observer));
+        self
+    }
+
+    /// Adds a router: a score of an item, known before any call, that is higher where candidates
+    /// are more likely to be right (a length, a classifier's output). It must depend on the item
+    /// alone.
+    #[must_use]
+    pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
+        self.router = Some(Arc::new(router));
+        self
+    }
+
+    /// Profiles, plans, and answers every item.
+    ///
+    /// # Errors
+    /// [`RunError`] when the settings make no sense or the journal fails. A call that fails is no
+    /// error: its item escalates, or stays unanswered, and the report says so.
+    pub async fn run<S>(&self, items: &S) -> Result<Outcome<O>, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        let calls = self.calls()?;
+        let Profiled { profile, answers } = self.profile_with(&calls, items).await?;
+        let spent = (calls.ledger.models(), calls.ledger.judge());
+        let plan = Arc::new(profile.plan()?);
+        calls.observers.emit(&Event::Planned { plan: &plan });
+        let executor = self.executor_with(&calls, Arc::clone(&plan), answers);
+        let mut answers = executor.execute_items(items).await?;
+        answers.sort_unstable_by_key(|answer| answer.index);
+        let report = self.report(&calls, &profile, plan, &executor, spent.0);
+        calls.observers.emit(&Event::Finished { report: &report });
+        Ok(Outcome { answers, report })
+    }
+
+    /// Profiles only: evidence to store, to plan from, or to hand to workers.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn profile<S>(&self, items: &S) -> Result<Profiled<O>, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        let calls = self.calls()?;
+        self.profile_with(&calls, items).await
+    }
+
+    /// An executor that follows a plan, with what profiling answered already (may be empty: those
+    /// items are then asked of the reference).
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
+    pub fn executor(
+        &self,
+        plan: Plan,
+        answers: BTreeMap<u64, Answer<O>>,
+    ) -> Result<Executor<I, O>, RunError> {
+        plan.check(self.roster.spec(), &self.equivalence.name())?;
+        let calls = self.calls()?;
+        Ok(self.executor_with(&calls, Arc::new(plan), answers))
+    }
+
+    fn calls(&self) -> Result<Arc<Calls<I, O>>, RunError> {
+        if self.concurrency == 0 {
+            return Err(SettingsError::NoConcurrency.into());
+        }
+        Ok(Arc::new(Calls::new(
+            self.roster.clone(),
+            Arc::clone(&self.equivalence),
+            self.observers.clone(),
+            Ledger::new(self.roster.spec().models().len()),
+            None,
+        )))
+    }
+
+    async fn profile_with<S>(&self, calls: &Calls<I, O>, items: &S) -> Result<Profiled<O>, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        let order = Order::new(items.count(), self.seed);
+        let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
+        let mut machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
+        let (items_count, target) = (items.count(), self.target);
+        calls.observers.emit(&Event::Started { items: items_count, roster, target });
+        let mut answers = BTreeMap::new();
+        let router = self.router.as_deref();
+        drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
+        let profile = Profile::new(machine, self.equivalence.name().into_owned());
+        Ok(Profiled { profile, answers })
+    }
+
+    fn executor_with(
+        &self,
+        calls: &Arc<Calls<I, O>>,
+        plan: Arc<Plan>,
+        answers: BTreeMap<u64, Answer<O>>,
+    ) -> Executor<I, O> {
+        Executor::new(Arc::clone(calls), plan, self.router.clone(), answers, self.concurrency)
+    }
+
+    fn report(
+        &self,
+        calls: &Calls<I, O>,
+        profile: &Profile,
+        plan: Arc<Plan>,
+        executor: &Executor<I, O>,
+        profiling: Vec<Spending>,
+    ) -> Report {
+        let plan = Arc::unwrap_or_clone(plan);
+        let total = calls.ledger.models();
+        let execution = total.iter().zip(&profiling).map(|(all, before)| all.since(*before));
+        Report {
+            version: REPORT_VERSION,
+            allowance: self.target.allowance(plan.order.population()),
+            profiled: profile.evidence.len() as u64,
+            stopped: profile.stopped,
+            execution: execution.collect(),
+            profiling,
+            judging: calls.ledger.judge(),
+            delivered: executor.tally().read(self.roster.spec().models().len()),
+            reference_cost: plan.forecast.reference_cost,
+            plan,
+        }
+    }
+}
