@@ -35,6 +35,8 @@ mod pool;
 mod pricing;
 pub mod profile;
 pub mod published;
+#[cfg(feature = "replay")]
+pub mod replay;
 mod report;
 mod roster;
 pub mod sleep;

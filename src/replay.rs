@@ -1,0 +1,304 @@
+//! Recorded answers as live models: run the whole library over a log to see what it would save.
+//!
+//! A trace is JSON Lines, one item a line (optionally gzipped), with `NAME.meta.json` beside it:
+//!
+//! ```text
+//! {"id": "7", "input": "...", "models": {"gpt-x": {"output": "B", "cost_usd": 1.2e-4, "confidence": 0.93}}}
+//! {"reference": "gpt-x", "equivalence": "exact", "pricing": {"gpt-x": {"prompt_per_mtok": 3, "completion_per_mtok": 9}}}
+//! ```
+//! Unknown is `null`. `equivalence` is `exact`, `normalized`, `numeric` or `judge`; for `judge` the
+//! recorded verdict is the model's `judge_vs_reference`.
+
+mod trace;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::backend::{BackendError, Completion, LlmBackend, Rating, Scoring};
+use crate::equivalence::{Equivalence, Normalized, Numeric, Verdict};
+use crate::pricing::{Cost, Usage};
+use crate::roster::{Model, Roster};
+
+use trace::{Line, Recorded, Relation};
+pub use trace::{ReplayError, Trace};
+
+/// What a recorded model answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedAnswer {
+    /// The answer; `None` where none could be parsed.
+    pub output: Option<String>,
+    /// The recorded verdict against the reference, where a judge gave one.
+    pub judged: Option<bool>,
+    reference: bool,
+}
+
+/// A trace with its models chosen and their costs known.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    trace: Arc<Trace>,
+    reference: String,
+    candidates: Vec<String>,
+    costs: BTreeMap<String, Cost>,
+}
+
+impl Replay {
+    /// Chooses the reference (by default the meta's) and the candidates (by default every cheaper
+    /// model whose cost is known), with costs per item for models whose trace has none.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if a model is not in the trace, or its cost is not known.
+    pub fn new(
+        trace: Trace,
+        reference: Option<&str>,
+        candidates: Option<&[String]>,
+        costs: BTreeMap<String, Cost>,
+    ) -> Result<Self, ReplayError> {
+        let models = trace.models();
+        let reference = reference.map_or_else(|| trace.meta.reference.clone(), str::to_owned);
+        let known = |name: &String| {
+            if models.contains(name) { Ok(()) } else { Err(ReplayError::NoSuchModel(name.clone())) }
+        };
+        known(&reference)?;
+        for name in candidates.into_iter().flatten().chain(costs.keys()) {
+            known(name)?;
+        }
+        let mut replay = Self { trace: Arc::new(trace), reference, candidates: Vec::new(), costs };
+        let own = replay.mean_cost(&replay.reference)?;
+        replay.candidates = match candidates {
+            Some(names) => names.to_vec(),
+            None => replay.cheaper(&models, own),
+        };
+        for name in &replay.candidates {
+            if *name == replay.reference {
+                return Err(ReplayError::ReferenceAsCandidate(name.clone()));
+            }
+            replay.mean_cost(name)?;
+        }
+        Ok(replay)
+    }
+
+    /// Every model cheaper than the reference. One whose cost is unknown is named in an error
+    /// unless the caller lists the candidates, but only if no other model's cost is known either.
+    fn cheaper(&self, models: &BTreeSet<String>, reference: f64) -> Vec<String> {
+        let others = models.iter().filter(|name| **name != self.reference);
+        others
+            .filter(|name| self.mean_cost(name).is_ok_and(|cost| cost < reference))
+            .cloned()
+            .collect()
+    }
+
+    /// The models that were left out because their cost is unknown.
+    pub fn uncosted(&self) -> Vec<String> {
+        self.trace.models().into_iter().filter(|name| self.mean_cost(name).is_err()).collect()
+    }
+
+    /// The reference's name.
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// The candidates' names.
+    pub fn candidates(&self) -> &[String] {
+        &self.candidates
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.trace.lines.len()
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.trace.lines.is_empty()
+    }
+
+    /// What one model's answers cost on average, in nano-units.
+    fn mean_cost(&self, name: &str) -> Result<f64, ReplayError> {
+        let (mut total, mut count) = (0.0, 0.0);
+        for line in &self.trace.lines {
+            let Some(recorded) = line.models.get(name) else { continue };
+            let cost = self.cost(name, recorded);
+            total += cost.ok_or_else(|| ReplayError::NoCost(name.to_owned()))?.as_nanos() as f64;
+            count += 1.0;
+        }
+        if count == 0.0 { Err(ReplayError::NoCost(name.to_owned())) } else { Ok(total / count) }
+    }
+
+    fn cost(&self, name: &str, recorded: &Recorded) -> Option<Cost> {
+        if let Some(cost) = self.costs.get(name) {
+            return Some(*cost);
+        }
+        if let Some(usd) = recorded.cost_usd {
+            return Cost::from_usd(usd).ok();
+        }
+        let pricing = self.trace.pricing(name)?;
+        let usage = Usage::tokens(recorded.prompt_tokens?, recorded.completion_tokens?);
+        Some(pricing.cost(Some(&usage)))
+    }
+
+    /// What the reference costs for every item.
+    pub fn reference_cost(&self) -> Cost {
+        let lines = self.trace.lines.iter();
+        let recorded = lines.filter_map(|line| line.models.get(&self.reference));
+        recorded.filter_map(|recorded| self.cost(&self.reference, recorded)).sum()
+    }
+
+    /// The items: indices into the trace.
+    pub fn items(&self) -> Vec<u64> {
+        (0..self.trace.lines.len() as u64).collect()
+    }
+
+    /// The recorded models as a roster.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if the names make no roster.
+    pub fn roster(&self) -> Result<Roster<u64, RecordedAnswer>, ReplayError> {
+        let model = |name: &String| Model::new(name.clone(), self.backend(name));
+        let candidates: Vec<_> = self.candidates.iter().map(model).collect();
+        Ok(Roster::new(model(&self.reference), candidates)?)
+    }
+
+    fn backend(&self, name: &str) -> RecordedModel {
+        let lines = self.trace.lines.iter();
+        let second = lines
+            .filter_map(|line| line.models.get(name))
+            .any(|recorded| recorded.confidence_call_cost_usd.is_some());
+        let scoring = if second { Scoring::SecondCall } else { Scoring::WithAnswer };
+        RecordedModel { replay: self.clone(), name: name.to_owned(), scoring }
+    }
+
+    /// The trace's equivalence.
+    pub fn equivalence(&self) -> RecordedEquivalence {
+        RecordedEquivalence { relation: self.trace.meta.equivalence }
+    }
+
+    /// Whether a model's recorded answer to an item is equivalent to the reference's.
+    pub fn agrees(&self, index: u64, name: &str) -> bool {
+        let answer = |name: &str| self.answer(index, name);
+        match (answer(&self.reference), answer(name)) {
+            (Some(reference), Some(own)) => {
+                name == self.reference || self.equivalence().same(&reference, &own)
+            }
+            _ => false,
+        }
+    }
+
+    /// What a model's answer to an item cost.
+    pub fn answer_cost(&self, index: u64, name: &str) -> Option<Cost> {
+        self.cost(name, self.line(index)?.models.get(name)?)
+    }
+
+    fn line(&self, index: u64) -> Option<&Line> {
+        self.trace.lines.get(usize::try_from(index).ok()?)
+    }
+
+    fn answer(&self, index: u64, name: &str) -> Option<RecordedAnswer> {
+        let recorded = self.line(index)?.models.get(name)?;
+        Some(RecordedAnswer {
+            output: recorded.output.clone(),
+            judged: recorded.judge_vs_reference.map(|verdict| verdict > 0.5),
+            reference: name == self.reference,
+        })
+    }
+}
+
+/// A recorded model as a backend.
+#[derive(Debug, Clone)]
+pub struct RecordedModel {
+    replay: Replay,
+    name: String,
+    scoring: Scoring,
+}
+
+#[async_trait]
+impl LlmBackend<u64> for RecordedModel {
+    type Output = RecordedAnswer;
+
+    async fn complete(&self, index: &u64) -> Result<Completion<RecordedAnswer>, BackendError> {
+        let missing = || BackendError::permanent(format!("no recorded answer to item {index}"));
+        let recorded = self.replay.line(*index).and_then(|line| line.models.get(&self.name));
+        let recorded = recorded.ok_or_else(missing)?;
+        let answer = self.replay.answer(*index, &self.name).ok_or_else(missing)?;
+        let usage = Usage {
+            input_tokens: recorded.prompt_tokens,
+            output_tokens: recorded.completion_tokens,
+            cost: self.replay.cost(&self.name, recorded),
+            ..Usage::default()
+        };
+        let completion = Completion::new(answer).with_usage(usage);
+        Ok(match (self.scoring, recorded.confidence) {
+            (Scoring::WithAnswer, Some(score)) => completion.with_confidence(score),
+            _ => completion,
+        })
+    }
+
+    fn scoring(&self) -> Scoring {
+        self.scoring
+    }
+
+    async fn rate(&self, index: &u64, _: &RecordedAnswer) -> Result<Rating, BackendError> {
+        let line = self.replay.line(*index);
+        let recorded = line.and_then(|line| line.models.get(&self.name));
+        let Some(recorded) = recorded else { return Ok(Rating::default()) };
+        let cost = Cost::from_usd(recorded.confidence_call_cost_usd.unwrap_or(0.0));
+        let usage = Usage::billed(cost.unwrap_or_default());
+        Ok(Rating::new(recorded.confidence.unwrap_or(f64::NAN)).with_usage(usage))
+    }
+}
+
+/// The trace's equivalence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedEquivalence {
+    relation: Relation,
+}
+
+impl RecordedEquivalence {
+    /// Whether two recorded answers are equivalent. An answer that could not be parsed is
+    /// equivalent to nothing.
+    ///
+    /// For `judge` only verdicts against the reference are recorded: two candidates then count as
+    /// equivalent if they have the same verdict.
+    pub fn same(&self, a: &RecordedAnswer, b: &RecordedAnswer) -> bool {
+        if self.relation == Relation::Judge {
+            return match (a.reference, b.reference) {
+                (true, true) => true,
+                (true, false) => b.judged == Some(true),
+                (false, true) => a.judged == Some(true),
+                (false, false) => a.judged.is_some() && a.judged == b.judged,
+            };
+        }
+        let (Some(a), Some(b)) = (&a.output, &b.output) else { return false };
+        match self.relation {
+            Relation::Exact | Relation::Judge => a == b,
+            Relation::Normalized => {
+                let form = Normalized::default().without_articles().without_punctuation();
+                form.normalize(a) == form.normalize(b)
+            }
+            Relation::Numeric => Numeric::default().same(a, b),
+        }
+    }
+}
+
+#[async_trait]
+impl Equivalence<u64, RecordedAnswer> for RecordedEquivalence {
+    async fn compare(
+        &self,
+        _: &u64,
+        a: &RecordedAnswer,
+        b: &RecordedAnswer,
+    ) -> Result<Verdict, BackendError> {
+        Ok(Verdict::new(self.same(a, b)))
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self.relation {
+            Relation::Exact => "recorded: exact",
+            Relation::Normalized => "recorded: normalized",
+            Relation::Numeric => "recorded: numeric",
+            Relation::Judge => "recorded: judge",
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! The trace file and the meta file beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use serde::Deserialize;
+
+use crate::pricing::Pricing;
+use crate::roster::RosterError;
+
+/// Why a trace cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The trace or its meta file cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{path}, line {line}: not a trace item")]
+    Line {
+        /// Which file.
+        path: String,
+        /// Which line, from 1.
+        line: usize,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The meta file is not what it should be.
+    #[error("{path}: not a trace's meta file")]
+    Meta {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// There are no items.
+    #[error("{0} holds no items")]
+    Empty(String),
+    /// A model that was named is not in the trace.
+    #[error("the trace has no model named `{0}`")]
+    NoSuchModel(String),
+    /// The reference was named as a candidate.
+    #[error("`{0}` is the reference and cannot be a candidate")]
+    ReferenceAsCandidate(String),
+    /// What a model costs cannot be told.
+    #[error(
+        "the cost of `{0}` is not known: the trace has no `cost_usd`, nor tokens and a price; name \
+         a cost per item for it"
+    )]
+    NoCost(String),
+    /// The names make no roster.
+    #[error("the models make no roster")]
+    Roster(#[from] RosterError),
+}
+
+/// A trace in memory.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    pub(super) lines: Vec<Line>,
+    pub(super) meta: Meta,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Line {
+    pub(super) models: BTreeMap<String, Recorded>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Recorded {
+    #[serde(default)]
+    pub(super) output: Option<String>,
+    #[serde(default)]
+    pub(super) prompt_tokens: Option<u64>,
+    #[serde(default)]
+    pub(super) completion_tokens: Option<u64>,
+    #[serde(default)]
+    pub(super) cost_usd: Option<f64>,
+    #[serde(default)]
+    pub(super) confidence: Option<f64>,
+    #[serde(default)]
+    pub(super) confidence_call_cost_usd: Option<f64>,
+    #[serde(default)]
+    pub(super) judge_vs_reference: Option<f64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Meta {
+    pub(super) reference: String,
+    pub(super) equivalence: Relation,
+    #[serde(default)]
+    pricing: BTreeMap<String, Price>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Relation {
+    Exact,
+    Normalized,
+    Numeric,
+    Judge,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Price {
+    prompt_per_mtok: f64,
+    completion_per_mtok: f64,
+}
+
+impl Trace {
+    /// Reads `NAME.jsonl` or `NAME.jsonl.gz`, and `NAME.meta.json` beside it.
+    ///
+    /// # Errors
+    /// [`ReplayError`] naming the file and the line that cannot be read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ReplayError> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let meta_path = meta_beside(path);
+        let meta_shown = meta_path.display().to_string();
+        let unreadable = |path: String| move |source| ReplayError::Read { path, source };
+        let text = std::fs::read_to_string(&meta_path).map_err(unreadable(meta_shown.clone()))?;
+        let meta = serde_json::from_str(&text)
+            .map_err(|source| ReplayError::Meta { path: meta_shown, source })?;
+        let file = File::open(path).map_err(unreadable(shown.clone()))?;
+        let reader: Box<dyn Read> = if path.extension().is_some_and(|ext| ext == "gz") {
+            Box::new(GzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
+        let mut lines = Vec::new();
+        for (number, line) in BufReader::new(reader).lines().enumerate() {
+            let line = line.map_err(unreadable(shown.clone()))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            lines.push(serde_json::from_str(&line).map_err(|source| ReplayError::Line {
+                path: shown.clone(),
+                line: number + 1,
+                source,
+            })?);
+        }
+        if lines.is_empty() {
+            return Err(ReplayError::Empty(shown));
+        }
+        Ok(Self { lines, meta })
+    }
+
+    /// The names of all models in the trace.
+    pub fn models(&self) -> BTreeSet<String> {
+        self.lines.iter().flat_map(|line| line.models.keys().cloned()).collect()
+    }
+
+    pub(super) fn pricing(&self, name: &str) -> Option<Pricing> {
+        let price = self.meta.pricing.get(name)?;
+        Pricing::per_million(price.prompt_per_mtok, price.completion_per_mtok).ok()
+    }
+}
+
+fn meta_beside(path: &Path) -> std::path::PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    let stem = name.strip_suffix(".gz").unwrap_or(&name);
+    let stem = stem.strip_suffix(".jsonl").unwrap_or(stem);
+    path.with_file_name(format!("{stem}.meta.json"))
+}
