@@ -29,7 +29,7 @@ const AIMED: f64 = 0.98;
 /// … and the sweep proves this for all populations.
 const PROVEN: f64 = 0.995;
 /// A sweep that advances by less than this part of `d` gives up, and the level is lowered.
-const PATIENCE: u64 = 4_096;
+const PATIENCE: u64 = 100_000;
 /// How often (in looks) the union bound over the rest is tried.
 const UNION_EVERY: usize = 4;
 
@@ -225,7 +225,7 @@ impl Sweep<'_> {
         let scale =
             (self.population as f64 * self.design.rate() * (1.0 - self.design.rate())).sqrt();
         let most = self.population - self.allowance - 1;
-        let mut witnesses: Vec<u64> = [0.6, 1.2, 2.4]
+        let mut witnesses: Vec<u64> = [1.2, 2.4, 4.8]
             .iter()
             .map(|part| clamped(part * scale, 0, most))
             .collect();
