@@ -192,12 +192,14 @@ fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
             allowance,
         } => {
             let marked = allowance.saturating_add(1).saturating_add(failures);
-            if draws >= population - allowance || marked > population {
+            if draws >= population - allowance {
                 return (f64::NEG_INFINITY, 0.0);
             }
-            let above = u128::from(failures) * u128::from(population)
-                >= u128::from(draws) * u128::from(marked);
-            if failures >= draws || above {
+            // Fewer failures than draws here, and so fewer marked items than items.
+            let above = failures >= draws
+                || u128::from(failures) * u128::from(population)
+                    >= u128::from(draws) * u128::from(marked);
+            if above {
                 return (0.0, 0.0);
             }
             let (ln_p, sum) = ln_tail_down(population, marked, draws, failures);
