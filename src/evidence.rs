@@ -199,10 +199,11 @@ impl MeanCosts {
             if let Some(mean) = self.answers.get_mut(id.position()) {
                 mean.add(model.pricing.cost(usage.as_ref()));
             }
-            if model.scoring == Scoring::SecondCall && rating.is_some() {
-                if let Some(mean) = self.ratings.get_mut(id.position()) {
-                    mean.add(model.pricing.cost(rating.as_ref()));
-                }
+            if model.scoring != Scoring::SecondCall || rating.is_none() {
+                continue;
+            }
+            if let Some(mean) = self.ratings.get_mut(id.position()) {
+                mean.add(model.pricing.cost(rating.as_ref()));
             }
         }
     }

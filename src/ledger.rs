@@ -162,6 +162,7 @@ impl Ledger {
     }
 
     /// Books a call and gives back what was set aside for it.
+    #[allow(clippy::needless_pass_by_value, reason = "a reservation is used up")]
     pub(crate) fn settle(&self, reservation: Reservation, key: CallKey, bill: Bill) -> Cost {
         let Reservation = reservation;
         self.bill(key, bill)

@@ -67,3 +67,7 @@ pub use roster::{
 pub use smart::{Outcome, Profiled, Smart};
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
