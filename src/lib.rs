@@ -26,6 +26,8 @@ pub mod equivalence;
 mod error;
 pub mod evidence;
 pub mod execute;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 mod items;
 mod ledger;
 pub mod observe;

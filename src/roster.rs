@@ -70,6 +70,39 @@ pub struct ModelSpec {
     pub scoring: Scoring,
 }
 
+impl ModelSpec {
+    /// A model of this name, free of charge until priced.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: None,
+            pricing: Pricing::default(),
+            scoring: Scoring::WithAnswer,
+        }
+    }
+
+    /// Sets the prices.
+    #[must_use]
+    pub const fn with_pricing(mut self, pricing: Pricing) -> Self {
+        self.pricing = pricing;
+        self
+    }
+
+    /// Tags prompt, parameters and parsing.
+    #[must_use]
+    pub fn with_version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Says where confidence scores come from.
+    #[must_use]
+    pub const fn with_scoring(mut self, scoring: Scoring) -> Self {
+        self.scoring = scoring;
+        self
+    }
+}
+
 /// The models of a run without their backends: names, versions, prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<ModelSpec>", into = "Vec<ModelSpec>")]
@@ -180,12 +213,7 @@ pub struct Model<I: ?Sized + Sync, O> {
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
     /// A model of this name behind this backend, free of charge until priced.
     pub fn new(name: impl Into<String>, backend: impl LlmBackend<I, Output = O> + 'static) -> Self {
-        let spec = ModelSpec {
-            name: name.into(),
-            version: None,
-            pricing: Pricing::default(),
-            scoring: backend.scoring(),
-        };
+        let spec = ModelSpec::new(name).with_scoring(backend.scoring());
         Self { spec, backend: Arc::new(backend) }
     }
 
@@ -284,12 +312,7 @@ mod tests {
     use super::*;
 
     fn spec(name: &str) -> ModelSpec {
-        ModelSpec {
-            name: name.into(),
-            version: None,
-            pricing: Pricing::default(),
-            scoring: Scoring::WithAnswer,
-        }
+        ModelSpec::new(name)
     }
 
     #[test]

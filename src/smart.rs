@@ -222,7 +222,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let mut answers = BTreeMap::new();
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
-        let profile = Profile::new(machine, self.equivalence.name().into_owned());
+        let profile = Profile::new(machine, self.equivalence.name());
         Ok(Profiled { profile, answers })
     }
 

@@ -55,7 +55,8 @@ enum Label {
 }
 
 impl Profile {
-    pub(crate) fn new(machine: ProfileMachine, equivalence: String) -> Self {
+    /// What a machine found out, under the name of the equivalence it was found with.
+    pub fn new(machine: ProfileMachine, equivalence: impl Into<String>) -> Self {
         let asked = machine.asked();
         let stopped = machine.stopped().unwrap_or(StopReason::Caller);
         let brain = machine.brain();
@@ -66,7 +67,7 @@ impl Profile {
             label: Label::Profile,
             version: PROFILE_VERSION,
             roster,
-            equivalence,
+            equivalence: equivalence.into(),
             judge,
             target,
             order,
