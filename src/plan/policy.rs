@@ -264,15 +264,16 @@ impl Chain {
         }
     }
 
-    /// The model whose answer is delivered if the item is accepted, as far as that is known.
-    fn delivers(&self, known: &Known) -> ModelId {
-        match (&self.key, known.first) {
-            (Key::Relay { gate }, Heard::Answer { score: Scored::Known(score) })
-                if score.is_none_or(|score| score < *gate) =>
-            {
-                self.second.unwrap_or(self.first)
+    /// The model whose answer is delivered if the item is accepted; `None` while that is open.
+    fn delivers(&self, known: &Known) -> Option<ModelId> {
+        let Key::Relay { gate } = &self.key else { return Some(self.first) };
+        match known.first {
+            Heard::Nothing | Heard::Answer { score: Scored::Unrated } => None,
+            Heard::Answer { score: Scored::Known(Some(score)) } if score >= *gate => {
+                Some(self.first)
             }
-            _ => self.first,
+            Heard::Answer { .. } => self.second,
+            Heard::NoAnswer => Some(self.first),
         }
     }
 
@@ -310,17 +311,15 @@ impl Chain {
         if known.first == Heard::NoAnswer || high < *threshold {
             return Move::Escalate;
         }
+        // All of what is still possible is accepted: it only remains to get the answer.
         if low >= *threshold {
-            let model = self.delivers(&known);
-            let heard = if model == self.first { known.first } else { known.second };
-            match heard {
-                Heard::Answer { .. } => return Move::Accept(model),
-                Heard::NoAnswer => return Move::Escalate,
-                // All of the chain is accepted, whatever else turns out: ask who delivers.
-                Heard::Nothing if !matches!(self.key, Key::Relay { .. }) => {
-                    return Move::Ask(model);
-                }
-                Heard::Nothing => {}
+            if let Some(model) = self.delivers(&known) {
+                let heard = if model == self.first { known.first } else { known.second };
+                return match heard {
+                    Heard::Answer { .. } => Move::Accept(model),
+                    Heard::NoAnswer => Move::Escalate,
+                    Heard::Nothing => Move::Ask(model),
+                };
             }
         }
         self.wanted(&known).unwrap_or(Move::Escalate)
@@ -338,7 +337,7 @@ impl Chain {
             return Some(Trial { mark: Mark::HIGHEST, fails: true, model: self.first });
         }
         let known = recorded(self, item, coin);
-        let model = self.delivers(&known);
+        let model = self.delivers(&known)?;
         let heard = if model == self.first { known.first } else { known.second };
         if known.first == Heard::NoAnswer || !matches!(heard, Heard::Answer { .. }) {
             return None;
