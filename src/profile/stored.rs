@@ -55,7 +55,11 @@ enum Label {
 }
 
 impl Profile {
-    pub(crate) fn new(machine: ProfileMachine, equivalence: String) -> Self {
+    /// What a machine found out, to plan from. Drivers of their own name the equivalence that
+    /// compared the answers; [`Smart`](crate::Smart) does this for itself.
+    ///
+    /// A machine that has not ended is taken to have been ended by the caller.
+    pub fn new(machine: ProfileMachine, equivalence: String) -> Self {
         let asked = machine.asked();
         let stopped = machine.stopped().unwrap_or(StopReason::Caller);
         let brain = machine.brain();
