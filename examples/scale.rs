@@ -156,7 +156,7 @@ async fn through_the_executor(
 /// Nanoseconds an item for the same calls in a bare loop.
 async fn bare(backend: &SharedBackend<u64, u32>, items: u64, concurrency: usize) -> Run<f64> {
     let begun = Instant::now();
-    let calls = stream::iter(0..items).map(|item| async move { backend.complete(&item).await });
+    let calls = stream::iter(0..items).map(|item| async move { (**backend).complete(&item).await });
     let mut stream = calls.buffer_unordered(concurrency);
     while let Some(answer) = stream.next().await {
         black_box(answer?);

@@ -301,17 +301,20 @@ impl Chain {
 
     /// What the policy with this threshold does next about an item.
     pub fn next(&self, threshold: &Mark, known: &Known) -> Move {
-        let mut known = *known;
         // A second model that gave no answer does not agree.
-        if known.second == Heard::NoAnswer {
-            known.agree = Some(false);
-        }
-        let (low, high) = self.bounds(&known);
+        let silent;
+        let known = if known.second == Heard::NoAnswer {
+            silent = Known { agree: Some(false), ..*known };
+            &silent
+        } else {
+            known
+        };
+        let (low, high) = self.bounds(known);
         if known.first == Heard::NoAnswer || high < *threshold {
             return Move::Escalate;
         }
         if low >= *threshold {
-            let model = self.delivers(&known);
+            let model = self.delivers(known);
             let heard = if model == self.first { known.first } else { known.second };
             match heard {
                 Heard::Answer { .. } => return Move::Accept(model),
@@ -323,7 +326,7 @@ impl Chain {
                 Heard::Nothing => {}
             }
         }
-        self.wanted(&known).unwrap_or(Move::Escalate)
+        self.wanted(known).unwrap_or(Move::Escalate)
     }
 
     /// The item's mark, with everything known of it that the chain reads, and whether the answer
