@@ -112,12 +112,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         T: Borrow<I> + Send + 'static,
         S: Stream<Item = (u64, T)> + Send + 'static,
     {
-        let shared = Arc::clone(&self.shared);
-        let one = move |index, item: T| {
-            let shared = Arc::clone(&shared);
-            async move { answer(&shared, index, item.borrow()).await }
+        let one = |shared: Arc<Shared<I, O>>, index, item: T| async move {
+            let answer = answer(&shared, index, item.borrow()).await;
+            (shared, answer)
         };
-        Answers { flow: Box::pin(self.flow(items, one)) }
+        Answers { flow: Box::pin(self.flow(items, Arc::clone(&self.shared), one)) }
     }
 
     /// Answers a whole collection, borrowing its items.
@@ -127,7 +126,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         S::Item: Sync,
     {
         let indices = futures::stream::iter((0..items.count()).map(|index| (index, ())));
-        self.flow(indices, |index, ()| self.answer_held(items, index)).try_collect().await
+        let one = |(), index, ()| async move { ((), self.answer_held(items, index).await) };
+        self.flow(indices, (), one).try_collect().await
     }
 
     async fn answer_held<S>(&self, items: &S, index: u64) -> Result<Answer<O>, RunError>
@@ -140,13 +140,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         answer(&self.shared, index, (*held).borrow()).await
     }
 
-    fn flow<T, S, M, F>(&self, items: S, one: M) -> Flow<S, M, F>
+    fn flow<T, S, M, F, C>(&self, items: S, shared: C, one: M) -> Flow<S, M, F, C>
     where
         S: Stream<Item = (u64, T)>,
-        M: FnMut(u64, T) -> F,
-        F: Future<Output = Result<Answer<O>, RunError>>,
+        M: FnMut(C, u64, T) -> F,
+        F: Future<Output = (C, Result<Answer<O>, RunError>)>,
+        C: Clone,
     {
-        Flow::new(items, self.shared.plan.order.population(), self.concurrency, one)
+        Flow::new(items, self.shared.plan.order.population(), self.concurrency, shared, one)
     }
 }
 

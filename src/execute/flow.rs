@@ -11,27 +11,34 @@ use crate::pool::Pool;
 /// Makes a future of each item of a stream, keeps a bounded number of them under way, and gives
 /// their results as they come. An error ends it: what is under way is dropped.
 ///
-/// It holds what is under way and nothing else, so its memory does not grow with the stream.
-pub(super) struct Flow<S, M, F: Future> {
+/// It holds what is under way and nothing else, so its memory does not grow with the stream. What
+/// the futures share, each takes along and gives back: a shared pointer cloned and dropped for
+/// each item would cost two locked instructions.
+pub(super) struct Flow<S, M, F: Future, C> {
     /// `None` once it has ended.
     items: Option<Pin<Box<S>>>,
     population: u64,
     make: M,
     pool: Pool<F>,
     concurrency: usize,
+    shared: C,
+    /// What finished futures gave back.
+    returned: Vec<C>,
 }
 
 /// Nothing in it is pinned in place: futures and the source are boxed.
-impl<S, M, F: Future> Unpin for Flow<S, M, F> {}
+impl<S, M, F: Future, C> Unpin for Flow<S, M, F, C> {}
 
-impl<T, S, M, F, A> Flow<S, M, F>
+impl<T, S, M, F, A, C> Flow<S, M, F, C>
 where
     S: Stream<Item = (u64, T)>,
-    M: FnMut(u64, T) -> F,
-    F: Future<Output = Result<A, RunError>>,
+    M: FnMut(C, u64, T) -> F,
+    F: Future<Output = (C, Result<A, RunError>)>,
+    C: Clone,
 {
-    pub(super) fn new(items: S, population: u64, concurrency: usize, make: M) -> Self {
-        Self { items: Some(Box::pin(items)), population, make, pool: Pool::new(), concurrency }
+    pub(super) fn new(items: S, population: u64, concurrency: usize, shared: C, make: M) -> Self {
+        let (items, pool, returned) = (Some(Box::pin(items)), Pool::new(), Vec::new());
+        Self { items, population, make, pool, concurrency, shared, returned }
     }
 
     /// Starts futures until enough are under way or no item is ready.
@@ -44,7 +51,8 @@ where
                     return Err(RunError::OutsidePopulation { index, population });
                 }
                 Poll::Ready(Some((index, item))) => {
-                    self.pool.start((self.make)(index, item), cx);
+                    let shared = self.returned.pop().unwrap_or_else(|| self.shared.clone());
+                    self.pool.start((self.make)(shared, index, item), cx);
                 }
                 Poll::Ready(None) => self.items = None,
                 Poll::Pending => break,
@@ -59,11 +67,12 @@ where
     }
 }
 
-impl<T, S, M, F, A> Stream for Flow<S, M, F>
+impl<T, S, M, F, A, C> Stream for Flow<S, M, F, C>
 where
     S: Stream<Item = (u64, T)>,
-    M: FnMut(u64, T) -> F,
-    F: Future<Output = Result<A, RunError>>,
+    M: FnMut(C, u64, T) -> F,
+    F: Future<Output = (C, Result<A, RunError>)>,
+    C: Clone,
 {
     type Item = Result<A, RunError>;
 
@@ -73,12 +82,15 @@ where
             return Poll::Ready(Some(Err(error)));
         }
         match self.pool.poll_next(cx) {
-            Poll::Ready(Some(Err(error))) => {
-                self.end();
-                Poll::Ready(Some(Err(error)))
+            Poll::Ready(Some((shared, result))) => {
+                self.returned.push(shared);
+                if result.is_err() {
+                    self.end();
+                }
+                Poll::Ready(Some(result))
             }
-            Poll::Ready(None) if self.items.is_some() => Poll::Pending,
-            next => next,
+            Poll::Ready(None) if self.items.is_none() => Poll::Ready(None),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }
