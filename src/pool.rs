@@ -1,16 +1,15 @@
 //! A bounded set of futures under way.
 //!
 //! A future is polled once where it stands before it is queued. One that is ready at once (a
-//! recalled answer, an in-process model) is never queued at all, which saves the allocation and
-//! the wake-ups that a queue costs; one that is not is queued as usual. The box that a future is
-//! polled in is used again for the next one, so a call costs no allocation of ours beyond the
-//! queue's own.
+//! recalled answer, an in-process model) is never queued at all and its result goes straight out,
+//! which saves the allocation, the wake-ups and the copies that a queue costs; one that is not is
+//! queued as usual. The box that a future is polled in is used again for the next one, so a call
+//! costs no allocation of ours beyond the queue's own.
 //!
 //! Where all futures are ready at once nothing would ever wait, and a task that never waits starves
 //! its neighbours: after [`STREAK`] results in a row the pool asks to be polled again instead of
-//! giving one more.
+//! giving one more, and then looks at the queue first.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,68 +19,70 @@ use futures::stream::FuturesUnordered;
 /// Results in a row before others get their turn.
 const STREAK: u32 = 128;
 
-/// Futures under way and results not yet taken.
+/// Futures under way.
 pub(crate) struct Pool<F: Future> {
     waiting: FuturesUnordered<Boxed<F>>,
-    ready: VecDeque<F::Output>,
     /// Boxes of finished futures, to be used again.
     spare: Vec<Pin<Box<F>>>,
     /// Results given since the last wait.
     streak: u32,
+    /// Whether it is the queue's turn.
+    queue_first: bool,
 }
 
 impl<F: Future> Pool<F> {
     pub(crate) fn new() -> Self {
-        let (waiting, ready) = (FuturesUnordered::new(), VecDeque::new());
-        Self { waiting, ready, spare: Vec::new(), streak: 0 }
+        let waiting = FuturesUnordered::new();
+        Self { waiting, spare: Vec::new(), streak: 0, queue_first: false }
     }
 
-    /// Futures under way and results not yet taken, together.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.ready.len()
-    }
-
-    /// Starts a future.
-    pub(crate) fn start(&mut self, future: F, cx: &mut Context<'_>) {
-        let mut boxed = match self.spare.pop() {
-            Some(mut used) => {
-                used.set(future);
-                used
-            }
-            None => Box::pin(future),
-        };
-        match boxed.as_mut().poll(cx) {
-            Poll::Ready(output) => {
-                self.ready.push_back(output);
-                self.spare.push(boxed);
-            }
-            Poll::Pending => self.waiting.push(Boxed(Some(boxed))),
-        }
-    }
-
-    /// Takes one more result, if one is ready; `Ready(None)` if nothing is under way.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        if self.streak == STREAK {
-            self.streak = 0;
+    /// Starts futures until one of them is ready at once, `most` are under way or there are no
+    /// more for now; then gives a result, if there is one. `Ready(None)` if nothing is under way.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        mut more: impl FnMut(&mut Context<'_>) -> Option<F>,
+    ) -> Poll<Option<F::Output>> {
+        if self.streak >= STREAK {
+            (self.streak, self.queue_first) = (0, true);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Some(output) = self.ready.pop_front() {
-            self.streak += 1;
-            return Poll::Ready(Some(output));
-        }
-        match Pin::new(&mut self.waiting).poll_next(cx) {
-            Poll::Ready(Some((output, boxed))) => {
-                self.spare.push(boxed);
-                self.streak += 1;
-                Poll::Ready(Some(output))
-            }
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                self.streak = 0;
-                Poll::Pending
+        if std::mem::take(&mut self.queue_first) {
+            if let Poll::Ready(Some(output)) = self.poll_queue(cx) {
+                return Poll::Ready(Some(output));
             }
         }
+        while self.waiting.len() < most {
+            let Some(future) = more(cx) else { break };
+            let mut boxed = match self.spare.pop() {
+                Some(mut used) => {
+                    used.set(future);
+                    used
+                }
+                None => Box::pin(future),
+            };
+            match boxed.as_mut().poll(cx) {
+                Poll::Ready(output) => {
+                    self.spare.push(boxed);
+                    self.streak += 1;
+                    return Poll::Ready(Some(output));
+                }
+                Poll::Pending => self.waiting.push(Boxed(Some(boxed))),
+            }
+        }
+        self.poll_queue(cx)
+    }
+
+    fn poll_queue(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let next = Pin::new(&mut self.waiting).poll_next(cx);
+        self.streak = if next.is_ready() { self.streak + 1 } else { 0 };
+        next.map(|done| {
+            let (output, boxed) = done?;
+            self.spare.push(boxed);
+            Some(output)
+        })
     }
 }
 
@@ -106,16 +107,16 @@ impl<F: Future> Future for Boxed<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{poll_fn, ready};
+    use std::future::{pending, poll_fn, ready};
+    use std::task::Waker;
 
     use futures::future::Either;
-    use futures::task::noop_waker;
 
     use super::*;
 
     #[test]
     fn a_box_serves_one_future_after_another() {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         let mut pool = Pool::new();
         for number in 0..10 {
             let mut polls = 0;
@@ -126,25 +127,53 @@ mod tests {
             });
             let once = ready(number);
             let future = if number % 2 == 0 { Either::Left(once) } else { Either::Right(twice) };
-            pool.start(future, &mut cx);
-            assert_eq!(pool.len(), 1);
-            assert_eq!(pool.poll_next(&mut cx), Poll::Ready(Some(number)));
-            assert_eq!((pool.len(), pool.spare.len()), (0, 1));
+            let mut futures = Some(future);
+            let next = pool.poll_next(&mut cx, 1, |_| futures.take());
+            assert_eq!(next, Poll::Ready(Some(number)));
+            assert_eq!(pool.spare.len(), 1);
         }
-        assert_eq!(pool.poll_next(&mut cx), Poll::Ready(None));
+        assert_eq!(pool.poll_next(&mut cx, 1, |_| None), Poll::Ready(None));
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_may_be() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pool = Pool::new();
+        let mut started = 0;
+        let next = pool.poll_next(&mut cx, 3, |_| {
+            started += 1;
+            Some(pending::<()>())
+        });
+        assert_eq!((next, started), (Poll::Pending, 3));
     }
 
     #[test]
     fn futures_that_are_always_ready_leave_others_their_turn() {
-        let waker = noop_waker();
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = Context::from_waker(Waker::noop());
         let mut pool = Pool::new();
-        let mut row = 0;
-        for number in 0..1_000 {
-            pool.start(ready(number), &mut cx);
-            row = if pool.poll_next(&mut cx).is_ready() { row + 1 } else { 0 };
+        // One future waits from the start; it is done once it has been polled again.
+        let mut polls = 0;
+        let slow = poll_fn(move |cx: &mut Context<'_>| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == 2 { Poll::Ready(0) } else { Poll::Pending }
+        });
+        let mut slow = Some(slow);
+        let mut results = Vec::new();
+        let (mut row, mut waits) = (0, 0);
+        while results.len() < 1_000 {
+            let next = pool.poll_next(&mut cx, 2, |_| {
+                Some(slow.take().map_or(Either::Left(ready(1)), Either::Right))
+            });
+            if let Poll::Ready(Some(number)) = next {
+                results.push(number);
+                row += 1;
+            } else {
+                (row, waits) = (0, waits + 1);
+            }
             assert!(row <= STREAK);
         }
-        assert_eq!(pool.len(), 7, "one is left over from each turn given to others");
+        assert_eq!(waits, 7);
+        assert_eq!(results.iter().position(|number| *number == 0), Some(128));
     }
 }

@@ -41,26 +41,6 @@ where
         Self { items, population, make, pool, concurrency, shared, returned }
     }
 
-    /// Starts futures until enough are under way or no item is ready.
-    fn refill(&mut self, cx: &mut Context<'_>) -> Result<(), RunError> {
-        let population = self.population;
-        while self.pool.len() < self.concurrency {
-            let Some(items) = &mut self.items else { break };
-            match items.as_mut().poll_next(cx) {
-                Poll::Ready(Some((index, _))) if index >= population => {
-                    return Err(RunError::OutsidePopulation { index, population });
-                }
-                Poll::Ready(Some((index, item))) => {
-                    let shared = self.returned.pop().unwrap_or_else(|| self.shared.clone());
-                    self.pool.start((self.make)(shared, index, item), cx);
-                }
-                Poll::Ready(None) => self.items = None,
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
-    }
-
     fn end(&mut self) {
         self.items = None;
         self.pool = Pool::new();
@@ -77,11 +57,30 @@ where
     type Item = Result<A, RunError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Err(error) = self.refill(cx) {
+        let Self { items, population, make, pool, concurrency, shared, returned } = &mut *self;
+        let mut outside = None;
+        let next =
+            pool.poll_next(cx, *concurrency, |cx| match items.as_mut()?.as_mut().poll_next(cx) {
+                Poll::Ready(Some((index, _))) if index >= *population => {
+                    outside = Some(index);
+                    None
+                }
+                Poll::Ready(Some((index, item))) => {
+                    let shared = returned.pop().unwrap_or_else(|| shared.clone());
+                    Some(make(shared, index, item))
+                }
+                Poll::Ready(None) => {
+                    *items = None;
+                    None
+                }
+                Poll::Pending => None,
+            });
+        if let Some(index) = outside {
+            let population = *population;
             self.end();
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Some(Err(RunError::OutsidePopulation { index, population })));
         }
-        match self.pool.poll_next(cx) {
+        match next {
             Poll::Ready(Some((shared, result))) => {
                 self.returned.push(shared);
                 if result.is_err() {

@@ -40,11 +40,10 @@ where
     let mut pool = Pool::new();
     loop {
         let next = poll_fn(|cx| {
-            while pool.len() < concurrency {
-                let Step::Profile(request) = machine.poll_step() else { break };
-                pool.start(one(calls, items, router, request), cx);
-            }
-            pool.poll_next(cx)
+            pool.poll_next(cx, concurrency, |_| match machine.poll_step() {
+                Step::Profile(request) => Some(one(calls, items, router, request)),
+                Step::Wait | Step::Done => None,
+            })
         });
         let Some(profiled) = next.await else { break };
         let profiled = profiled?;
