@@ -174,7 +174,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let Some(backend) = self.roster.backend(model) else {
             return Ok(Asked::Failed { kind: ErrorKind::Permanent, usage: None, cost: Cost::ZERO });
         };
-        let result = guarded(|| backend.complete(item)).await;
+        // The backend itself, not the pointer: a pointer is a backend too, at the price of a box.
+        let result = guarded(|| (**backend).complete(item)).await;
         match result {
             Ok(completion) => {
                 let usage = completion.usage;
@@ -225,7 +226,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let Some(backend) = self.roster.backend(model) else {
             return Ok(Rated { score: None, usage: None, cost: Cost::ZERO });
         };
-        match guarded(|| backend.rate(item, output)).await {
+        match guarded(|| (**backend).rate(item, output)).await {
             Ok(rating) => {
                 let bill = Bill::new(pricing, rating.usage);
                 let cost = self.ledger.settle(reservation, key, bill);
@@ -268,7 +269,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             }
             _ => {}
         }
-        let result = guarded(|| self.equivalence.compare(item, left_output, right_output)).await;
+        let result = guarded(|| (*self.equivalence).compare(item, left_output, right_output)).await;
         match result {
             // A comparison that called nothing costs nothing and is not worth remembering.
             Ok(Verdict { equivalent, usage: None }) => {

@@ -58,7 +58,7 @@ pub use execute::Executor;
 pub use items::{Generated, Items, Owned};
 pub use ledger::Spending;
 pub use observe::{Event, Observer};
-pub use order::Order;
+pub use order::{First, Order};
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
 pub use profile::{Families, Profile, ProfileSettings, StopReason};

@@ -65,7 +65,8 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                 known.agree = Some(compared.equivalent);
             }
             Move::Accept(id) => {
-                let kept = [first, second].into_iter().flatten().find(|slot| slot.id == id);
+                let own = |slot: &Slot<O>| slot.id == id;
+                let kept = first.filter(own).or_else(|| second.filter(own));
                 let Some(slot) = kept else { break };
                 let Trip { asked, cost, .. } = trip;
                 let (output, by, reason) = (Some(slot.output), Some(id), Reason::Accepted);

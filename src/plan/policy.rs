@@ -302,18 +302,21 @@ impl Chain {
 
     /// What the policy with this threshold does next about an item.
     pub fn next(&self, threshold: &Mark, known: &Known) -> Move {
-        let mut known = *known;
         // A second model that gave no answer does not agree.
-        if known.second == Heard::NoAnswer {
-            known.agree = Some(false);
-        }
-        let (low, high) = self.bounds(&known);
+        let silent;
+        let known = if known.second == Heard::NoAnswer {
+            silent = Known { agree: Some(false), ..*known };
+            &silent
+        } else {
+            known
+        };
+        let (low, high) = self.bounds(known);
         if known.first == Heard::NoAnswer || high < *threshold {
             return Move::Escalate;
         }
         // All of what is still possible is accepted: it only remains to get the answer.
         if low >= *threshold {
-            if let Some(model) = self.delivers(&known) {
+            if let Some(model) = self.delivers(known) {
                 let heard = if model == self.first { known.first } else { known.second };
                 return match heard {
                     Heard::Answer { .. } => Move::Accept(model),
@@ -322,7 +325,7 @@ impl Chain {
                 };
             }
         }
-        self.wanted(&known).unwrap_or(Move::Escalate)
+        self.wanted(known).unwrap_or(Move::Escalate)
     }
 
     /// The item's mark, with everything known of it that the chain reads, and whether the answer

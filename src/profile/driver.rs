@@ -4,8 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, join_all, try_join};
+use futures::future::{join_all, try_join};
 
 use super::machine::{ProfileMachine, Request, Step};
 use super::{Decision, StopReason};
@@ -38,14 +37,13 @@ where
     S: Items<I> + ?Sized,
     S::Item: Sync,
 {
-    let mut pool: Pool<BoxFuture<'_, Result<Profiled<O>, RunError>>> = Pool::new();
+    let mut pool = Pool::new();
     loop {
         let next = poll_fn(|cx| {
-            while pool.len() < concurrency {
-                let Step::Profile(request) = machine.poll_step() else { break };
-                pool.start(one(calls, items, router, request).boxed(), cx);
-            }
-            pool.poll_next(cx)
+            pool.poll_next(cx, concurrency, |_| match machine.poll_step() {
+                Step::Profile(request) => Some(one(calls, items, router, request)),
+                Step::Wait | Step::Done => None,
+            })
         });
         let Some(profiled) = next.await else { break };
         let profiled = profiled?;

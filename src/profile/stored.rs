@@ -55,7 +55,10 @@ enum Label {
 }
 
 impl Profile {
-    /// What a machine found out, under the name of the equivalence it was found with.
+    /// What a machine found out, to plan from. Drivers of their own name the equivalence that
+    /// compared the answers; [`Smart`](crate::Smart) does this for itself.
+    ///
+    /// A machine that has not ended is taken to have been ended by the caller.
     pub fn new(machine: ProfileMachine, equivalence: impl Into<String>) -> Self {
         let asked = machine.asked();
         let stopped = machine.stopped().unwrap_or(StopReason::Caller);
