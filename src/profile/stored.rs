@@ -56,7 +56,8 @@ enum Label {
 
 impl Profile {
     pub(crate) fn new(machine: ProfileMachine, equivalence: String) -> Self {
-        let asked = machine.asked();
+        // Not `machine.asked()`: how far calls ran ahead of the evidence depends on their timing.
+        let asked = machine.profiled();
         let stopped = machine.stopped().unwrap_or(StopReason::Caller);
         let brain = machine.brain();
         let (roster, judge, target) = (brain.roster().clone(), *brain.judge(), brain.target());
