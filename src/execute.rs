@@ -180,11 +180,16 @@ where
         match shared.take_profiled(index) {
             Some(answer) => answer,
             // Profiled elsewhere, or asked for twice: ask the reference again.
-            None => route::reference(&shared.calls, index, item, Reason::Profiled).await?,
+            None => {
+                let errand = shared.calls.errand(index, item, route::reference_needs);
+                route::reference(&shared.calls, &errand, Reason::Profiled).await?
+            }
         }
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
-        route::follow(&shared.calls, &shared.plan, index, item, router).await?
+        let needs = || route::needs(&shared.calls, &shared.plan);
+        let errand = shared.calls.errand(index, item, needs);
+        route::follow(&shared.calls, &shared.plan, &errand, router).await?
     };
     shared.tally.add(&answer);
     if !shared.calls.observers.is_empty() {

@@ -29,6 +29,7 @@ pub mod execute;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
 mod items;
+pub mod journal;
 mod ledger;
 pub mod observe;
 mod order;
@@ -56,7 +57,7 @@ pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
 pub use execute::Executor;
 pub use items::{Generated, Items, Owned};
-pub use ledger::Spending;
+pub use ledger::{Budget, Spending};
 pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};

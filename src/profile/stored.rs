@@ -60,7 +60,8 @@ impl Profile {
     ///
     /// A machine that has not ended is taken to have been ended by the caller.
     pub fn new(machine: ProfileMachine, equivalence: impl Into<String>) -> Self {
-        let asked = machine.asked();
+        // Not `machine.asked()`: how far calls ran ahead of the evidence depends on their timing.
+        let asked = machine.profiled();
         let stopped = machine.stopped().unwrap_or(StopReason::Caller);
         let brain = machine.brain();
         let (roster, judge, target) = (brain.roster().clone(), *brain.judge(), brain.target());
