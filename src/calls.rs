@@ -122,10 +122,17 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.roster.spec().model(model).map(|model| model.pricing).unwrap_or_default()
     }
 
-    fn finished(&self, key: CallKey, cost: Cost, error: Option<ErrorKind>, recalled: bool) {
+    fn finished(
+        &self,
+        key: CallKey,
+        usage: Option<Usage>,
+        cost: Cost,
+        error: Option<ErrorKind>,
+        recalled: bool,
+    ) {
         if !self.observers.is_empty() {
             let CallKey { index, model, kind, .. } = key;
-            let event = Event::CallFinished { model, index, kind, cost, error, recalled };
+            let event = Event::CallFinished { model, index, kind, usage, cost, error, recalled };
             self.observers.emit(&event);
         }
     }
@@ -157,12 +164,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         match self.recall(&key) {
             Some(Kept::Answer { output, usage, score }) => {
                 let cost = self.ledger.bill(key, Bill::new(pricing, usage).recalled());
-                self.finished(key, cost, None, true);
+                self.finished(key, usage, cost, None, true);
                 return Ok(Asked::Answered { output, usage, score, cost });
             }
             Some(Kept::Failure { kind, usage }) => {
                 let cost = self.ledger.bill(key, Bill::new(pricing, usage).failed().recalled());
-                self.finished(key, cost, Some(kind), true);
+                self.finished(key, usage, cost, Some(kind), true);
                 return Ok(Asked::Failed { kind, usage, cost });
             }
             _ => {}
@@ -180,7 +187,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 let usage = completion.usage;
                 let cost = self.ledger.settle(reservation, key, Bill::new(pricing, usage));
                 self.keep(&key, Keepsake::Answer(&completion))?;
-                self.finished(key, cost, None, false);
+                self.finished(key, usage, cost, None, false);
                 let Completion { output, confidence: score, .. } = completion;
                 Ok(Asked::Answered { output, usage, score, cost })
             }
@@ -189,7 +196,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 let bill = Bill::new(pricing, usage).failed();
                 let cost = self.ledger.settle(reservation, key, bill);
                 self.keep(&key, Keepsake::Failure { kind, usage })?;
-                self.finished(key, cost, Some(kind), false);
+                self.finished(key, usage, cost, Some(kind), false);
                 Ok(Asked::Failed { kind, usage, cost })
             }
         }
@@ -208,12 +215,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         match self.recall(&key) {
             Some(Kept::Rating { usage, score }) => {
                 let cost = self.ledger.bill(key, Bill::new(pricing, usage).recalled());
-                self.finished(key, cost, None, true);
+                self.finished(key, usage, cost, None, true);
                 return Ok(Rated { score, usage, cost });
             }
             Some(Kept::Failure { kind, usage }) => {
                 let cost = self.ledger.bill(key, Bill::new(pricing, usage).failed().recalled());
-                self.finished(key, cost, Some(kind), true);
+                self.finished(key, usage, cost, Some(kind), true);
                 return Ok(Rated { score: None, usage, cost });
             }
             _ => {}
@@ -230,7 +237,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 let bill = Bill::new(pricing, rating.usage);
                 let cost = self.ledger.settle(reservation, key, bill);
                 self.keep(&key, Keepsake::Rating(rating))?;
-                self.finished(key, cost, None, false);
+                self.finished(key, rating.usage, cost, None, false);
                 Ok(Rated { score: rating.confidence, usage: rating.usage, cost })
             }
             Err(error) => {
@@ -238,7 +245,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 let bill = Bill::new(pricing, usage).failed();
                 let cost = self.ledger.settle(reservation, key, bill);
                 self.keep(&key, Keepsake::Failure { kind, usage })?;
-                self.finished(key, cost, Some(kind), false);
+                self.finished(key, usage, cost, Some(kind), false);
                 Ok(Rated { score: None, usage, cost })
             }
         }
@@ -257,13 +264,13 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         match self.recall(&key) {
             Some(Kept::Verdict { usage, equivalent }) => {
                 let cost = self.ledger.bill(key, Bill::new(self.judge, usage).recalled());
-                self.finished(key, cost, None, true);
+                self.finished(key, usage, cost, None, true);
                 return Ok(Compared { equivalent, usage, cost });
             }
             Some(Kept::Failure { kind, usage }) => {
                 let bill = Bill::new(self.judge, usage).failed().recalled();
                 let cost = self.ledger.bill(key, bill);
-                self.finished(key, cost, Some(kind), true);
+                self.finished(key, usage, cost, Some(kind), true);
                 return Ok(Compared { equivalent: false, usage, cost });
             }
             _ => {}
@@ -277,14 +284,14 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             Ok(verdict) => {
                 let cost = self.ledger.bill(key, Bill::new(self.judge, verdict.usage));
                 self.keep(&key, Keepsake::Verdict(verdict))?;
-                self.finished(key, cost, None, false);
+                self.finished(key, verdict.usage, cost, None, false);
                 Ok(Compared { equivalent: verdict.equivalent, usage: verdict.usage, cost })
             }
             Err(error) => {
                 let (kind, usage) = (error.kind(), error.usage());
                 let cost = self.ledger.bill(key, Bill::new(self.judge, usage).failed());
                 self.keep(&key, Keepsake::Failure { kind, usage })?;
-                self.finished(key, cost, Some(kind), false);
+                self.finished(key, usage, cost, Some(kind), false);
                 Ok(Compared { equivalent: false, usage, cost })
             }
         }

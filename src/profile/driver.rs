@@ -50,24 +50,28 @@ where
         let Some(profiled) = next.await else { break };
         let profiled = profiled?;
         let unaffordable = profiled.unaffordable;
-        let index = profiled.answer.index;
-        answers.insert(index, profiled.answer);
+        answers.insert(profiled.answer.index, profiled.answer);
         if unaffordable {
             machine.stop(StopReason::Budget);
         }
+        let before = machine.profiled();
         machine.handle_outcome(profiled.evidence)?;
-        announce(calls, machine, index);
+        announce(calls, machine, before);
     }
     Ok(())
 }
 
-fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachine, index: u64) {
-    let profiled = machine.profiled();
+/// Tells observers what was folded since `before` items were, and what was decided.
+fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachine, before: u64) {
     if calls.observers.is_empty() {
         while machine.poll_decision().is_some() {}
         return;
     }
-    calls.observers.emit(&Event::Profiled { profiled, index });
+    let known = usize::try_from(before).unwrap_or(usize::MAX);
+    for (profiled, evidence) in (before + 1..).zip(machine.brain().evidence().iter().skip(known)) {
+        let index = evidence.index;
+        calls.observers.emit(&Event::Profiled { profiled, index, evidence });
+    }
     while let Some(decision) = machine.poll_decision() {
         Decision::announce(&decision, &calls.observers);
     }
