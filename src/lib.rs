@@ -30,6 +30,7 @@ mod items;
 mod ledger;
 pub mod observe;
 mod order;
+pub mod picture;
 pub mod plan;
 mod pool;
 mod pricing;
