@@ -4,12 +4,14 @@
 //! cargo run --release --example replay -- TRACE [--agreement 0.9] [--confidence 0.95] [--seed 1]
 //!     [--seeds N] [--reference MODEL] [--candidates A,B] [--cost MODEL=USD_PER_ITEM]...
 //!     [--policy reference|single|mix|cascade|consensus|auto] [--concurrency C] [--json]
+//!     [--html FILE]
 //! ```
 //! A trace is `NAME.jsonl` or `NAME.jsonl.gz` with `NAME.meta.json` beside it: see `smart_core::replay`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use smart_core::picture::Recorder;
 use smart_core::replay::{RecordedAnswer, Replay, Trace};
 use smart_core::{Cost, Families, Outcome, ProfileSettings, Smart, Target};
 
@@ -25,6 +27,7 @@ struct Options {
     families: Families,
     concurrency: usize,
     json: bool,
+    html: Option<String>,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
@@ -40,6 +43,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         families: Families::Auto,
         concurrency: 16,
         json: false,
+        html: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -62,6 +66,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--policy" => options.families = families(&value()?)?,
             "--concurrency" => options.concurrency = value()?.parse()?,
             "--json" => options.json = true,
+            "--html" => options.html = Some(value()?),
             other if options.trace.is_empty() && !other.starts_with('-') => {
                 options.trace = other.to_owned();
             }
@@ -100,11 +105,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("left out, for their cost is not known: {}", replay.uncosted().join(", "));
     }
     for seed in options.seed..options.seed + options.seeds {
+        let recorder = Recorder::new();
         let smart = Smart::new(replay.roster()?, replay.equivalence(), target)
             .with_seed(seed)
             .with_concurrency(options.concurrency)
+            .with_observer(recorder.clone())
             .with_settings(ProfileSettings::default().with_families(options.families));
         let outcome = futures::executor::block_on(smart.run(&replay.items()))?;
+        if let Some(file) = &options.html {
+            std::fs::write(file, recorder.html(&outcome.report))?;
+        }
         print(&options, &replay, seed, &outcome);
     }
     Ok(())

@@ -244,10 +244,17 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.roster.spec().model(key.model).map(|model| model.pricing).unwrap_or_default()
     }
 
-    fn finished(&self, key: CallKey, cost: Cost, error: Option<ErrorKind>, recalled: bool) {
+    fn finished(
+        &self,
+        key: CallKey,
+        usage: Option<Usage>,
+        cost: Cost,
+        error: Option<ErrorKind>,
+        recalled: bool,
+    ) {
         if !self.observers.is_empty() {
             let CallKey { index, model, kind, .. } = key;
-            let event = Event::CallFinished { model, index, kind, cost, error, recalled };
+            let event = Event::CallFinished { model, index, kind, usage, cost, error, recalled };
             self.observers.emit(&event);
         }
     }
@@ -281,7 +288,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         };
         let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
         if !billed {
-            self.finished(key, cost, error, true);
+            self.finished(key, bill.usage(), cost, error, true);
         }
         if let Kept::Failure { kind, usage } = kept {
             return Ok(Some(Went::Badly(kind, usage, cost)));
@@ -323,7 +330,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
         let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, cost);
-        self.finished(key, cost, error, false);
+        self.finished(key, bill.usage(), cost, error, false);
         Ok(match result {
             Ok(value) => Went::Well(value, cost),
             Err(error) => Went::Badly(error.kind(), error.usage(), cost),
@@ -413,7 +420,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
         let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, cost);
-        self.finished(key, cost, error, false);
+        self.finished(key, bill.usage(), cost, error, false);
         Ok(match result {
             Ok(Verdict { equivalent, usage }) => Compared { equivalent, usage, cost },
             Err(error) => Compared { equivalent: false, usage: error.usage(), cost },

@@ -94,6 +94,9 @@ impl Bill {
     pub(crate) const fn new(pricing: Pricing, usage: Option<Usage>) -> Self {
         Self { pricing, usage, failed: false, recalled: false }
     }
+    pub(crate) const fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
     pub(crate) const fn failed(mut self) -> Self {
         self.failed = true;
         self

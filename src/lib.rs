@@ -33,6 +33,7 @@ pub mod journal;
 mod ledger;
 pub mod observe;
 mod order;
+pub mod picture;
 pub mod plan;
 mod pool;
 mod pricing;

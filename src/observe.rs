@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::ErrorKind;
+use crate::evidence::ItemEvidence;
 use crate::journal::Torn;
 use crate::plan::{Forecast, Plan};
-use crate::pricing::Cost;
+use crate::pricing::{Cost, Usage};
 use crate::profile::StopReason;
 use crate::report::Report;
 use crate::roster::{ModelId, RosterSpec};
@@ -89,6 +90,8 @@ pub enum Event<'a> {
         index: u64,
         /// What for.
         kind: CallKind,
+        /// What it used, as far as reported.
+        usage: Option<Usage>,
         /// What it cost.
         cost: Cost,
         /// Why it failed, if it did.
@@ -96,12 +99,14 @@ pub enum Event<'a> {
         /// Whether the answer came from the journal, paid for by an earlier run.
         recalled: bool,
     },
-    /// A profiled item was folded into the evidence.
+    /// A profiled item was folded into the evidence. Told in rank order.
     Profiled {
         /// Items folded so far, this one included.
         profiled: u64,
         /// The item.
         index: u64,
+        /// What it showed.
+        evidence: &'a ItemEvidence,
     },
     /// The evidence was judged at a predeclared look.
     Look {

@@ -329,6 +329,30 @@ impl Pricing {
     }
 }
 
+/// The prices in words, each only if there is one: `$0.15 in and $0.60 out per million tokens`.
+impl fmt::Display for Pricing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.input > Cost::ZERO || self.output > Cost::ZERO {
+            let cached =
+                self.cached_input.map_or_else(String::new, |cost| format!(" ({cost} cached)"));
+            let Self { input, output, .. } = self;
+            parts.push(format!("{input} in{cached} and {output} out per million tokens"));
+        }
+        if self.request > Cost::ZERO {
+            parts.push(format!("{} per call", self.request));
+        }
+        if parts.is_empty() {
+            return f.write_str("free, or as billed");
+        }
+        f.write_str(&parts.join(", "))?;
+        if self.discount_ppm > 0 {
+            write!(f, ", less {} %", f64::from(self.discount_ppm) / 1e4)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::Chain;
 use crate::pricing::Cost;
 
 /// The test that a policy passed. Anyone can check it: the [`stats`](crate::stats) functions give
@@ -55,6 +56,9 @@ impl fmt::Display for Certificate {
 pub struct Considered {
     /// The chain in words.
     pub name: String,
+    /// The chain itself, for those who would draw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chain>,
     /// What it was expected to cost per remaining item, at the threshold expected to certify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_per_item: Option<Cost>,

@@ -387,6 +387,10 @@ impl Brain {
             if chosen {
                 let boundary = Boundary::single_look(design, self.level(), prospect.look);
                 if let Ok(boundary) = boundary {
+                    let asked = self.pilot + prospect.look;
+                    let forecast = self.forecast(asked, prospect.per_item);
+                    let profiled = self.pilot;
+                    self.decisions.push_back(Decision::Forecast { profiled, forecast });
                     opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                     continue;
                 }
@@ -398,6 +402,7 @@ impl Brain {
             };
             self.considered.push(Considered {
                 name: prospect.chain.describe(&self.roster),
+                chain: Some(prospect.chain.clone()),
                 cost_per_item: Some(cost(prospect.per_item)),
                 tested: 0,
                 failures: 0,
@@ -446,7 +451,11 @@ impl Brain {
 
     /// Values going on with every live chain, and drops those that are not worth it.
     fn review(&mut self) {
-        let (_, now) = self.best();
+        let (certified, now) = self.best();
+        if certified.is_some() {
+            let (profiled, forecast) = (self.profiled(), self.forecast(self.profiled(), now));
+            self.decisions.push_back(Decision::Forecast { profiled, forecast });
+        }
         let till = self.till();
         let reference = self.means.answer(ModelId::REFERENCE);
         let remaining = self.order.population() - self.profiled();
@@ -538,6 +547,7 @@ impl Brain {
             };
             considered.push(Considered {
                 name: test.chain.describe(&self.roster),
+                chain: Some(test.chain.clone()),
                 cost_per_item: chosen.then(|| cost(per_item)),
                 tested: test.tested,
                 failures: test.failures(),

@@ -57,8 +57,8 @@ where
         });
         let Some(profiled) = next.await else { break };
         let Profiled { rank, answer, evidence, paid, unaffordable } = profiled?;
-        let index = answer.index;
         early.insert(rank, Early { answer, paid });
+        let before = machine.profiled();
         if unaffordable {
             refused = Some(refused.map_or(rank, |first| first.min(rank)));
         } else {
@@ -72,7 +72,7 @@ where
         for folded in std::mem::replace(&mut early, later).into_values() {
             answers.insert(folded.answer.index, folded.answer);
         }
-        announce(calls, machine, index);
+        announce(calls, machine, before);
     }
     // Whoever is still early came too late to be evidence: the plan decides about these items, and
     // finds their calls paid.
@@ -100,13 +100,17 @@ struct Paid<O> {
     rest: Vec<(CallKey, Kept<O>)>,
 }
 
-fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachine, index: u64) {
-    let profiled = machine.profiled();
+/// Tells observers what was folded since `before` items were, and what was decided.
+fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachine, before: u64) {
     if calls.observers.is_empty() {
         while machine.poll_decision().is_some() {}
         return;
     }
-    calls.observers.emit(&Event::Profiled { profiled, index });
+    let known = usize::try_from(before).unwrap_or(usize::MAX);
+    for (profiled, evidence) in (before + 1..).zip(machine.brain().evidence().iter().skip(known)) {
+        let index = evidence.index;
+        calls.observers.emit(&Event::Profiled { profiled, index, evidence });
+    }
     while let Some(decision) = machine.poll_decision() {
         Decision::announce(&decision, &calls.observers);
     }

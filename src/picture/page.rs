@@ -1,0 +1,331 @@
+//! The page: the promise, the verdict, the pictures, the tables, the provenance.
+
+use std::fmt::Write;
+
+use crate::ModelId;
+use crate::plan::Verdict;
+
+use super::scene::{Scene, Sketch};
+use super::svg::{PALETTE, escape};
+use super::words::{count, percent, times};
+use super::{certificate, cost_agreement, money};
+
+const STYLE: &str = include_str!("page.css");
+/// The page may load nothing and run nothing, whatever a name in it says.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// Chains that the page lists openly, and how many more it lists behind a fold.
+const OPEN: usize = 12;
+const LISTED: usize = 200;
+
+/// A page under way.
+#[derive(Debug, Default)]
+struct Page {
+    out: String,
+}
+
+impl Page {
+    fn put(&mut self, arguments: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.out.write_fmt(arguments);
+        self.out.push('\n');
+    }
+
+    /// Term and description; the description is markup.
+    fn entry(&mut self, term: &str, description: &str) {
+        let term = escape(term);
+        self.put(format_args!("<dt>{term}</dt><dd>{description}</dd>"));
+    }
+
+    fn fact(&mut self, term: &str, value: &str, note: &str) {
+        let (term, value, note) = (escape(term), escape(value), escape(note));
+        self.put(format_args!("<div><dt>{term}</dt><dd>{value}<small>{note}</small></dd></div>"));
+    }
+
+    fn open_card(&mut self, title: &str) {
+        self.put(format_args!("<section class=\"card\"><h2>{}</h2>", escape(title)));
+    }
+
+    fn close_card(&mut self) {
+        self.put(format_args!("</section>"));
+    }
+
+    fn figure(&mut self, picture: &str, caption: &str) {
+        let caption = escape(caption);
+        self.put(format_args!(
+            "<figure class=\"drawn\">{picture}<figcaption>{caption}</figcaption></figure>"
+        ));
+    }
+}
+
+/// A name as markup: what it says cannot turn the text around it.
+fn name(text: &str) -> String {
+    format!("<bdi>{}</bdi>", escape(text))
+}
+
+/// The whole page.
+pub(super) fn draw(scene: &Scene<'_>) -> String {
+    let mut page = Page::default();
+    let title = headline(scene);
+    let escaped = escape(&title);
+    page.put(format_args!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\"/>\n\
+         <meta name=\"color-scheme\" content=\"light dark\"/>\n\
+         <title>{escaped}</title>\n<style>\n{PALETTE}{STYLE}</style>\n</head>\n<body>\n<main>"
+    ));
+    head(&mut page, scene, &title);
+    notices(&mut page, scene);
+    pictures(&mut page, scene);
+    models(&mut page, scene);
+    considered(&mut page, scene);
+    provenance(&mut page, scene);
+    page.put(format_args!(
+        "<footer>Drawn by smart-core {}. This page is one file: it loads nothing, runs no script, \
+         and holds no prompt and no answer.</footer>\n</main>\n</body>\n</html>",
+        env!("CARGO_PKG_VERSION")
+    ));
+    page.out
+}
+
+fn reference<'a>(scene: &'a Scene<'_>) -> &'a str {
+    scene.report.plan.roster.name(ModelId::REFERENCE)
+}
+
+fn headline(scene: &Scene<'_>) -> String {
+    let reference = reference(scene);
+    match &scene.report.plan.verdict {
+        Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
+        Verdict::Pays if scene.is_priced() => {
+            format!("{} than {reference} alone", times(scene.report.saving()))
+        }
+        Verdict::Pays => format!("Candidates stand in for {reference}"),
+    }
+}
+
+fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
+    let (report, plan) = (scene.report, &scene.report.plan);
+    let items = plan.order.population();
+    let class = if plan.verdict == Verdict::Pays { "pays" } else { "quiet" };
+    page.put(format_args!("<p class=\"eyebrow\">Report of a run over {} items</p>", count(items)));
+    page.put(format_args!("<h1 class=\"{class}\">{}</h1>", escape(title)));
+    let target = plan.target;
+    page.put(format_args!(
+        "<p class=\"lead\">Promised: with {} confidence, at least {} of the answers are \
+         equivalent to {}’s; at most {} of {} may differ.</p>",
+        target.confidence(),
+        target.agreement(),
+        name(reference(scene)),
+        count(report.allowance),
+        count(items)
+    ));
+    if let Verdict::DoesNotPay(reason) = &plan.verdict {
+        page.put(format_args!("<p class=\"lead\">Why it does not pay: {}.</p>", escape(reason)));
+    }
+    page.put(format_args!("<dl class=\"facts\">"));
+    let forecast = &plan.forecast;
+    let planned = format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high);
+    page.fact("Spent", &report.cost().to_string(), &planned);
+    let note = "estimated from the profiled items";
+    page.fact("The reference alone", &report.reference_cost.to_string(), note);
+    let saved = report.reference_cost.saturating_sub(report.cost());
+    let share = saved.as_usd() / report.reference_cost.as_usd().max(f64::MIN_POSITIVE);
+    let note = format!("{} of the reference’s bill", percent(share));
+    page.fact("Saved", &saved.to_string(), &note);
+    let profiled = format!("{} items", count(report.profiled));
+    let note = format!("for {}; {}", report.profiling_cost(), report.stopped);
+    page.fact("Profiled", &profiled, &note);
+    page.put(format_args!("</dl>"));
+    let policy = name(&plan.policy.describe(&plan.roster));
+    let basis = match &plan.certificate {
+        Some(certificate) => escape(&format!("Certified: {certificate}.")),
+        None => "It needs no certificate: the reference cannot fail.".to_owned(),
+    };
+    let bars = if scene.is_priced() { money::beside_reference(scene) } else { String::new() };
+    page.put(format_args!(
+        "<section class=\"card\"><h2>The plan: {policy}</h2>\n<p>{basis}</p>\n\
+         <figure class=\"bars\">{bars}</figure></section>"
+    ));
+}
+
+fn notices(page: &mut Page, scene: &Scene<'_>) {
+    let (report, plan) = (scene.report, &scene.report.plan);
+    let delivered = &report.delivered;
+    if delivered.unanswered() > 0 {
+        page.put(format_args!(
+            "<p class=\"notice\">{} items have no answer: the reference failed on {}, the budget \
+             ended before {}.</p>",
+            count(delivered.unanswered()),
+            count(delivered.reference_failures),
+            count(delivered.unaffordable)
+        ));
+    }
+    let unmetered: u64 = plan.roster.ids().map(|id| report.spending(id).unmetered).sum();
+    if unmetered > 0 {
+        page.put(format_args!(
+            "<p class=\"notice\">{} calls reported no usage: their cost is not in the figures.</p>",
+            count(unmetered)
+        ));
+    }
+}
+
+fn pictures(page: &mut Page, scene: &Scene<'_>) {
+    page.put(format_args!("<div class=\"pair\">"));
+    page.open_card("Cost and agreement");
+    page.figure(
+        &cost_agreement::draw(scene, false),
+        "Each line runs from the reference alone, top right, to giving every item to that chain. \
+         Estimates from the profiled items; whiskers are 95 % intervals of each one by itself, \
+         and the certificate does not use them.",
+    );
+    page.close_card();
+    page.open_card("The certificate’s path");
+    page.figure(
+        &certificate::draw(scene, false),
+        "Failures as items were tested, in the random order. A plan is certified at a predeclared \
+         look, where its failures are few enough.",
+    );
+    certified(page, scene);
+    page.close_card();
+    page.put(format_args!("</div>"));
+}
+
+fn models(page: &mut Page, scene: &Scene<'_>) {
+    let (report, roster) = (scene.report, &scene.report.plan.roster);
+    page.open_card("Calls and money by model");
+    page.figure(&money::draw(scene, false), "What earlier runs paid for is included.");
+    page.put(format_args!(
+        "<div class=\"scroll\"><table>\n<thead><tr>\
+         <th>model</th><th class=\"n\">answers</th><th class=\"n\">calls</th>\
+         <th class=\"n\">failed</th><th class=\"n\">tokens in</th><th class=\"n\">tokens out</th>\
+         <th class=\"n\">agrees, profiled</th><th class=\"n\">cost</th></tr></thead>\n<tbody>"
+    ));
+    for id in roster.ids() {
+        let spent = report.spending(id);
+        let answers = report.delivered.by_model.get(id.position()).copied().unwrap_or(0);
+        let agreement = if id.is_reference() {
+            "by definition".to_owned()
+        } else {
+            scene.agreement(id).map_or_else(String::new, |place| {
+                let (low, high) = place.interval;
+                format!("{} ({} to {})", percent(place.agreement), percent(low), percent(high))
+            })
+        };
+        page.put(format_args!(
+            "<tr><td class=\"name\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{agreement}</td><td class=\"n\">{}</td></tr>",
+            name(roster.name(id)),
+            count(answers),
+            count(spent.calls()),
+            count(spent.failures),
+            count(spent.input_tokens),
+            count(spent.output_tokens),
+            spent.cost
+        ));
+    }
+    let judging = report.judging;
+    if judging.calls() > 0 {
+        page.put(format_args!(
+            "<tr><td class=\"name\">judge</td><td class=\"n\"></td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\"></td><td class=\"n\">{}</td></tr>",
+            count(judging.calls()),
+            count(judging.failures),
+            count(judging.input_tokens),
+            count(judging.output_tokens),
+            judging.cost
+        ));
+    }
+    page.put(format_args!("</tbody></table></div></section>"));
+}
+
+fn considered(page: &mut Page, scene: &Scene<'_>) {
+    let sketches: Vec<&Sketch<'_>> =
+        scene.sketches.iter().filter(|sketch| sketch.considered.is_some()).collect();
+    if sketches.is_empty() {
+        return;
+    }
+    page.put(format_args!("<section class=\"card\"><h2>Considered</h2>"));
+    let (first, rest) = sketches.split_at(sketches.len().min(OPEN));
+    chains(page, scene, first);
+    let (listed, dropped) = rest.split_at(rest.len().min(LISTED));
+    if !listed.is_empty() {
+        page.put(format_args!("<details><summary>{} more</summary>", count(rest.len() as u64)));
+        chains(page, scene, listed);
+        if !dropped.is_empty() {
+            let more = count(dropped.len() as u64);
+            page.put(format_args!("<p>and {more} more, in the stored report</p>"));
+        }
+        page.put(format_args!("</details>"));
+    }
+    page.put(format_args!("</section>"));
+}
+
+fn chains(page: &mut Page, scene: &Scene<'_>, sketches: &[&Sketch<'_>]) {
+    page.put(format_args!(
+        "<div class=\"scroll\"><table>\n<thead><tr><th class=\"n\"></th><th>chain</th>\
+         <th class=\"n\">an item on target</th><th class=\"n\">tested</th>\
+         <th class=\"n\">failures</th><th>what became of it</th></tr></thead>\n<tbody>"
+    ));
+    for sketch in sketches {
+        let Some(chain) = sketch.considered else { continue };
+        let label = sketch.number.map_or_else(String::new, |number| number.to_string());
+        let class = if sketch.chosen { " class=\"chosen\"" } else { "" };
+        let cost = scene.cost_on_target(sketch).map_or_else(String::new, |cost| cost.to_string());
+        let (tested, failures) = match chain.tested {
+            0 => (String::new(), String::new()),
+            tested => (count(tested), count(chain.failures)),
+        };
+        page.put(format_args!(
+            "<tr{class}><td class=\"n\">{label}</td><td class=\"name\">{}</td>\
+             <td class=\"n\">{cost}</td><td class=\"n\">{tested}</td>\
+             <td class=\"n\">{failures}</td><td class=\"quiet\">{}</td></tr>",
+            name(&chain.name),
+            escape(&chain.outcome)
+        ));
+    }
+    page.put(format_args!("</tbody></table></div>"));
+}
+
+fn certified(page: &mut Page, scene: &Scene<'_>) {
+    page.put(format_args!("<dl class=\"list numbers\">"));
+    match &scene.report.plan.certificate {
+        Some(certificate) => {
+            page.entry("items tested", &count(certificate.tested));
+            page.entry("failures", &count(certificate.failures));
+            page.entry("at most", &count(certificate.limit));
+            page.entry("population", &count(certificate.population));
+            page.entry("pilot before it", &count(certificate.pilot));
+            page.entry("allowance", &count(certificate.allowance));
+            page.entry("looks", &count(certificate.looks));
+            page.entry("level", &format!("{:.4}", certificate.level));
+            page.entry("proven error", &format!("{:.4} at most", certificate.error));
+        }
+        None => page.entry("certificate", "none: every answer is the reference’s"),
+    }
+    page.put(format_args!("</dl>"));
+}
+
+fn provenance(page: &mut Page, scene: &Scene<'_>) {
+    let (report, plan) = (scene.report, &scene.report.plan);
+    page.put(format_args!("<section class=\"card\"><h2>Provenance</h2>\n<dl class=\"list\">"));
+    page.entry("target", &escape(&plan.target.to_string()));
+    page.entry("seed", &plan.order.seed().to_string());
+    page.entry("items", &count(plan.order.population()));
+    page.entry("equivalence", &name(&plan.equivalence));
+    page.entry("profiling ended", &escape(&report.stopped.to_string()));
+    for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
+        let role = if id.is_reference() { "reference" } else { "candidate" };
+        let version = model
+            .version
+            .as_ref()
+            .map_or_else(String::new, |tag| format!(", version <bdi>{}</bdi>", escape(tag)));
+        let prices = escape(&model.pricing.to_string());
+        page.entry(role, &format!("{}{version}: {prices}", name(&model.name)));
+    }
+    page.entry("library", concat!("smart-core ", env!("CARGO_PKG_VERSION")));
+    page.entry("report format", &report.version.to_string());
+    page.put(format_args!("</dl></section>"));
+}

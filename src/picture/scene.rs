@@ -1,0 +1,287 @@
+//! What there is to draw, in numbers: chains, their costs and agreements, and the test's path.
+
+use std::cmp::Ordering::Equal;
+
+use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
+use crate::plan::{Chain, Considered, Key, Mark, Policy, Till};
+use crate::pricing::{Cost, Pricing};
+use crate::report::Report;
+use crate::roster::ModelId;
+use crate::stats::{Probability, two_sided_rate};
+
+use super::{Look, Record};
+
+/// Thresholds drawn of one chain, at most.
+const STEPS: usize = 24;
+/// Chains that carry a number, at most; the rest is in the table.
+pub(super) const NUMBERED: usize = 9;
+
+/// A report and what a recorder saw, ready to be drawn.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) report: &'a Report,
+    pub(super) looks: &'a [Look],
+    /// The profiled items with their coins, in rank order.
+    items: Vec<(&'a ItemEvidence, u64)>,
+    means: MeanCosts,
+    judge: Pricing,
+    /// What the reference costs per item, in nano-units.
+    reference: f64,
+    pub(super) sketches: Vec<Sketch<'a>>,
+}
+
+/// A place in the plane of cost and agreement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Place {
+    /// Cost per item as a share of the reference's.
+    pub(super) cost: f64,
+    /// Share of items on which it agrees with the reference.
+    pub(super) agreement: f64,
+    /// Exact two-sided 95 % interval of that share.
+    pub(super) interval: (f64, f64),
+}
+
+/// One chain, as far as the evidence draws it.
+#[derive(Debug, Default)]
+pub(super) struct Sketch<'a> {
+    pub(super) name: String,
+    /// The chain, if the report holds it.
+    chain: Option<Chain>,
+    /// Its line in the report; `None` for a candidate that no chain considered was made of.
+    pub(super) considered: Option<&'a Considered>,
+    pub(super) chosen: bool,
+    /// Its number in picture and table, if it has one.
+    pub(super) number: Option<usize>,
+    /// With every item given to it, or as the report has it.
+    pub(super) whole: Option<Place>,
+    /// From the reference alone to the whole, threshold by threshold: cost and agreement. Empty
+    /// where it is not drawn.
+    pub(super) curve: Vec<(f64, f64)>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(report: &'a Report, record: &'a Record) -> Self {
+        let plan = &report.plan;
+        let coin = |item: &ItemEvidence| plan.order.coin(item.index);
+        let items: Vec<_> = record.evidence.iter().map(|item| (item, coin(item))).collect();
+        let means = MeanCosts::over(&plan.roster, &record.evidence);
+        let population = plan.order.population().max(1) as f64;
+        let mut scene = Self {
+            report,
+            looks: &record.looks,
+            items,
+            means,
+            judge: Pricing::default(),
+            reference: report.reference_cost.as_nanos() as f64 / population,
+            sketches: Vec::new(),
+        };
+        scene.sketches = scene.sketches();
+        scene
+    }
+
+    /// Whether anything can be set against the reference's cost.
+    pub(super) fn is_priced(&self) -> bool {
+        self.reference > 0.0
+    }
+
+    /// The target's tolerated share of failures.
+    pub(super) fn delta(&self) -> f64 {
+        self.report.plan.target.delta()
+    }
+
+    fn till(&self) -> Till<'_> {
+        let judging = &self.report.judging;
+        let comparison = judging.cost.as_nanos() as f64 / (judging.comparisons.max(1)) as f64;
+        let roster = &self.report.plan.roster;
+        Till { roster, judge: &self.judge, means: &self.means, comparison }
+    }
+
+    /// The items on which all of these models were asked.
+    fn complete(&self, models: ModelSet) -> Vec<(&'a ItemEvidence, u64)> {
+        let asked = |item: &ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
+        self.items.iter().filter(|(item, _)| asked(item)).copied().collect()
+    }
+
+    fn sketches(&self) -> Vec<Sketch<'a>> {
+        let plan = &self.report.plan;
+        let mut sketches: Vec<Sketch<'a>> =
+            plan.considered.iter().map(|considered| self.sketch(considered)).collect();
+        for id in plan.roster.candidates() {
+            let alone = Chain::single(id);
+            if plan.considered.iter().all(|c| c.chain.as_ref() != Some(&alone)) {
+                let name = plan.roster.name(id).to_owned();
+                let whole = self.whole(&alone);
+                let (considered, chain) = (None, Some(alone));
+                let rest = Sketch { name, considered, chain, ..Sketch::default() };
+                sketches.push(Sketch { whole, ..rest });
+            }
+        }
+        // The plan first, then those that were tested, then as considered.
+        let tested = |sketch: &Sketch<'_>| sketch.considered.is_some_and(|c| c.tested > 0);
+        sketches.sort_by_key(|sketch| (!sketch.chosen, !tested(sketch)));
+        number(&mut sketches);
+        for sketch in &mut sketches {
+            if sketch.number.is_some() || tested(sketch) {
+                sketch.curve =
+                    sketch.chain.as_ref().map_or_else(Vec::new, |chain| self.curve(chain));
+            }
+        }
+        sketches
+    }
+
+    fn sketch(&self, considered: &'a Considered) -> Sketch<'a> {
+        let mut whole = considered.chain.as_ref().and_then(|chain| self.whole(chain));
+        if whole.is_none() && considered.tested > 0 {
+            let cost = considered.cost_per_item.map(|cost| cost.as_nanos() as f64);
+            whole = cost.map(|cost| self.place(cost, considered.tested, considered.failures));
+        }
+        Sketch {
+            name: considered.name.clone(),
+            chain: considered.chain.clone(),
+            considered: Some(considered),
+            chosen: considered.chosen,
+            whole,
+            ..Sketch::default()
+        }
+    }
+
+    fn place(&self, cost: f64, tested: u64, failures: u64) -> Place {
+        let (low, high) = interval(tested, failures);
+        let agreement = 1.0 - failures as f64 / tested.max(1) as f64;
+        Place { cost: cost / self.reference.max(1.0), agreement, interval: (low, high) }
+    }
+
+    /// What a chain costs on average at a threshold, in nano-units.
+    fn cost(&self, chain: &Chain, threshold: &Mark, items: &[(&ItemEvidence, u64)]) -> f64 {
+        let till = self.till();
+        let costs = items.iter().map(|(item, coin)| till.walk(chain, threshold, item, *coin));
+        costs.sum::<f64>() / items.len().max(1) as f64
+    }
+
+    /// A chain with every item given to it.
+    fn whole(&self, chain: &Chain) -> Option<Place> {
+        let items = self.complete(chain.models());
+        let trials = items.iter().filter_map(|(item, coin)| chain.trial(item, *coin));
+        let failures = trials.filter(|trial| trial.fails).count() as u64;
+        let cost = self.cost(chain, &Mark::LOWEST, &items);
+        (!items.is_empty()).then(|| self.place(cost, items.len() as u64, failures))
+    }
+
+    /// A chain's costs and agreements from the reference alone to the whole.
+    fn curve(&self, chain: &Chain) -> Vec<(f64, f64)> {
+        let items = self.complete(chain.models());
+        let failing = failing(chain, &items);
+        let count = items.len().max(1) as f64;
+        let reference = self.reference.max(1.0);
+        let each = failing.len().div_ceil(STEPS).max(1);
+        let mut curve = vec![(1.0, 1.0)];
+        for (position, mark) in failing.iter().enumerate().step_by(each) {
+            let cost = self.cost(chain, &mark.just_above(), &items);
+            curve.push((cost / reference, 1.0 - position as f64 / count));
+        }
+        let whole = self.cost(chain, &Mark::LOWEST, &items);
+        curve.push((whole / reference, 1.0 - failing.len() as f64 / count));
+        curve
+    }
+
+    /// Where the plan lies, if it is a chain's and the evidence is there.
+    pub(super) fn plan_place(&self) -> Option<Place> {
+        let Policy::Chain { chain, threshold } = &self.report.plan.policy else { return None };
+        let items = self.complete(chain.models());
+        if items.is_empty() {
+            let chosen = self.sketches.iter().find(|sketch| sketch.chosen)?;
+            return chosen.whole;
+        }
+        let failing = failing(chain, &items);
+        let failures = failing.partition_point(|mark| mark >= threshold) as u64;
+        let cost = self.till().mean(&self.report.plan.policy, items.iter().copied());
+        Some(self.place(cost, items.len() as u64, failures))
+    }
+
+    /// What the cheapest threshold of a chain that keeps the target costs per item, as observed.
+    pub(super) fn cost_on_target(&self, sketch: &Sketch<'_>) -> Option<Cost> {
+        if let Some(cost) = sketch.considered.and_then(|considered| considered.cost_per_item) {
+            return Some(cost);
+        }
+        let kept = sketch.curve.iter().filter(|(_, agreement)| *agreement >= 1.0 - self.delta());
+        let cheapest = kept.map(|(cost, _)| *cost).reduce(f64::min)?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a picture")]
+        Some(Cost::from_nanos((cheapest * self.reference) as u64))
+    }
+
+    /// Failures of a chain after 0, 1, 2 … tested items, at a threshold.
+    pub(super) fn path(&self, chain: &Chain, threshold: &Mark, tested: u64) -> Vec<u64> {
+        let pilot = self.report.plan.certificate.as_ref().map_or_else(
+            || (self.items.len() as u64).saturating_sub(tested),
+            |certificate| certificate.pilot,
+        );
+        let skip = usize::try_from(pilot).unwrap_or(usize::MAX);
+        let take = usize::try_from(tested).unwrap_or(usize::MAX);
+        let mut failures = 0;
+        let mut path = vec![0];
+        for (item, coin) in self.items.iter().skip(skip).take(take) {
+            let trial = chain.trial(item, *coin);
+            failures += u64::from(trial.is_some_and(|t| t.fails && t.mark >= *threshold));
+            path.push(failures);
+        }
+        path
+    }
+
+    /// How often a candidate agreed with the reference where it was asked in profiling, with the
+    /// exact two-sided 95 % interval; no answer counts as agreeing, for it escalates.
+    pub(super) fn agreement(&self, id: ModelId) -> Option<Place> {
+        if id.is_reference() { None } else { self.whole(&Chain::single(id)) }
+    }
+}
+
+/// Numbers what is worth a number: the plan and what was tested, then candidates by themselves, the
+/// best first, then others as considered; none so close to a numbered one as to lie on it.
+fn number(sketches: &mut [Sketch<'_>]) {
+    let alone = |s: &Sketch<'_>| s.chain.as_ref().is_some_and(|chain| chain.key == Key::Coin);
+    let tested = |s: &Sketch<'_>| s.chosen || s.considered.is_some_and(|c| c.tested > 0);
+    let good = |s: &Sketch<'_>| s.whole.map_or(0.0, |place| place.agreement);
+    let mut order: Vec<usize> = (0..sketches.len()).collect();
+    let class = |s: &Sketch<'_>| (!tested(s), !alone(s));
+    let at = |position: &usize| sketches.get(*position);
+    order.sort_by(|a, b| {
+        let (Some(a), Some(b)) = (at(a), at(b)) else { return Equal };
+        let better = good(b).total_cmp(&good(a));
+        class(a).cmp(&class(b)).then(if alone(a) && alone(b) { better } else { Equal })
+    });
+    let mut places: Vec<Place> = Vec::new();
+    let mut chosen = Vec::new();
+    for position in order {
+        let Some(sketch) = sketches.get(position) else { continue };
+        let Some(place) = sketch.whole else { continue };
+        let near = |other: &Place| {
+            (place.cost / other.cost).ln().abs() < 0.04
+                && (place.agreement - other.agreement).abs() < 0.01
+        };
+        let crowded = !alone(sketch) && !chosen.is_empty() && places.iter().any(near);
+        if chosen.len() < NUMBERED && (!crowded || tested(sketch)) {
+            places.push(place);
+            chosen.push(position);
+        }
+    }
+    chosen.sort_unstable();
+    for (number, position) in (1..).zip(chosen) {
+        if let Some(sketch) = sketches.get_mut(position) {
+            sketch.number = Some(number);
+        }
+    }
+}
+
+/// The marks of the failing items, highest first.
+fn failing(chain: &Chain, items: &[(&ItemEvidence, u64)]) -> Vec<Mark> {
+    let trials = items.iter().filter_map(|(item, coin)| chain.trial(item, *coin));
+    let mut marks: Vec<Mark> = trials.filter(|trial| trial.fails).map(|trial| trial.mark).collect();
+    marks.sort_by(|a, b| b.cmp(a));
+    marks
+}
+
+/// The exact two-sided 95 % interval of a share of agreement.
+fn interval(tested: u64, failures: u64) -> (f64, f64) {
+    Probability::new(0.05)
+        .and_then(|alpha| two_sided_rate(tested, failures, alpha))
+        .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low))
+}
