@@ -124,6 +124,14 @@ impl<O> Completion<O> {
         self.confidence = Confidence::new(score);
         self
     }
+
+    /// Takes the answer's confidence from the natural log-probabilities of its tokens
+    /// ([`Confidence::from_logprobs`]); without any there is none.
+    #[must_use]
+    pub fn with_logprobs(mut self, logprobs: &[f64]) -> Self {
+        self.confidence = Confidence::from_logprobs(logprobs);
+        self
+    }
 }
 
 /// What a second call said about an answer: see [`LlmBackend::rate`].
@@ -234,6 +242,8 @@ mod tests {
         assert!((mean - (-2.0_f64).exp()).abs() < 1e-15);
         assert_eq!(Confidence::new(-0.0).unwrap().as_f64().to_bits(), 0.0_f64.to_bits());
         assert_eq!(Completion::new(1).with_confidence(f64::NAN).confidence, None);
+        assert_eq!(Completion::new(1).with_logprobs(&[]).confidence, None);
+        assert_eq!(Completion::new(1).with_logprobs(&[0.0]).confidence, Confidence::new(1.0));
     }
 
     #[test]

@@ -136,6 +136,27 @@ impl BackendError {
         Self::new(ErrorKind::Permanent, message)
     }
 
+    /// The failure an HTTP response stands for: the kind from its status, and the wait from its
+    /// `retry-after` header in seconds, where the kind is worth a retry. A header with a date is
+    /// ignored, for there is no clock here.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use smart_core::{BackendError, ErrorKind};
+    /// let error = BackendError::from_status(429, Some("2"), "slow down");
+    /// assert_eq!(error.kind(), ErrorKind::RateLimited);
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+    /// assert_eq!(BackendError::from_status(400, Some("2"), "too long").retry_after(), None);
+    /// ```
+    pub fn from_status(status: u16, retry_after: Option<&str>, message: impl Into<String>) -> Self {
+        let error = Self::new(ErrorKind::from_status(status), message);
+        let wait = retry_after.and_then(|seconds| seconds.trim().parse::<f64>().ok());
+        match wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+            Some(wait) if error.kind.is_retryable() => error.with_retry_after(wait),
+            _ => error,
+        }
+    }
+
     /// How long the server asked to wait before the next try.
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {
@@ -190,5 +211,20 @@ impl fmt::Display for BackendError {
 impl StdError for BackendError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_wait_in_seconds_is_believed() {
+        let wait = |header| BackendError::from_status(503, Some(header), "busy").retry_after();
+        assert_eq!(wait(" 0.5 "), Some(Duration::from_millis(500)));
+        for header in ["", "soon", "-1", "NaN", "inf", "1e300", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(wait(header), None, "{header}");
+        }
+        assert_eq!(BackendError::from_status(503, None, "busy").retry_after(), None);
     }
 }
