@@ -6,6 +6,7 @@
 //! driver    the calls                                              (async)
 //! ```
 
+mod boundaries;
 mod brain;
 mod chain_test;
 mod curve;

@@ -36,7 +36,8 @@ impl First {
                 }
             }
         }
-        Self { order, count, screen }
+        // Beyond the population an order says what it was asked; no such item is a member.
+        Self { order, count: count.min(order.population()), screen }
     }
 
     /// Whether the item's rank lies below the bound.

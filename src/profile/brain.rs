@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::StopReason;
+use super::boundaries;
 use super::chain_test::ChainTest;
-use super::search::{self, Pilot};
+use super::search::{self, Pilot, Prospect};
 use super::settings::{Families, ProfileSettings};
 use super::worth::{self, Stakes};
 use crate::backend::Scoring;
@@ -18,7 +19,7 @@ use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::observe::{ChainStanding, Event, Observers};
 use crate::order::Order;
 use crate::plan::{
-    Chain, Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Till, Verdict,
+    Chain, Considered, Forecast, Key, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Till, Verdict,
 };
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
@@ -32,6 +33,13 @@ const SIEVE_FAILURES: u64 = 28;
 /// What the sieve costs of the level: the chance to drop a candidate that matters, or to keep one
 /// that does not.
 const SIEVE_LEVEL: f64 = 2e-4;
+
+/// A prospect pays if it is expected to cost less than this share of what the reference does.
+const PAYING: f64 = 0.995;
+/// How many prospects a plan lists.
+const MOST_CONSIDERED: usize = 10;
+/// How many stricter thresholds are priced beside the one a look certifies.
+const STRICTER: usize = 16;
 
 /// What to find out about the next item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +150,14 @@ impl Standing {
     }
 }
 
+/// What everything after the pilot is expected to cost, in nano-units.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Outlook {
+    from: u64,
+    total: f64,
+    range: (f64, f64),
+}
+
 /// The decision core of profiling. See the [module](super) for who does what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Brain {
@@ -155,6 +171,7 @@ pub struct Brain {
     /// Ranks below this belong to the pilot; 0 if there is none.
     pilot: u64,
     tests: Vec<ChainTest>,
+    outlook: Option<Outlook>,
     considered: Vec<Considered>,
     demand: Demand,
     next_review: u64,
@@ -188,6 +205,7 @@ impl Brain {
             means: MeanCosts::new(roster),
             pilot: 0,
             tests: Vec::new(),
+            outlook: None,
             considered: Vec::new(),
             demand: Demand::default(),
             next_review: SIEVE,
@@ -207,13 +225,13 @@ impl Brain {
         }
         if self.settings.families == Families::Single {
             let level = self.level().split(u32::try_from(candidates.len()).unwrap_or(u32::MAX));
-            let boundary = Boundary::single_policy(self.design(0)?, level)?;
+            let boundary = boundaries::single_policy(self.design(0)?, level)?;
             for id in candidates.iter() {
                 self.tests.push(ChainTest::new(Chain::single(id), boundary.clone(), 0));
             }
             self.demand.ask = candidates;
         } else {
-            self.pilot = search::pilot_size(self.order.population(), &self.roster);
+            self.pilot = search::pilot_size(self.order.population());
             self.demand = search::pilot_demand(&self.roster, self.settings.families);
         }
         Ok(())
@@ -266,7 +284,7 @@ impl Brain {
     pub(super) fn horizon(&self) -> u64 {
         let profiled = self.profiled();
         if profiled < self.pilot {
-            return self.pilot;
+            return self.next_gate(profiled);
         }
         let ends = self.tests.iter().filter(|test| test.live).filter_map(|test| {
             let look = test.start + test.boundary.next_look(test.tested)?;
@@ -291,6 +309,8 @@ impl Brain {
         let profiled = self.profiled();
         if profiled == self.pilot {
             self.open_tests();
+        } else if profiled < self.pilot && self.next_gate(profiled - 1) == profiled {
+            self.narrow();
         }
         let looked = self.look();
         if self.settings.families == Families::Single && profiled == SIEVE {
@@ -310,8 +330,8 @@ impl Brain {
         let profiled = self.profiled();
         let mut standings = Vec::new();
         let mut certified = Vec::new();
-        for test in self.tests.iter_mut().filter(|test| test.live && test.tested > 0) {
-            if !test.boundary.is_look(test.tested) {
+        for (position, test) in self.tests.iter_mut().enumerate() {
+            if !test.live || test.tested == 0 || !test.boundary.is_look(test.tested) {
                 continue;
             }
             standings.push(Standing {
@@ -321,17 +341,20 @@ impl Brain {
                 limit: test.limit(),
             });
             if test.look(self.settings.floor) {
-                if let Some(done) = &test.certified {
-                    certified.push(done.policy.describe(&self.roster));
-                }
+                certified.push(position);
             }
         }
         let looked = !standings.is_empty();
         if looked {
             self.decisions.push_back(Decision::Look { profiled, chains: standings });
         }
-        let said = certified.into_iter().map(|policy| Decision::Certified { policy, profiled });
-        self.decisions.extend(said);
+        for position in certified {
+            self.cheapen(position);
+            let done = self.tests.get(position).and_then(|test| test.certified.as_ref());
+            if let Some(policy) = done.map(|done| done.policy.describe(&self.roster)) {
+                self.decisions.push_back(Decision::Certified { policy, profiled });
+            }
+        }
         looked
     }
 
@@ -356,7 +379,7 @@ impl Brain {
         let boundary = Probability::new(level)
             .ok()
             .zip(self.design(0).ok())
-            .and_then(|(level, design)| Boundary::single_policy(design, level).ok());
+            .and_then(|(level, design)| boundaries::single_policy(design, level).ok());
         if let Some(boundary) = boundary {
             for test in self.tests.iter_mut().filter(|test| test.live) {
                 test.boundary = boundary.clone();
@@ -365,32 +388,59 @@ impl Brain {
         self.review_demand();
     }
 
-    /// Chooses the chains to test, once the pilot is complete.
-    fn open_tests(&mut self) {
-        let Ok(design) = self.design(self.pilot) else { return };
-        let items: Vec<(&ItemEvidence, u64)> =
-            self.evidence.iter().map(|item| (item, self.order.coin(item.index))).collect();
-        let pilot = Pilot {
-            items: &items,
+    /// The next rank of the pilot at which candidates may be dropped.
+    fn next_gate(&self, profiled: u64) -> u64 {
+        let gates = search::gates(self.pilot);
+        gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
+    }
+
+    fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
+        Pilot {
+            items,
             till: self.till(),
             design,
-            remaining: self.order.population() - self.pilot,
+            remaining: self.order.population() - self.profiled(),
             level: self.level(),
             families: self.settings.families,
+            asked: self.demand.ask,
+            floor: self.settings.floor,
+        }
+    }
+
+    /// In the pilot: goes on with the candidates that may still matter.
+    fn narrow(&mut self) {
+        let Ok(design) = self.design(self.profiled()) else { return };
+        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
+        let demand = self.scene(&items, design).narrowed();
+        let profiled = self.profiled();
+        for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
+            let reason = "after the first items, not expected to pay".to_owned();
+            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
+        }
+        self.demand = demand;
+        if self.demand.ask.is_empty() {
+            self.halt(StopReason::NotWorthMore);
+        }
+    }
+
+    /// Chooses the chain to test, once the pilot is complete.
+    fn open_tests(&mut self) {
+        let Ok(design) = self.design(self.pilot) else { return };
+        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
+        let (reference, prospects) = {
+            let pilot = self.scene(&items, design);
+            (pilot.reference_total(), pilot.prospects())
         };
-        let reference = pilot.reference_total();
-        let prospects = pilot.prospects();
         let mut opened = Vec::new();
-        for prospect in &prospects {
-            let pays = prospect.look > 0 && prospect.total < reference;
-            let chosen = pays && opened.is_empty();
-            if chosen {
-                let boundary = Boundary::single_look(design, self.level(), prospect.look);
-                if let Ok(boundary) = boundary {
-                    let asked = self.pilot + prospect.look;
-                    let forecast = self.forecast(asked, prospect.per_item);
-                    let profiled = self.pilot;
-                    self.decisions.push_back(Decision::Forecast { profiled, forecast });
+        for prospect in prospects.iter().take(MOST_CONSIDERED) {
+            let pays = prospect.look > 0 && prospect.total < PAYING * reference;
+            if pays && opened.is_empty() {
+                if let Some(boundary) = self.boundary(prospect, design) {
+                    self.outlook = Some(Outlook {
+                        from: self.pilot,
+                        total: prospect.total,
+                        range: prospect.range,
+                    });
                     opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                     continue;
                 }
@@ -414,6 +464,77 @@ impl Brain {
         self.review_demand();
         if self.tests.is_empty() {
             self.halt(StopReason::NotWorthMore);
+        }
+    }
+
+    /// The test of a prospect: one look on a small population; on a large one dense looks for a
+    /// single candidate (profiling longer is its mix with the reference), and geometric ones for a
+    /// chain.
+    fn boundary(&self, prospect: &Prospect, design: Design) -> Option<Boundary> {
+        let level = self.level();
+        let remaining = self.order.population() - self.pilot;
+        if self.order.population() >= search::LARGE {
+            if prospect.chain.key == Key::Coin {
+                let looks = search::single_looks(design, level, remaining);
+                return boundaries::single_policy_at(design, level, &looks).ok();
+            }
+            let looks = search::chain_looks(design, level, remaining);
+            if looks.len() > 1 {
+                return boundaries::chain(design, level, &looks).ok();
+            }
+        }
+        Boundary::single_look(design, level, prospect.look).ok()
+    }
+
+    /// What going on to the best of a chain's later looks would cost in all, from the evidence: a
+    /// look with `b` tolerated failures among `k` is taken to tolerate `(b + 0.6) / k` of what is
+    /// known now.
+    fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
+        let till = self.till();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let trials = known.iter().filter_map(|(item, coin)| test.chain.trial(item, *coin));
+        let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
+        failing.sort_by(|a, b| b.cmp(a));
+        let profiling = self.means.answer(ModelId::REFERENCE)
+            + test.chain.models().iter().map(|id| self.means.answer(id)).sum::<f64>();
+        let remaining = (self.order.population() - self.profiled()) as f64;
+        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
+        let mut best = f64::INFINITY;
+        for (look, limit) in looks.filter(|(look, _)| **look > test.tested) {
+            let Some(limit) = limit else { continue };
+            let allowed = (*limit as f64 + 0.6) * known.len() as f64 / *look as f64;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
+            let threshold = failing.get(allowed as usize).map_or(Mark::LOWEST, Mark::just_above);
+            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
+            let then = till.mean(&policy, known.iter().copied()).min(now);
+            let more = (*look - test.tested) as f64;
+            best = best.min(more * profiling + (remaining - more).max(0.0) * then);
+        }
+        best
+    }
+
+    /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.
+    fn cheapen(&mut self, position: usize) {
+        let Some(test) = self.tests.get(position) else { return };
+        let Some(lowest) = test.certified_threshold() else { return };
+        let till = self.till();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let price = |threshold: Mark| {
+            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
+            till.mean(&policy, known.iter().copied())
+        };
+        let mut best = (price(lowest), lowest);
+        for threshold in test.stricter(&lowest, STRICTER) {
+            let cost = price(threshold);
+            if cost < best.0 && test.above_floor(&threshold, self.settings.floor) {
+                best = (cost, threshold);
+            }
+        }
+        let threshold = best.1;
+        if threshold != lowest {
+            if let Some(test) = self.tests.get_mut(position) {
+                test.tighten(threshold);
+            }
         }
     }
 
@@ -451,20 +572,20 @@ impl Brain {
 
     /// Values going on with every live chain, and drops those that are not worth it.
     fn review(&mut self) {
-        let (certified, now) = self.best();
-        if certified.is_some() {
-            let (profiled, forecast) = (self.profiled(), self.forecast(self.profiled(), now));
-            self.decisions.push_back(Decision::Forecast { profiled, forecast });
-        }
+        let (_, now) = self.best();
         let till = self.till();
         let reference = self.means.answer(ModelId::REFERENCE);
         let remaining = self.order.population() - self.profiled();
         let mut verdicts = Vec::new();
         for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
             if test.boundary.kind() != BoundaryKind::SinglePolicy {
-                // Few looks, chosen for their worth: go on to the last of them.
-                if test.boundary.next_look(test.tested).is_none() || test.certified.is_some() {
+                let last = test.boundary.looks().as_slice().last().copied().unwrap_or(0);
+                if test.tested >= last {
                     verdicts.push((position, "its looks are over"));
+                } else if test.boundary.is_look(test.tested)
+                    && self.best_later(test, now) >= remaining as f64 * now
+                {
+                    verdicts.push((position, "more profiling is not expected to pay for it"));
                 }
                 continue;
             }
@@ -475,19 +596,32 @@ impl Brain {
             let stakes = Stakes { remaining, now, then, extra: reference + calls - now };
             if then >= now {
                 verdicts.push((position, "a plan at least as cheap is certified"));
-            } else if worth::of_whole_chain(test, &stakes).value <= 0.0 {
+            } else if worth::of_whole_chain(test, self.before(test), &stakes).value <= 0.0 {
                 verdicts.push((position, "more profiling is not expected to pay for it"));
             }
         }
         for (position, reason) in verdicts {
             self.drop_test(position, reason);
         }
+        let (profiled, forecast) = (self.profiled(), self.outlook());
+        self.decisions.push_back(Decision::Forecast { profiled, forecast });
         self.review_demand();
         if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
             let certified = self.tests.iter().any(|test| test.certified.is_some());
             let reason = if certified { StopReason::Certified } else { StopReason::NotWorthMore };
             self.halt(reason);
         }
+    }
+
+    /// Items before a test began on which its chain was seen, and its failures among them.
+    fn before(&self, test: &ChainTest) -> (u64, u64) {
+        let start = usize::try_from(test.start).unwrap_or(usize::MAX);
+        let pilot = self.evidence.iter().take(start);
+        let seen = pilot.filter(|item| item.candidate(test.chain.first).is_some());
+        seen.fold((0, 0), |(count, failures), item| {
+            let fails = test.chain.trial(item, 0).is_some_and(|trial| trial.fails);
+            (count + 1, failures + u64::from(fails))
+        })
     }
 
     fn drop_test(&mut self, position: usize, reason: &str) {
@@ -528,7 +662,7 @@ impl Brain {
     }
 
     /// The plan for the items that are left, given that ranks below `asked` are answered.
-    pub(super) fn plan(&self, asked: u64, equivalence: String) -> Plan {
+    pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
         let certified = best.and_then(|test| test.certified.as_ref());
         let policy = certified.map_or(Policy::Reference, |c| c.policy.clone());
@@ -603,6 +737,26 @@ impl Brain {
             low: total(per_item - spread),
             high: total(per_item + spread),
             reference_cost: cost(reference * self.order.population() as f64),
+        }
+    }
+
+    /// What the whole run is expected to cost, seen from inside it: by the best certified policy,
+    /// or by what the pilot led to expect, or by the reference.
+    fn outlook(&self) -> Forecast {
+        let (best, per_item) = self.best();
+        match self.outlook.filter(|_| best.is_none()) {
+            Some(Outlook { from, total, range }) => {
+                let pilot = self.evidence.iter().take(usize::try_from(from).unwrap_or(usize::MAX));
+                let spent: f64 = pilot.map(|item| self.spent_on(item)).sum();
+                let reference = self.means.answer(ModelId::REFERENCE);
+                Forecast {
+                    cost: cost(spent + total),
+                    low: cost(spent + range.0.min(total)),
+                    high: cost(spent + range.1.max(total)),
+                    reference_cost: cost(reference * self.order.population() as f64),
+                }
+            }
+            None => self.forecast(self.profiled(), per_item),
         }
     }
 

@@ -93,14 +93,16 @@ impl ChainTest {
     /// more liberal one is kept.
     pub(super) fn look(&mut self, floor: f64) -> bool {
         let Some(limit) = self.limit() else { return false };
-        // A boundary for one policy speaks for the whole chain given away, and for nothing less.
-        let whole_only = self.boundary.kind() == BoundaryKind::SinglePolicy;
-        if whole_only && self.failures() > limit {
+        // A boundary for one policy speaks of the whole chain and of no threshold within it.
+        if self.boundary.kind() == BoundaryKind::SinglePolicy && self.failures() > limit {
             return false;
         }
+        let lowest = match self.boundary.kind() {
+            BoundaryKind::SinglePolicy => limit,
+            _ => 0,
+        };
         // Where a model falls below the floor, stricter thresholds may still keep it above.
-        let strictest = if whole_only { limit } else { 0 };
-        let found = (strictest..=limit)
+        let found = (lowest..=limit)
             .rev()
             .map(|limit| self.threshold(limit))
             .find(|threshold| *threshold < Mark::HIGHEST && self.above_floor(threshold, floor));
@@ -121,7 +123,7 @@ impl ChainTest {
 
     /// Whether every model that would answer agrees, with confidence, on more than `floor` of what
     /// it would answer.
-    fn above_floor(&self, threshold: &Mark, floor: f64) -> bool {
+    pub(super) fn above_floor(&self, threshold: &Mark, floor: f64) -> bool {
         // A chain by coin gives away an arbitrary part: all its trials speak for that part.
         let whole = matches!(self.chain.key, Key::Coin);
         let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
@@ -132,6 +134,37 @@ impl ChainTest {
             let alpha = self.boundary.alpha();
             count == 0 || upper_rate(count, failures, alpha).is_ok_and(|rate| 1.0 - rate > floor)
         })
+    }
+
+    /// The threshold of the certified policy.
+    pub(super) fn certified_threshold(&self) -> Option<Mark> {
+        match &self.certified.as_ref()?.policy {
+            Policy::Chain { threshold, .. } => Some(*threshold),
+            Policy::Reference => None,
+        }
+    }
+
+    /// Up to `most` thresholds above a certified one, evenly over the failing items there. Where
+    /// only the whole chain was tested there are none.
+    pub(super) fn stricter(&self, lowest: &Mark, most: usize) -> Vec<Mark> {
+        if self.boundary.kind() == BoundaryKind::SinglePolicy {
+            return Vec::new();
+        }
+        let above = self.failures_above(lowest);
+        let above = usize::try_from(above).unwrap_or(usize::MAX);
+        let stride = above.div_ceil(most).max(1);
+        self.failing.iter().take(above).step_by(stride).map(Mark::just_above).collect()
+    }
+
+    /// Raises the certified threshold: a stricter policy fails on a subset, and needs no test.
+    pub(super) fn tighten(&mut self, threshold: Mark) {
+        let failures = self.failures_above(&threshold);
+        if let Some(Certified { policy: Policy::Chain { threshold: old, .. }, certificate }) =
+            &mut self.certified
+        {
+            *old = threshold;
+            certificate.failures = failures;
+        }
     }
 
     fn certificate(&self, threshold: &Mark, limit: u64) -> Certificate {

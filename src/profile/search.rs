@@ -1,37 +1,75 @@
-//! After the pilot: which chains to test, and at which looks.
+//! The pilot: which candidates to go on asking, which chain to test, and at which looks.
 //!
-//! The pilot's items are not part of any test. Conditional on them the remaining items are still
-//! in uniformly random order, so everything chosen here, the chains, the fits inside them, the
-//! looks, is as good as chosen in advance, and costs no level.
+//! # Why the choice is free
+//!
+//! Let `n` be the pilot's length (fixed by `N` and the roster), and `P` everything seen on the
+//! ranks below `n`. The order is uniformly random, so conditional on `P` the other `N - n` items
+//! are still in uniformly random order. Given `P` the chain `C`, what was fitted inside it, the
+//! look or looks, and the boundary `b` are constants. Of the items after the pilot let `W_t` be
+//! the number on which policy `t` of `C` fails: a constant too, by the assumption that answers do
+//! not depend on the order. The boundary is calibrated for population `N - n` and the allowance
+//! `F = floor(delta N)`, the whole of it, since the pilot's items deliver the reference's answer
+//! and cannot fail. By the bound of [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a
+//! chain reduced to one policy, of `Boundary::single_policy`)
+//!
+//! ```text
+//! P( more than F failures are delivered | P ) <= alpha     for every P,
+//! ```
+//! and so also without the condition. Three things are used beyond that:
+//!
+//! * *Of several certified thresholds the cheapest is delivered.* The bound is on the event that
+//!   *any* policy that would deliver more than `F` failures is certified at any look, so a choice
+//!   among certified policies costs nothing. A policy stricter than a certified one delivers a
+//!   subset of its failures and needs no test of its own.
+//! * *Models are dropped, and looks skipped, for any reason.* Skipping a look shrinks the event.
+//! * *Running past a look.* Items asked beyond the last folded rank deliver the reference's answer:
+//!   they only lower the number of delivered failures.
+//!
+//! Only one chain is opened after a pilot, so there is nothing to correct for.
 
+use super::brain::Demand;
 use super::curve::CostCurve;
 use super::settings::Families;
 use crate::backend::Scoring;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::plan::{Chain, Example, Fit, Key, Till};
+use crate::plan::{Chain, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, single_look_limit};
 
-use super::brain::Demand;
-
+/// Candidates that cost more than this share of the reference are asked only if few are cheaper.
+const DEAR: f64 = 0.2;
 /// The ratio between the look sizes that are tried out.
 const LOOK_RATIO: f64 = 1.12;
-/// A candidate that agreed on fewer of the pilot's items than this share leads no chain.
-const HOPELESS: f64 = 0.25;
+/// From this many items on a test has several looks.
+pub(super) const LARGE: u64 = 4_000;
 
 /// How many items the pilot takes.
-pub(super) fn pilot_size(population: u64, roster: &RosterSpec) -> u64 {
-    let _ = roster;
-    (population / 20).clamp(20, 40).min(population)
+pub(super) fn pilot_size(population: u64) -> u64 {
+    let size = if population < LARGE {
+        (population * 8 / 100).min(36)
+    } else {
+        (population * 12 / 1_000).min(120)
+    };
+    size.max(10).min(population)
 }
 
-/// What to find out about the pilot's items.
+/// Ranks at which candidates may be dropped: costs are known after a few items, agreement later.
+pub(super) fn gates(pilot: u64) -> Vec<u64> {
+    [4, 10, 20, 40, 70].into_iter().filter(|gate| *gate < pilot).chain([pilot]).collect()
+}
+
+/// What to find out about the pilot's first items.
 pub(super) fn pilot_demand(roster: &RosterSpec, families: Families) -> Demand {
     let ask: ModelSet = roster.candidates().collect();
-    let scored = matches!(families, Families::Auto | Families::Cascade | Families::Consensus);
+    demand(roster, families, ask)
+}
+
+/// Scores that cost money are bought only by a caller who wants cascades and nothing else.
+fn demand(roster: &RosterSpec, families: Families, ask: ModelSet) -> Demand {
     let second = |id: &ModelId| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-    let rate = roster.candidates().filter(second).filter(|_| scored).collect();
-    Demand { ask, rate, compare: matches!(families, Families::Auto | Families::Consensus) }
+    let rate = ask.iter().filter(second).filter(|_| families == Families::Cascade).collect();
+    let compare = matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1;
+    Demand { ask, rate, compare }
 }
 
 /// A chain with what testing it is expected to lead to.
@@ -44,17 +82,21 @@ pub(super) struct Prospect {
     pub(super) total: f64,
     /// Expected cost per item under the certified policy, in nano-units.
     pub(super) per_item: f64,
+    /// Roughly the range in which `total` will lie.
+    pub(super) range: (f64, f64),
 }
 
 /// The stage for the search.
 pub(super) struct Pilot<'a> {
-    pub(super) items: &'a [(&'a ItemEvidence, u64)],
+    pub(super) items: &'a [&'a ItemEvidence],
     pub(super) till: Till<'a>,
     pub(super) design: Design,
     /// Items after the pilot.
     pub(super) remaining: u64,
     pub(super) level: Probability,
     pub(super) families: Families,
+    pub(super) asked: ModelSet,
+    pub(super) floor: f64,
 }
 
 impl Pilot<'_> {
@@ -73,16 +115,67 @@ impl Pilot<'_> {
         self.remaining as f64 * self.till.means.answer(ModelId::REFERENCE)
     }
 
-    /// Look sizes to try, with the failures they tolerate.
+    /// What to go on asking after a gate.
+    pub(super) fn narrowed(&self) -> Demand {
+        let seen = self.items.len() as u64;
+        let roster = self.till.roster;
+        let mut keep = self.affordable();
+        if seen >= 10 {
+            let prospects = self.prospects();
+            let reference = self.reference_total();
+            let best = prospects.first().map_or(reference, |p| p.total).min(reference);
+            let slack = match seen {
+                0..20 => 0.15,
+                20..40 => 0.10,
+                _ => 0.08,
+            };
+            let near = prospects.iter().filter(|p| p.total <= best + slack * reference);
+            let useful: ModelSet =
+                near.flat_map(|p| p.chain.models().iter().collect::<Vec<_>>()).collect();
+            keep = keep.intersection(useful);
+        }
+        demand(roster, self.families, keep)
+    }
+
+    /// Candidates that cost little enough to matter, but always the two cheapest.
+    fn affordable(&self) -> ModelSet {
+        let means = self.till.means;
+        let reference = means.answer(ModelId::REFERENCE);
+        let mut by_cost: Vec<(f64, ModelId)> =
+            self.asked.iter().map(|id| (means.answer(id), id)).collect();
+        by_cost.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let few = by_cost.iter().enumerate();
+        let kept = few.filter(|(place, (cost, _))| {
+            *cost < DEAR * reference || (*place < 2 && *cost < 0.95 * reference)
+        });
+        kept.map(|(_, (_, id))| *id).collect()
+    }
+
+    /// Look sizes to try, with the failures they tolerate: for each number of failures the
+    /// smallest look that tolerates it.
     fn looks(&self) -> Vec<(u64, u64)> {
-        let mut looks = Vec::new();
-        let mut at = 8.0_f64;
+        let mut looks: Vec<(u64, u64)> = Vec::new();
+        let mut at = 12.0_f64;
         let end = self.remaining as f64 * 0.5;
-        while at <= end && at < 200_000.0 {
+        let limit_at = |look| single_look_limit(self.design, look, self.level);
+        while at <= end && at < 60_000.0 {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
             let look = at as u64;
-            if let Some(limit) = single_look_limit(self.design, look, self.level) {
-                looks.push((look, limit));
+            if let Some(limit) = limit_at(look) {
+                let (mut below, mut above) = (look * 3 / 4, look);
+                if limit < 100 {
+                    while above - below > 1 {
+                        let middle = below + (above - below) / 2;
+                        if limit_at(middle).is_some_and(|l| l >= limit) {
+                            above = middle;
+                        } else {
+                            below = middle;
+                        }
+                    }
+                }
+                if looks.last().is_none_or(|last| last.0 < above) {
+                    looks.push((above, limit));
+                }
             }
             at = (at * LOOK_RATIO).max(at + 1.0);
         }
@@ -91,135 +184,101 @@ impl Pilot<'_> {
 
     fn prospect(&self, chain: Chain, looks: &[(u64, u64)]) -> Prospect {
         let curve = CostCurve::new(&chain, self.items, &self.till);
-        let profiling = self.profiling_cost(&chain);
-        let mut best = Prospect { chain, look: 0, total: f64::INFINITY, per_item: 0.0 };
+        let nothing = f64::INFINITY;
+        let mut best =
+            Prospect { chain, look: 0, total: nothing, per_item: 0.0, range: (0.0, nothing) };
         for (look, limit) in looks {
-            let rate = (*limit as f64 + 0.5) / (*look as f64 + 1.0);
-            let per_item = curve.at(rate);
+            let per_item = curve.expected(*limit, *look);
             let rest = self.remaining.saturating_sub(*look) as f64;
-            let total = *look as f64 * profiling + rest * per_item;
+            let total = *look as f64 * curve.profiling + rest * per_item;
             if total < best.total {
                 best.look = *look;
                 best.total = total;
                 best.per_item = per_item;
+                let ends = curve.range(*limit, *look);
+                let spent = *look as f64 * curve.profiling;
+                best.range = (spent + rest * ends.0, spent + rest * ends.1);
             }
         }
         best
     }
 
-    /// What testing a chain costs per item.
-    fn profiling_cost(&self, chain: &Chain) -> f64 {
-        let means = self.till.means;
-        let scored = chain.scored_models();
-        let calls = chain
-            .models()
-            .iter()
-            .map(|id| means.answer(id) + if scored.contains(id) { means.rating(id) } else { 0.0 });
-        means.answer(ModelId::REFERENCE) + calls.sum::<f64>()
-    }
-
-    /// The chains worth considering, simple ones first.
+    /// The chains worth considering, simple ones first. A chain by score contains the single
+    /// candidate and the share by coin at no statistical price, so where scores are free nothing
+    /// else is listed beside it.
     fn chains(&self) -> Vec<Chain> {
         let means = self.till.means;
         let reference = means.answer(ModelId::REFERENCE);
         let hopeful: Vec<ModelId> = self
-            .till
-            .roster
-            .candidates()
-            .filter(|id| means.answer(*id) < reference)
-            .filter(|id| self.agreement(*id) >= HOPELESS)
+            .asked
+            .iter()
+            .filter(|id| means.answer(*id) < reference && self.hopeful(*id))
             .collect();
-        let wants = |families: &[Families]| {
-            self.families == Families::Auto || families.contains(&self.families)
-        };
+        let wants = |family| self.families == Families::Auto || self.families == family;
         let mut chains = Vec::new();
-        if wants(&[Families::Mix]) {
-            chains.extend(hopeful.iter().map(|id| Chain::single(*id)));
-            if self.items.iter().any(|(item, _)| item.router.is_some()) {
-                let router = |id: &ModelId| Chain { first: *id, second: None, key: Key::Router };
-                chains.extend(hopeful.iter().map(router));
+        for id in &hopeful {
+            if wants(Families::Mix) {
+                chains.push(Chain::single(*id));
+                if self.items.iter().any(|item| item.router.is_some()) {
+                    chains.push(Chain { first: *id, second: None, key: Key::Router });
+                }
+            }
+            if wants(Families::Cascade) && self.has_scores(*id) {
+                chains.push(Chain::cascade(*id));
             }
         }
-        if wants(&[Families::Cascade]) {
-            chains.extend(
-                hopeful.iter().filter(|id| self.has_scores(**id)).map(|id| Chain::cascade(*id)),
-            );
-        }
-        for first in &hopeful {
-            for second in hopeful.iter().filter(|second| *second != first) {
-                self.pairs(*first, *second, &wants, &mut chains);
+        if wants(Families::Consensus) {
+            for first in &hopeful {
+                let others = self.asked.iter().filter(|second| second != first);
+                chains.extend(others.map(|second| Chain::consensus(*first, second, false)));
             }
         }
         chains
     }
 
-    fn pairs(
-        &self,
-        first: ModelId,
-        second: ModelId,
-        wants: &dyn Fn(&[Families]) -> bool,
-        chains: &mut Vec<Chain>,
-    ) {
-        let scored = self.has_scores(first);
-        if wants(&[Families::Consensus]) {
-            chains.push(Chain::consensus(first, second, false));
-            if scored {
-                chains.push(Chain::consensus(first, second, true));
-                chains.push(self.fitted(first, second));
-            }
-        }
-        if wants(&[Families::Cascade]) && scored && self.has_scores(second) {
-            chains.extend(self.gate(first).map(|gate| Chain {
-                first,
-                second: Some(second),
-                key: Key::Relay { gate },
-            }));
-        }
-    }
-
-    fn agreement(&self, id: ModelId) -> f64 {
-        let records = self.items.iter().filter_map(|(item, _)| item.candidate(id));
-        let (agree, all) = records.fold((0.0, 0.0), |(agree, all), record| {
-            (agree + f64::from(u8::from(record.agreement == Agreement::Agrees)), all + 1.0)
+    /// Whether the candidate's agreement may still be above the floor, give or take one standard
+    /// error.
+    fn hopeful(&self, id: ModelId) -> bool {
+        let records = self.items.iter().filter_map(|item| item.candidate(id));
+        let (fails, all) = records.fold((0.0, 0.0), |(fails, all), record| {
+            let fail = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
+            (fails + f64::from(u8::from(fail)), all + 1.0)
         });
-        if all == 0.0 { 0.0 } else { agree / all }
+        all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.floor
     }
 
     fn has_scores(&self, id: ModelId) -> bool {
-        self.items.iter().any(|(item, _)| item.candidate(id).is_some_and(|r| r.score.is_some()))
+        self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
     }
+}
 
-    /// A fit of the first model's correctness to its score and the second's agreement.
-    fn fitted(&self, first: ModelId, second: ModelId) -> Chain {
-        let examples: Vec<Example> = self
-            .items
-            .iter()
-            .filter_map(|(item, _)| {
-                let own = item.candidate(first)?;
-                if own.agreement == Agreement::NoAnswer {
-                    return None;
-                }
-                let other = item.candidate(second)?;
-                let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
-                Some(Example {
-                    first: own.score.map(|s| s.as_f64()),
-                    second: None,
-                    agree: Some(agree),
-                    right: own.agreement == Agreement::Agrees,
-                })
-            })
-            .collect();
-        Chain { first, second: Some(second), key: Key::Fitted(Fit::new(&examples)) }
-    }
+/// The looks of a chain on a large population: geometric, from about the first that can certify to
+/// a tenth of the population. Every look costs level, and half as much again is flat.
+pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
+    let from = (2.4 / design.rate().max(1e-9)).max(15.0);
+    let looks = grown(from, remaining / 10, |at| at * 0.5);
+    let certifies = |look: &u64| single_look_limit(design, *look, level).is_some();
+    looks.into_iter().filter(certifies).collect()
+}
 
-    /// The first model's median score among the items on which it is right: its surer half.
-    fn gate(&self, first: ModelId) -> Option<f64> {
-        let records = self.items.iter().filter_map(|(item, _)| item.candidate(first));
-        let mut scores: Vec<f64> = records
-            .filter(|r| r.agreement == Agreement::Agrees)
-            .filter_map(|r| r.score.map(|s| s.as_f64()))
-            .collect();
-        scores.sort_by(f64::total_cmp);
-        scores.get(scores.len() / 2).copied()
+/// The looks of a single candidate on a large population, up to where everything certifies. Steps
+/// of 8 % and of at most a hundredth of the population are as good as denser ones within 1 %, and
+/// calibrate several times faster.
+pub(super) fn single_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
+    let end = remaining.saturating_sub(design.allowance().unwrap_or(0) + 1);
+    let widest = remaining as f64 / 100.0;
+    let looks = grown(10.0, end, |at| (at * 0.08).min(widest));
+    let first = looks.partition_point(|look| single_look_limit(design, *look, level).is_none());
+    looks.into_iter().skip(first).collect()
+}
+
+fn grown(from: f64, end: u64, step: impl Fn(f64) -> f64) -> Vec<u64> {
+    let mut looks = Vec::new();
+    let mut at = from;
+    while at <= end as f64 {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        looks.push(at as u64);
+        at += step(at).max(1.0);
     }
+    looks
 }

@@ -52,9 +52,12 @@ impl Stakes {
 }
 
 /// What going on with a chain, all of whose items would be given away, is worth.
-pub(super) fn of_whole_chain(test: &ChainTest, stakes: &Stakes) -> Worth {
+///
+/// `before` are the items and failures seen before the test began: no part of it, but known.
+pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stakes) -> Worth {
     let nothing = Worth { value: 0.0, horizon: 0 };
-    let Ok(posterior) = RatePosterior::new(test.tested, test.failures()) else { return nothing };
+    let (items, failures) = (test.tested + before.0, test.failures() + before.1);
+    let Ok(posterior) = RatePosterior::new(items, failures) else { return nothing };
     let times: Vec<Option<u64>> =
         posterior.nodes(NODES).into_iter().map(|rate| test.time_to_certify(rate)).collect();
     let mut best = nothing;
