@@ -1,4 +1,4 @@
-//! For authors of backends and equivalences: a suite to run against them (feature `conformance`).
+//! For authors of backends, equivalences and journals: a suite to run against them (feature `conformance`).
 //!
 //! The contracts of [`LlmBackend`](crate::LlmBackend) and [`Equivalence`](crate::Equivalence) are in words; this
 //! module asks the questions that can be asked from outside. [`check_backend`] and
@@ -21,6 +21,7 @@
 mod backend;
 mod equivalence;
 mod faults;
+mod journal;
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +33,7 @@ use futures::future::{Either, select};
 pub use backend::check_backend;
 pub use equivalence::check_equivalence;
 pub use faults::{Fault, FaultPlan, Faulty};
+pub use journal::check_journal;
 
 use crate::backend::BackendError;
 use crate::backend::guard::guarded;

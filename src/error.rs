@@ -38,6 +38,9 @@ pub enum SettingsError {
     /// The share of audited items is out of range.
     #[error("the share of audited items must lie in (0, 1), got {0}")]
     AuditShare(f64),
+    /// A plan on new items rests on its audits alone.
+    #[error("a stored plan promises nothing about new items without audits: set them")]
+    Unaudited,
     /// The statistics refused the combination of population, allowance and level.
     #[error("no certificate can be computed for this population and target")]
     Statistics(#[from] StatisticsError),

@@ -3,6 +3,7 @@
 //! A stream of items goes in, a stream of answers comes out, each with its provenance. Calls are
 //! bounded, nothing is buffered beyond the calls under way, and dropping the stream cancels them.
 
+mod audit;
 mod flow;
 mod route;
 
@@ -18,7 +19,7 @@ use futures::{Stream, TryStreamExt};
 use self::flow::Flow;
 use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
-use crate::error::RunError;
+use crate::error::{RunError, SettingsError};
 use crate::items::Items;
 use crate::observe::Event;
 use crate::order::First;
@@ -26,6 +27,9 @@ use crate::plan::Plan;
 use crate::pricing::Cost;
 use crate::profile::Router;
 use crate::tally::Tally;
+
+use audit::Auditor;
+pub use audit::{Audit, Audited};
 
 /// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
 ///
@@ -49,6 +53,7 @@ struct Shared<I: ?Sized + Sync, O> {
     /// What profiling answered, until it is delivered.
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
     tally: Tally,
+    auditor: Option<Auditor>,
 }
 
 impl<I: ?Sized + Sync, O> Shared<I, O> {
@@ -72,10 +77,29 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         concurrency: usize,
     ) -> Self {
         let profiled = Mutex::new(profiled);
-        let tally = Tally::default();
+        let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
-        let shared = Shared { calls, plan, asked, router, profiled, tally };
+        let shared = Shared { calls, plan, asked, router, profiled, tally, auditor };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1) }
+    }
+
+    /// Audits what candidates answer, over a population or a stream of unknown length.
+    pub(crate) fn audited(
+        mut self,
+        audit: Audit,
+        population: Option<u64>,
+    ) -> Result<Self, SettingsError> {
+        // Nothing else holds it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            let Plan { target, order, .. } = *shared.plan;
+            shared.auditor = Some(Auditor::new(audit, target, order, population)?);
+        }
+        Ok(self)
+    }
+
+    /// What the audits found so far, if there are any.
+    pub fn audit(&self) -> Option<Audited> {
+        self.shared.auditor.as_ref().map(Auditor::read)
     }
 
     /// The plan that is followed.
@@ -177,21 +201,24 @@ where
     O: Send + Sync,
 {
     let answer = if shared.asked.contains(index) {
-        match shared.take_profiled(index) {
-            Some(answer) => answer,
+        if let Some(answer) = shared.take_profiled(index) {
+            answer
+        } else {
             // Profiled elsewhere, or asked for twice: ask the reference again.
-            None => {
-                let errand = shared.calls.errand(index, item, route::reference_needs);
-                route::reference(&shared.calls, &errand, Reason::Profiled).await?
-            }
+            let errand = shared.calls.errand(index, item, route::reference_needs);
+            route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);
         let errand = shared.calls.errand(index, item, needs);
-        route::follow(&shared.calls, &shared.plan, &errand, router).await?
+        let auditor = shared.auditor.as_ref();
+        route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };
     shared.tally.add(&answer);
+    if let Some(auditor) = &shared.auditor {
+        auditor.delivered();
+    }
     if !shared.calls.observers.is_empty() {
         let Answer { index, by, cost, .. } = answer;
         shared.calls.observers.emit(&Event::Answered { index, by, cost });

@@ -211,13 +211,13 @@ impl Record {
 
     /// What is wrong with the record by itself, in words; `None` if nothing is.
     pub fn complaint(&self) -> Option<&'static str> {
-        let fits = match (&self.outcome, self.kind) {
+        let fits = matches!(
+            (&self.outcome, self.kind),
             (Recorded::Failure(_), _)
-            | (Recorded::Answer { .. }, CallKind::Answer | CallKind::Repeat)
-            | (Recorded::Rating { .. }, CallKind::Rating)
-            | (Recorded::Verdict { .. }, CallKind::Comparison) => true,
-            _ => false,
-        };
+                | (Recorded::Answer { .. }, CallKind::Answer | CallKind::Repeat)
+                | (Recorded::Rating { .. }, CallKind::Rating)
+                | (Recorded::Verdict { .. }, CallKind::Comparison)
+        );
         if !fits {
             return Some("the outcome is not of the call's kind");
         }

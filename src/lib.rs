@@ -56,15 +56,15 @@ pub use backend::{
 };
 pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
-pub use execute::Executor;
+pub use execute::{Audit, Audited, Executor};
 pub use items::{Generated, Items, Owned};
 pub use ledger::{Budget, Spending};
 pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
-pub use profile::{Families, Profile, ProfileSettings, StopReason};
-pub use report::{REPORT_VERSION, Report};
+pub use profile::{Families, Profile, ProfileSettings, SelfAgreement, StopReason};
+pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };

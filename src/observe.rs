@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::ErrorKind;
 use crate::evidence::ItemEvidence;
+use crate::execute::Audited;
 use crate::journal::Torn;
 use crate::plan::{Forecast, Plan};
 use crate::pricing::{Cost, Usage};
-use crate::profile::StopReason;
+use crate::profile::{SelfAgreement, StopReason};
 use crate::report::Report;
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
@@ -158,6 +159,28 @@ pub enum Event<'a> {
         by: Option<ModelId>,
         /// What the item's calls cost.
         cost: Cost,
+    },
+    /// An audit caught a failure.
+    FailureCaught {
+        /// The item; it delivers the reference's answer.
+        index: u64,
+        /// How the audits stand.
+        audited: Audited,
+    },
+    /// Audits caught more failures than are safe: everything goes to the reference from here on.
+    SwitchedToReference {
+        /// How the audits stand.
+        audited: Audited,
+    },
+    /// Candidates fail more often than tolerated: the plan is out of date, profile anew.
+    DriftAlarm {
+        /// How the audits stand.
+        audited: Audited,
+    },
+    /// The reference was asked twice about some items.
+    ReferenceRepeated {
+        /// How far it agrees with itself; [`SelfAgreement::is_below_target`] is a warning.
+        agreement: SelfAgreement,
     },
     /// The run is over.
     Finished {

@@ -51,6 +51,7 @@ pub struct Order {
     seed: u64,
     keys: [u64; ROUNDS],
     coin_key: u64,
+    audit_key: u64,
     left: u64,
     right: u64,
 }
@@ -73,7 +74,8 @@ impl Order {
         for (round, slot) in (1..).zip(&mut keys) {
             *slot = key(round);
         }
-        Self { population, seed, keys, coin_key: key(0), left, right }
+        let audit_key = key(ROUNDS as u64 + 1);
+        Self { population, seed, keys, coin_key: key(0), audit_key, left, right }
     }
 
     /// How many items are ordered.
@@ -112,6 +114,11 @@ impl Order {
     /// The item's private coin, uniform on 64 bits and independent of its rank.
     pub const fn coin(&self, index: u64) -> u64 {
         keyed(self.coin_key, index)
+    }
+
+    /// A second coin, independent of the first: whether an answer is audited.
+    pub const fn audit_coin(&self, index: u64) -> u64 {
+        keyed(self.audit_key, index)
     }
 
     fn walk(&self, from: u64, network: fn(&Self, u64) -> u64) -> u64 {

@@ -12,6 +12,7 @@ mod chain_test;
 mod curve;
 mod driver;
 mod machine;
+mod repeat;
 mod search;
 mod settings;
 mod stored;
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 pub use brain::{Brain, Decision, Demand, Standing};
 pub(crate) use driver::{Router, drive};
 pub use machine::{ProfileMachine, ProtocolError, Request, Step};
+pub use repeat::SelfAgreement;
+pub(crate) use repeat::repeat;
 pub use settings::{Families, ProfileSettings};
 pub use stored::{PROFILE_VERSION, Profile};
 

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::execute::Audited;
 use crate::ledger::Spending;
 use crate::plan::{Plan, Verdict, ratio};
 use crate::pricing::Cost;
-use crate::profile::StopReason;
+use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
@@ -42,6 +43,27 @@ pub struct Report {
     /// What the reference alone would have cost: its mean cost over the profiled items, times the
     /// number of items. An estimate, for the items it never saw.
     pub reference_cost: Cost,
+    /// The budget, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budgeted>,
+    /// What audits found, if execution was audited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audited>,
+    /// How far the reference agrees with itself, if it was asked twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_agreement: Option<SelfAgreement>,
+}
+
+/// How a budget was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Budgeted {
+    /// The cap.
+    pub cap: Cost,
+    /// Calls that cost more than the bound the caller gave for them: with any, the cap may have
+    /// been passed.
+    pub over_bound: u64,
 }
 
 impl Report {
@@ -130,6 +152,30 @@ impl fmt::Display for Report {
                 self.delivered.reference_failures,
                 self.delivered.unaffordable
             )?;
+        }
+        if let Some(Budgeted { cap, over_bound }) = self.budget {
+            write!(f, "\nBudget     {} of {cap} spent", self.cost())?;
+            if over_bound > 0 {
+                write!(f, "; {over_bound} calls cost more than the bound given for them")?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(audited) = &self.audit {
+            let Audited { audits, caught, .. } = audited;
+            write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
+            if let Some(left) = audited.remaining() {
+                write!(f, ", {left} more would have been borne")?;
+            }
+            if audited.switched {
+                write!(f, "; then everything went to the reference")?;
+            }
+            if audited.drifted {
+                write!(f, "; candidates fail more often than tolerated: profile anew")?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(agreement) = &self.self_agreement {
+            writeln!(f, "\nReference  {agreement}")?;
         }
         let unmetered: u64 = plan.roster.ids().map(|id| self.spending(id).unmetered).sum();
         if unmetered > 0 {

@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::calls::Calls;
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
-use crate::execute::Executor;
+use crate::execute::{Audit, Executor};
 use crate::items::Items;
 #[cfg(feature = "json")]
 use crate::journal::fingerprint;
@@ -20,13 +20,17 @@ use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::Plan;
-use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive};
-use crate::report::{REPORT_VERSION, Report};
+use crate::profile::{
+    Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
+};
+use crate::report::{Budgeted, REPORT_VERSION, Report};
 use crate::roster::Roster;
 use crate::target::Target;
 
 /// Calls under way at once, unless the caller says otherwise.
 const CONCURRENCY: usize = 16;
+/// The indices of a stream whose length is not known.
+const ENDLESS: u64 = 1 << 62;
 
 /// Runs items through the cheapest certified combination of models.
 ///
@@ -64,6 +68,8 @@ pub struct Smart<I: ?Sized + Sync, O> {
     router: Option<Arc<Router<I>>>,
     journal: Option<Arc<Binding<I, O>>>,
     budget: Option<Budget>,
+    audit: Option<Audit>,
+    repeats: u64,
 }
 
 /// What a run delivers.
@@ -114,6 +120,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             router: None,
             journal: None,
             budget: None,
+            audit: None,
+            repeats: 0,
         }
     }
 
@@ -213,6 +221,27 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
+    /// Audits a share of what candidates answer, so that the promise needs no random order and
+    /// survives models that change under way: for streams, and for
+    /// [stored plans on new items](Self::apply).
+    ///
+    /// An audited item is answered by the reference as well and delivers its answer. Once audits
+    /// have caught more failures than are safe, everything goes to the reference. Whoever orders
+    /// the items must not know the seed.
+    #[must_use]
+    pub const fn with_audit(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Asks the reference a second time about so many of the profiled items, to report how far it
+    /// agrees with itself. It costs that many calls, and changes no decision.
+    #[must_use]
+    pub const fn with_reference_check(mut self, items: u64) -> Self {
+        self.repeats = items;
+        self
+    }
+
     /// Profiles, plans, and answers every item.
     ///
     /// # Errors
@@ -225,14 +254,17 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let calls = self.calls_for(items)?;
         let Profiled { profile, answers } = self.profile_with(&calls, items).await?;
-        let spent = (calls.ledger.models(), calls.ledger.judge());
         let plan = Arc::new(profile.plan()?);
+        let self_agreement = self.repeat(&calls, items, &profile, &answers).await?;
+        let spent = calls.ledger.models();
         calls.observers.emit(&Event::Planned { plan: &plan });
-        let executor = self.executor_with(&calls, Arc::clone(&plan), answers);
+        let population = Some(plan.order.population());
+        let executor = self.executor_with(&calls, Arc::clone(&plan), answers, population)?;
         let mut answers = executor.execute_items(items).await?;
         answers.sort_unstable_by_key(|answer| answer.index);
         calls.close()?;
-        let report = self.report(&calls, &profile, plan, &executor, spent.0);
+        let mut report = self.report(&calls, &profile, plan, &executor, spent);
+        report.self_agreement = self_agreement;
         calls.observers.emit(&Event::Finished { report: &report });
         Ok(Outcome { answers, report })
     }
@@ -264,7 +296,53 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
         let calls = self.calls(plan.order, plan.target, None)?;
-        Ok(self.executor_with(&calls, Arc::new(plan), answers))
+        let population = Some(plan.order.population());
+        self.executor_with(&calls, Arc::new(plan), answers, population)
+    }
+
+    /// An executor that follows a stored plan on *new* items, audited: so many of them, or a
+    /// stream whose length is not known.
+    ///
+    /// The plan's certificate says nothing about new items; the promise, for the plan's target,
+    /// rests on the audits alone ([`with_audit`](Self::with_audit)). The coins are drawn from this
+    /// run's seed: take a new one. Without a known length, the share of answers delivered wrong
+    /// exceeds the tolerated one *at any time* with probability at most `alpha`; the first items
+    /// then go to the reference, until there is something to be wrong in.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence;
+    /// [`SettingsError::Unaudited`] without audits.
+    pub fn apply(&self, plan: &Plan, items: Option<u64>) -> Result<Executor<I, O>, RunError> {
+        plan.check(self.roster.spec(), &self.equivalence.name())?;
+        if self.audit.is_none() {
+            return Err(SettingsError::Unaudited.into());
+        }
+        let mut plan = plan.clone();
+        plan.asked = 0;
+        plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
+        let calls = self.calls(plan.order, plan.target, None)?;
+        self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)
+    }
+
+    async fn repeat<S>(
+        &self,
+        calls: &Calls<I, O>,
+        items: &S,
+        profile: &Profile,
+        answers: &BTreeMap<u64, Answer<O>>,
+    ) -> Result<Option<SelfAgreement>, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        if self.repeats == 0 {
+            return Ok(None);
+        }
+        let about = (profile.order, profile.asked, self.target);
+        let how = (self.repeats, self.concurrency);
+        let agreement = repeat(calls, items, answers, about, how).await?;
+        calls.observers.emit(&Event::ReferenceRepeated { agreement });
+        Ok(Some(agreement))
     }
 
     fn calls_for<S>(&self, items: &S) -> Result<Arc<Calls<I, O>>, RunError>
@@ -345,8 +423,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         calls: &Arc<Calls<I, O>>,
         plan: Arc<Plan>,
         answers: BTreeMap<u64, Answer<O>>,
-    ) -> Executor<I, O> {
-        Executor::new(Arc::clone(calls), plan, self.router.clone(), answers, self.concurrency)
+        population: Option<u64>,
+    ) -> Result<Executor<I, O>, RunError> {
+        let (calls, router) = (Arc::clone(calls), self.router.clone());
+        let executor = Executor::new(calls, plan, router, answers, self.concurrency);
+        Ok(match self.audit {
+            Some(audit) => executor.audited(audit, population)?,
+            None => executor,
+        })
     }
 
     fn report(
@@ -370,6 +454,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             judging: calls.ledger.judge(),
             delivered: executor.tally().read(self.roster.spec().models().len()),
             reference_cost: plan.forecast.reference_cost,
+            budget: calls
+                .ledger
+                .purse()
+                .map(|purse| Budgeted { cap: purse.cap(), over_bound: purse.over_bound() }),
+            audit: executor.audit(),
+            self_agreement: None,
             plan,
         }
     }

@@ -1,7 +1,8 @@
 //! One item's way through a policy: the moves are the policy's, the calls are made here.
 
+use super::audit::{Auditor, Pending, Ruling};
 use crate::answer::{Answer, Reason};
-use crate::backend::{ErrorKind, Scoring};
+use crate::backend::{Confidence, ErrorKind, Scoring};
 use crate::calls::{Asked, Calls, Errand};
 use crate::error::RunError;
 use crate::evidence::ModelSet;
@@ -25,7 +26,8 @@ struct Trip {
 }
 
 /// The calls an item takes at worst: every model the policy may ask, each rated where it rates its
-/// own answers, one comparison, and the reference.
+/// own answers, two comparisons (one of them an
+/// audit's), and the reference.
 pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Needs {
     let roster = calls.roster.spec();
     let models = plan.models();
@@ -33,7 +35,7 @@ pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Ne
         .iter()
         .filter(|id| roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall));
     let asked = models.iter().chain(rated).chain(std::iter::once(ModelId::REFERENCE));
-    Needs { calls: asked.collect(), comparisons: u64::from(models.len() > 1) }
+    Needs { calls: asked.collect(), comparisons: 2 }
 }
 
 /// One call of the reference.
@@ -47,7 +49,11 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
     plan: &Plan,
     errand: &Errand<'_, I>,
     router: Option<f64>,
+    auditor: Option<&Auditor>,
 ) -> Result<Answer<O>, RunError> {
+    if auditor.is_some_and(|auditor| !auditor.asks_candidates()) {
+        return reference(calls, errand, Reason::Reference).await;
+    }
     let mut known: Known = plan.start(errand.index, router.filter(|score| score.is_finite()));
     let mut trip = Trip::default();
     let (mut first, mut second): (Option<Slot<O>>, Option<Slot<O>>) = (None, None);
@@ -69,7 +75,7 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                 let Some(slot) = slot else { break };
                 let rated = calls.rate(errand, id, &slot.output).await?;
                 trip.cost += rated.cost;
-                let score = Scored::Known(rated.score.map(|score| score.as_f64()));
+                let score = Scored::Known(rated.score.map(Confidence::as_f64));
                 *heard = Heard::Answer { score };
             }
             Move::Compare(..) => {
@@ -85,6 +91,17 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                 let own = |slot: &Slot<O>| slot.id == id;
                 let kept = first.filter(own).or_else(|| second.filter(own));
                 let Some(slot) = kept else { break };
+                if let Some(auditor) = auditor {
+                    match auditor.rule(errand.index).await {
+                        Ruling::Deliver => {}
+                        Ruling::Reference => {
+                            return escalate(calls, errand, Reason::Reference, trip).await;
+                        }
+                        Ruling::Audit(pending) => {
+                            return audit(calls, errand, &slot, trip, pending).await;
+                        }
+                    }
+                }
                 let Trip { asked, cost, .. } = trip;
                 let (output, by, reason) = (Some(slot.output), Some(id), Reason::Accepted);
                 let index = errand.index;
@@ -111,6 +128,29 @@ pub(super) async fn reference<I: ?Sized + Sync, O: Send + Sync>(
     escalate(calls, errand, reason, Trip::default()).await
 }
 
+/// Asks the reference about an answer that would be delivered, and delivers the reference's.
+async fn audit<I: ?Sized + Sync, O: Send + Sync>(
+    calls: &Calls<I, O>,
+    errand: &Errand<'_, I>,
+    slot: &Slot<O>,
+    trip: Trip,
+    pending: Pending<'_>,
+) -> Result<Answer<O>, RunError> {
+    let mut answer = escalate(calls, errand, Reason::Audited, trip).await?;
+    let agrees = match &answer.output {
+        Some(reference) => {
+            let pair = ((ModelId::REFERENCE, reference), (slot.id, &slot.output));
+            let compared = calls.compare(errand, pair.0, pair.1).await?;
+            answer.cost += compared.cost;
+            compared.equivalent
+        }
+        // The reference failed: nobody can tell.
+        None => false,
+    };
+    pending.found(!agrees, errand.index, &calls.observers);
+    Ok(answer)
+}
+
 async fn ask<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -124,7 +164,7 @@ async fn ask<I: ?Sized + Sync, O: Send + Sync>(
             let scoring = calls.roster.spec().model(id).map(|model| model.scoring);
             let score = match scoring {
                 Some(Scoring::SecondCall) => Scored::Unrated,
-                _ => Scored::Known(score.map(|score| score.as_f64())),
+                _ => Scored::Known(score.map(Confidence::as_f64)),
             };
             Ok((Heard::Answer { score }, Some(Slot { id, output })))
         }

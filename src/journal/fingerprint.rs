@@ -46,7 +46,9 @@ impl Hasher for Stable {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.byte(*byte));
+        for byte in bytes {
+            self.byte(*byte);
+        }
     }
     fn write_u16(&mut self, value: u16) {
         self.write(&value.to_le_bytes());

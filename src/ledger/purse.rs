@@ -235,10 +235,9 @@ impl Drop for Tab<'_> {
         let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ticket) = ticket else { return };
         let mut state = purse.lock();
-        if let Some(entry) = state.entries.remove(&ticket) {
-            if let Stage::Open { reserved } = entry.stage {
-                state.reserved = state.reserved.saturating_sub(reserved);
-            }
+        let entry = state.entries.remove(&ticket);
+        if let Some(Entry { stage: Stage::Open { reserved }, .. }) = entry {
+            state.reserved = state.reserved.saturating_sub(reserved);
         }
         state.pump(purse.cap);
     }

@@ -1,0 +1,294 @@
+//! The audited mode: a guarantee that needs no random order and survives drift (DESIGN 7).
+//!
+//! Where a candidate's answer would be delivered, a coin of its own decides whether the reference
+//! answers the item as well. An audited item delivers the reference's answer, and its failure is
+//! *caught*. Once more than `f_max` were caught, everything goes to the reference.
+//!
+//! # Why it holds with many items under way
+//! Put the items that a candidate would answer in the order in which their answers are *accepted*,
+//! which is before their coin is looked at. Each failing one is caught with probability `q`,
+//! whatever came before it, so the number of uncaught failures before the `(f_max + 1)`-th caught
+//! one is negative binomial, and exceeds the allowance with probability at most `alpha`. An answer
+//! is released only while `caught + audits not finished <= f_max`, and held until then: every
+//! audited failure accepted before it is either caught or not finished, so at its release no more
+//! than `f_max` of them exist, and it comes before the `(f_max + 1)`-th. Hence the guarantee is
+//! exact whatever order calls finish in; an audit that ends without a verdict counts as caught.
+//!
+//! For a stream of unknown length the same count bounds what was delivered wrong,
+//! `D <= U(caught + not finished)`, at all times together; an answer is released only while that is
+//! within `delta t` after `t` delivered answers.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::SettingsError;
+use crate::observe::{Event, Observers};
+use crate::order::Order;
+use crate::stats::{DriftDetector, Probability, max_caught, max_delivered};
+use crate::target::{Share, Target};
+
+/// Mean run of audits to a false drift alarm, unless the caller says otherwise.
+const MEAN_RUN: f64 = 10_000.0;
+
+/// How to audit: see [`Smart::with_audit`](crate::Smart::with_audit).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Audit {
+    share: Share,
+    tolerated: Option<Share>,
+    mean_run: f64,
+}
+
+impl Audit {
+    /// Audits this share of the items that a candidate would answer, by a coin for each.
+    ///
+    /// # Errors
+    /// [`SettingsError::AuditShare`] unless the share lies strictly between 0 and 1.
+    pub fn new(share: f64) -> Result<Self, SettingsError> {
+        let share = Share::new(share).ok_or(SettingsError::AuditShare(share))?;
+        Ok(Self { share, tolerated: None, mean_run: MEAN_RUN })
+    }
+
+    /// Sets the failure rate of candidates' answers above which the drift alarm should sound: by
+    /// default the tolerated share of failures, `delta`. It changes no answer.
+    #[must_use]
+    pub const fn with_tolerated(mut self, rate: Share) -> Self {
+        self.tolerated = Some(rate);
+        self
+    }
+
+    /// Sets the mean number of audits between false alarms.
+    #[must_use]
+    pub const fn with_mean_run(mut self, audits: f64) -> Self {
+        self.mean_run = audits;
+        self
+    }
+}
+
+/// What the audits found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Audited {
+    /// The share audited.
+    pub share: Share,
+    /// Audits finished.
+    pub audits: u64,
+    /// Failures caught.
+    pub caught: u64,
+    /// The most catches with which candidates still answer; `None` where the length of the stream
+    /// is not known, or where no number would be safe.
+    pub limit: Option<u64>,
+    /// Whether everything goes to the reference, for too much was caught.
+    pub switched: bool,
+    /// Whether the drift alarm sounded: profile anew.
+    pub drifted: bool,
+}
+
+impl Audited {
+    /// How many more catches candidates survive.
+    pub fn remaining(&self) -> Option<u64> {
+        self.limit.map(|limit| limit.saturating_sub(self.caught))
+    }
+}
+
+/// When candidates may answer.
+#[derive(Debug)]
+enum Rule {
+    /// Up to this many catches; `None`: never.
+    Known(Option<u64>),
+    /// While the bound on what was delivered wrong is within this share of what was delivered.
+    OpenEnded { delta: f64, alpha: Probability },
+}
+
+/// What becomes of an accepted answer.
+pub(super) enum Ruling<'a> {
+    Deliver,
+    Audit(Pending<'a>),
+    Reference,
+}
+
+/// Watches one execution.
+#[derive(Debug)]
+pub(super) struct Auditor {
+    share: Share,
+    q: Probability,
+    order: Order,
+    rule: Rule,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    caught: u64,
+    pending: u64,
+    audits: u64,
+    delivered: u64,
+    switched: bool,
+    detector: Option<DriftDetector>,
+    /// `U(f)` by `f`, as far as asked for.
+    bounds: BTreeMap<u64, u64>,
+    waiting: Vec<Waker>,
+}
+
+impl Auditor {
+    /// Audits a population, or a stream of unknown length.
+    pub(super) fn new(
+        audit: Audit,
+        target: Target,
+        order: Order,
+        population: Option<u64>,
+    ) -> Result<Self, SettingsError> {
+        let q = Probability::new(audit.share.as_f64())?;
+        let alpha = Probability::new(target.alpha())?;
+        let rule = match population {
+            Some(items) => Rule::Known(max_caught(target.allowance(items), q, alpha)),
+            None => Rule::OpenEnded { delta: target.delta(), alpha },
+        };
+        let tolerated = audit.tolerated.map_or_else(|| target.delta(), Share::as_f64);
+        let detector = DriftDetector::new(Probability::new(tolerated)?, audit.mean_run)?;
+        let state = State {
+            caught: 0,
+            pending: 0,
+            audits: 0,
+            delivered: 0,
+            switched: matches!(rule, Rule::Known(None)),
+            detector: Some(detector),
+            bounds: BTreeMap::new(),
+            waiting: Vec::new(),
+        };
+        Ok(Self { share: audit.share, q, order, rule, state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an answer may be released if this many failures were caught so far.
+    fn allows(&self, state: &mut State, caught: u64) -> bool {
+        match self.rule {
+            Rule::Known(limit) => limit.is_some_and(|limit| caught <= limit),
+            Rule::OpenEnded { delta, alpha } => {
+                let bound = *state
+                    .bounds
+                    .entry(caught)
+                    .or_insert_with(|| max_delivered(caught, self.q, alpha));
+                bound as f64 <= delta * (state.delivered + 1) as f64
+            }
+        }
+    }
+
+    /// Whether asking a candidate is of use: not once everything goes to the reference.
+    pub(super) fn asks_candidates(&self) -> bool {
+        let mut state = self.lock();
+        let caught = state.caught;
+        !state.switched && self.allows(&mut state, caught)
+    }
+
+    fn is_audited(&self, index: u64) -> bool {
+        // A coin below q of 2^64: both in billionths of it, exact enough at 2^-34 and in integers.
+        let billionths = (u128::from(self.order.audit_coin(index)) * 1_000_000_000) >> 64;
+        billionths < u128::from(self.share.billionths())
+    }
+
+    /// Decides about an accepted answer, and waits while audits under way might forbid it.
+    pub(super) async fn rule(&self, index: u64) -> Ruling<'_> {
+        {
+            let mut state = self.lock();
+            let caught = state.caught;
+            if state.switched || !self.allows(&mut state, caught) {
+                return Ruling::Reference;
+            }
+            if self.is_audited(index) {
+                state.pending += 1;
+                return Ruling::Audit(Pending { auditor: self, open: true });
+            }
+        }
+        let deliver = poll_fn(|cx| {
+            let mut state = self.lock();
+            let (caught, pending) = (state.caught, state.pending);
+            if state.switched || !self.allows(&mut state, caught) {
+                return Poll::Ready(false);
+            }
+            if self.allows(&mut state, caught + pending) {
+                return Poll::Ready(true);
+            }
+            state.waiting.push(cx.waker().clone());
+            Poll::Pending
+        });
+        if deliver.await { Ruling::Deliver } else { Ruling::Reference }
+    }
+
+    /// Counts an answer that was handed out.
+    pub(super) fn delivered(&self) {
+        self.lock().delivered += 1;
+    }
+
+    pub(super) fn read(&self) -> Audited {
+        let state = self.lock();
+        Audited {
+            share: self.share,
+            audits: state.audits,
+            caught: state.caught,
+            limit: if let Rule::Known(limit) = self.rule { limit } else { None },
+            switched: state.switched,
+            drifted: state.detector.as_ref().is_some_and(DriftDetector::is_alarmed),
+        }
+    }
+
+    /// Books an audit; returns whether it is the one that switched, and the one that alarmed.
+    fn close(&self, failed: bool) -> (bool, bool) {
+        let mut state = self.lock();
+        let before = state.detector.as_ref().is_some_and(DriftDetector::is_alarmed);
+        state.pending -= 1;
+        state.audits += 1;
+        state.caught += u64::from(failed);
+        let alarmed = state.detector.as_mut().is_some_and(|detector| detector.push(failed));
+        let over =
+            matches!(self.rule, Rule::Known(limit) if limit.is_none_or(|f| state.caught > f));
+        let switches = over && !state.switched;
+        state.switched |= over;
+        state.waiting.drain(..).for_each(Waker::wake);
+        (switches, alarmed && !before)
+    }
+}
+
+/// An audit under way.
+pub(super) struct Pending<'a> {
+    auditor: &'a Auditor,
+    open: bool,
+}
+
+impl Pending<'_> {
+    /// The audit is over: whether the candidate's answer failed, or nobody can tell.
+    pub(super) fn found(mut self, failed: bool, index: u64, observers: &Observers) {
+        self.open = false;
+        let (switched, alarmed) = self.auditor.close(failed);
+        if observers.is_empty() {
+            return;
+        }
+        let audited = self.auditor.read();
+        if failed {
+            observers.emit(&Event::FailureCaught { index, audited });
+        }
+        if switched {
+            observers.emit(&Event::SwitchedToReference { audited });
+        }
+        if alarmed {
+            observers.emit(&Event::DriftAlarm { audited });
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    /// Nobody will ever know: it counts as caught.
+    fn drop(&mut self) {
+        if self.open {
+            self.auditor.close(true);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How far the reference agrees with itself.
+//!
+//! An agreement target above the reference's own is asking a candidate to agree with the reference
+//! more than the reference does. These second answers are for people: they touch no evidence, and
+//! deliver nothing.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::answer::Answer;
+use crate::calls::{Asked, CallKey, Calls};
+use crate::error::RunError;
+use crate::items::Items;
+use crate::ledger::Needs;
+use crate::order::Order;
+use crate::roster::ModelId;
+use crate::stats::{Probability, two_sided_rate};
+use crate::target::{Share, Target};
+
+/// What asking the reference twice showed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SelfAgreement {
+    /// Items answered twice.
+    pub asked: u64,
+    /// Those whose two answers are equivalent.
+    pub agreed: u64,
+    /// Exact two-sided 95 % interval of the share of items on which it agrees with itself.
+    pub interval: (f64, f64),
+    /// The agreement asked of the candidates.
+    pub target: Share,
+}
+
+impl SelfAgreement {
+    fn new(asked: u64, agreed: u64, target: Target) -> Self {
+        let interval = Probability::new(0.05)
+            .and_then(|alpha| two_sided_rate(asked, asked - agreed, alpha))
+            .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low));
+        Self { asked, agreed, interval, target: target.agreement() }
+    }
+
+    /// Whether the target is above the reference's agreement with itself, as observed: then the
+    /// target asks for more than there is.
+    pub fn is_below_target(&self) -> bool {
+        (self.agreed as f64) < self.target.as_f64() * self.asked as f64
+    }
+}
+
+impl fmt::Display for SelfAgreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, agreed, interval: (low, high), target } = self;
+        write!(f, "the reference agrees with itself on {agreed} of {asked} items ")?;
+        write!(f, "(95 % interval {:.1} to {:.1} %)", low * 100.0, high * 100.0)?;
+        if !self.is_below_target() {
+            return Ok(());
+        }
+        let surely = if *high < target.as_f64() { "" } else { ", as far as can be told," };
+        write!(f, "; the target of {target}{surely} asks for more than that")
+    }
+}
+
+/// Asks the reference once more about the first profiled items.
+pub(crate) async fn repeat<I, O, S>(
+    calls: &Calls<I, O>,
+    items: &S,
+    answers: &BTreeMap<u64, Answer<O>>,
+    (order, profiled, target): (Order, u64, Target),
+    (wanted, concurrency): (u64, usize),
+) -> Result<SelfAgreement, RunError>
+where
+    I: ?Sized + Sync,
+    O: Send + Sync,
+    S: Items<I> + ?Sized,
+    S::Item: Sync,
+{
+    let indices: Vec<u64> = (0..wanted.min(profiled)).map(|rank| order.index(rank)).collect();
+    let (mut asked, mut agreed) = (0, 0);
+    for wave in indices.chunks(concurrency.max(1)) {
+        let each = wave.iter().map(|index| once(calls, items, answers, *index));
+        for outcome in join_all(each).await {
+            if let Some(agrees) = outcome? {
+                asked += 1;
+                agreed += u64::from(agrees);
+            }
+        }
+    }
+    Ok(SelfAgreement::new(asked, agreed, target))
+}
+
+/// `None` where there are no two answers to compare.
+async fn once<I, O, S>(
+    calls: &Calls<I, O>,
+    items: &S,
+    answers: &BTreeMap<u64, Answer<O>>,
+    index: u64,
+) -> Result<Option<bool>, RunError>
+where
+    I: ?Sized + Sync,
+    O: Send + Sync,
+    S: Items<I> + ?Sized,
+    S::Item: Sync,
+{
+    let first = answers.get(&index).and_then(|answer| answer.output.as_ref());
+    let (Some(first), Some(held)) = (first, items.fetch(index)) else { return Ok(None) };
+    let needs = || Needs { calls: vec![ModelId::REFERENCE], comparisons: 1 };
+    let errand = calls.errand(index, (*held).borrow(), needs);
+    let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await?
+    else {
+        return Ok(None);
+    };
+    let pair = ((ModelId::REFERENCE, first), (ModelId::REFERENCE, &output));
+    Ok(Some(calls.compare(&errand, pair.0, pair.1).await?.equivalent))
+}
