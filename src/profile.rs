@@ -14,6 +14,7 @@ mod machine;
 mod search;
 mod settings;
 mod stored;
+mod tab;
 mod worth;
 
 use std::fmt;
