@@ -536,7 +536,7 @@ impl Brain {
     }
 
     /// The plan for the items that are left, given that ranks below `asked` are answered.
-    pub(super) fn plan(&self, asked: u64, equivalence: String) -> Plan {
+    pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
         let certified = best.and_then(|test| test.certified.as_ref());
         let policy = certified.map_or(Policy::Reference, |c| c.policy.clone());
