@@ -59,7 +59,7 @@ fn measure(name: &str, families: Families, agreement: f64) {
         }
     }
     waits.sort_by(f64::total_cmp);
-    let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
-    let (count, median, p99, worst) = (waits.len(), at(0.5), at(0.99), at(1.0));
+    let at = |per_cent: usize| waits[(waits.len() - 1) * per_cent / 100];
+    let (count, median, p99, worst) = (waits.len(), at(50), at(99), at(100));
     println!("| {name} | {count} | {median:.2} | {p99:.2} | {worst:.0} |");
 }

@@ -12,17 +12,17 @@ use smart_core::{
 };
 
 /// Items of the setting.
-pub const ITEMS: u64 = 127_600;
+pub(crate) const ITEMS: u64 = 127_600;
 
 /// Simulated models, the reference first.
-pub struct Models {
-    pub all: Vec<Simulated>,
+pub(crate) struct Models {
+    pub(crate) all: Vec<Simulated>,
     bills: Vec<Usage>,
 }
 
 impl Models {
     /// The setting's reference and its four candidates, at the paper's costs and agreement.
-    pub fn ag_news(seed: u64) -> Self {
+    pub(crate) fn ag_news(seed: u64) -> Self {
         let setting = Setting::ag_news();
         let of_reference = |name: &String| *name == setting.reference;
         let (references, candidates): (Vec<_>, Vec<_>) =
@@ -35,7 +35,7 @@ impl Models {
     }
 
     /// A reference, and so many candidates that agree on 80 % to 97 % of the items, with scores.
-    pub fn many(candidates: u32, seed: u64) -> Self {
+    pub(crate) fn many(candidates: u32, seed: u64) -> Self {
         let mut models = Self { all: Vec::new(), bills: Vec::new() };
         models.add("reference", 1.0, 1_000_000, seed);
         for number in 0..candidates {
@@ -56,7 +56,7 @@ impl Models {
 
     /// The same with calls that take time, on tokio's timer.
     #[must_use]
-    pub fn with_latency(mut self, latency: Latency) -> Self {
+    pub(crate) fn with_latency(mut self, latency: Latency) -> Self {
         let slow = |model: Simulated| {
             model.with_latency(latency).with_slow_errors(2).with_sleeper(TokioSleeper::new())
         };
@@ -65,7 +65,7 @@ impl Models {
     }
 
     /// A roster of them.
-    pub fn roster(&self) -> Roster<u64, u32> {
+    pub(crate) fn roster(&self) -> Roster<u64, u32> {
         let mut models =
             self.all.iter().map(|model| Model::new(model.name().to_owned(), model.clone()));
         let reference = models.next().expect("a reference");
@@ -73,7 +73,7 @@ impl Models {
     }
 
     /// What an item shows, without a call.
-    pub fn outcome(&self, request: &Request) -> ItemEvidence {
+    pub(crate) fn outcome(&self, request: &Request) -> ItemEvidence {
         let index = request.index;
         let candidates = || self.all.iter().zip(&self.bills).enumerate().skip(1);
         let id = |position: usize| ModelId::new(u8::try_from(position).expect("few models"));
@@ -111,7 +111,7 @@ impl Models {
     }
 
     /// A profiler of these models.
-    pub fn machine(
+    pub(crate) fn machine(
         &self,
         items: u64,
         seed: u64,
@@ -124,7 +124,7 @@ impl Models {
     }
 
     /// Drives a machine to its end, one item at a time.
-    pub fn drive(&self, machine: &mut ProfileMachine) {
+    pub(crate) fn drive(&self, machine: &mut ProfileMachine) {
         while let Step::Profile(request) = machine.poll_step() {
             let taken = machine.handle_outcome(self.outcome(&request));
             taken.expect("what was asked for");
@@ -134,17 +134,17 @@ impl Models {
 }
 
 /// The profile of a machine that has ended.
-pub fn profile(machine: ProfileMachine) -> Profile {
+pub(crate) fn profile(machine: ProfileMachine) -> Profile {
     Profile::new(machine, "exact".to_owned())
 }
 
 /// At least `agreement`, with 95 % confidence.
-pub fn target(agreement: f64) -> Target {
+pub(crate) fn target(agreement: f64) -> Target {
     Target::new(agreement, 0.95).expect("a constant target")
 }
 
 /// The median of some times.
-pub fn median(mut times: Vec<f64>) -> f64 {
+pub(crate) fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
