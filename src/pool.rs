@@ -49,10 +49,10 @@ impl<F: Future> Pool<F> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if std::mem::take(&mut self.queue_first) {
-            if let Poll::Ready(Some(output)) = self.poll_queue(cx) {
-                return Poll::Ready(Some(output));
-            }
+        if std::mem::take(&mut self.queue_first)
+            && let Poll::Ready(Some(output)) = self.poll_queue(cx)
+        {
+            return Poll::Ready(Some(output));
         }
         while self.waiting.len() < most {
             let Some(future) = more(cx) else { break };

@@ -16,6 +16,7 @@ mod repeat;
 mod search;
 mod settings;
 mod stored;
+mod tab;
 mod worth;
 
 use std::fmt;

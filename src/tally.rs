@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Reason};
-use crate::roster::MAX_MODELS;
+use crate::roster::{MAX_MODELS, ModelId};
 
 /// How many items were answered by whom, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ const fn place(reason: Reason) -> usize {
 
 impl Tally {
     pub(crate) fn add<O>(&self, answer: &Answer<O>) {
-        let by = answer.by.map_or(MAX_MODELS, |by| by.position());
+        let by = answer.by.map_or(MAX_MODELS, ModelId::position);
         let counts = self.counts.get(place(answer.reason));
         if let Some(count) = counts.and_then(|counts| counts.get(by.min(MAX_MODELS))) {
             count.fetch_add(1, Relaxed);

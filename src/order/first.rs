@@ -25,11 +25,12 @@ pub struct First {
 
 impl First {
     pub(super) fn new(order: Order, count: u64) -> Self {
+        let count = count.min(order.population());
         let bits = count.saturating_mul(BITS_PER_ITEM).next_power_of_two().max(64);
         let mut screen = Vec::new();
         if bits <= MOST_BITS {
             screen.resize(usize::try_from(bits / 64).unwrap_or(0), 0);
-            for rank in 0..count.min(order.population()) {
+            for rank in 0..count {
                 let (word, bit) = place(order.index(rank), screen.len());
                 if let Some(word) = screen.get_mut(word) {
                     *word |= bit;
@@ -76,7 +77,8 @@ mod tests {
             assert_eq!(first.screen.is_empty(), count == 600_000, "{count}");
             let step = usize::try_from(population / 10_000).unwrap().max(1);
             for index in (0..population + 70).step_by(step) {
-                assert_eq!(first.contains(index), order.rank(index) < count, "{index}");
+                let member = index < population && order.rank(index) < count;
+                assert_eq!(first.contains(index), member, "{index}");
             }
         }
     }

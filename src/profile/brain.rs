@@ -168,6 +168,8 @@ pub struct Brain {
     judge: Pricing,
     evidence: Vec<ItemEvidence>,
     means: MeanCosts,
+    /// What judging cost so far, in nano-units.
+    judged: f64,
     /// Ranks below this belong to the pilot; 0 if there is none.
     pilot: u64,
     tests: Vec<ChainTest>,
@@ -203,6 +205,7 @@ impl Brain {
             judge,
             evidence: Vec::new(),
             means: MeanCosts::new(roster),
+            judged: 0.0,
             pilot: 0,
             tests: Vec::new(),
             outlook: None,
@@ -300,6 +303,9 @@ impl Brain {
         let rank = self.profiled();
         let coin = self.order.coin(item.index);
         self.means.fold(&self.roster, &item);
+        if item.judged.is_some() {
+            self.judged += self.judge.cost(item.judged.as_ref()).as_nanos() as f64;
+        }
         for test in &mut self.tests {
             if test.live && rank >= test.start {
                 test.fold(&item, coin);
@@ -539,11 +545,8 @@ impl Brain {
     }
 
     fn till(&self) -> Till<'_> {
-        let judged = self.evidence.iter().filter_map(|item| item.judged);
-        let bills: Vec<f64> =
-            judged.map(|usage| self.judge.cost(Some(&usage)).as_nanos() as f64).collect();
         let calls = self.evidence.len() * self.roster.candidate_count().max(1);
-        let comparison = bills.iter().sum::<f64>() / (calls as f64).max(1.0);
+        let comparison = self.judged / (calls as f64).max(1.0);
         Till { roster: &self.roster, judge: &self.judge, means: &self.means, comparison }
     }
 
@@ -554,14 +557,28 @@ impl Brain {
         self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
     }
 
+    /// The mean cost of a policy of a test's chain over the items it is known on, in nano-units.
+    fn mean(&self, test: &ChainTest, policy: &Policy) -> f64 {
+        let whole = matches!(policy, Policy::Chain { threshold, .. } if *threshold == Mark::LOWEST);
+        let tab = if whole { test.tab.mean(self.evidence.len()) } else { None };
+        tab.unwrap_or_else(|| self.till().mean(policy, self.complete(test.chain.models())))
+    }
+
+    fn update_tabs(&mut self) {
+        let Self { roster, judge, means, tests, evidence, .. } = self;
+        let till = Till { roster, judge, means, comparison: 0.0 };
+        for test in tests.iter_mut() {
+            test.tab.update(&test.chain, evidence, &till);
+        }
+    }
+
     /// The cheapest certified policy and its expected cost per item, in nano-units.
     fn best(&self) -> (Option<&ChainTest>, f64) {
-        let till = self.till();
         let reference = self.means.answer(ModelId::REFERENCE);
         let mut best = (None, reference);
         for test in &self.tests {
             if let Some(certified) = &test.certified {
-                let cost = till.mean(&certified.policy, self.complete(test.chain.models()));
+                let cost = self.mean(test, &certified.policy);
                 if cost < best.1 {
                     best = (Some(test), cost);
                 }
@@ -572,8 +589,8 @@ impl Brain {
 
     /// Values going on with every live chain, and drops those that are not worth it.
     fn review(&mut self) {
+        self.update_tabs();
         let (_, now) = self.best();
-        let till = self.till();
         let reference = self.means.answer(ModelId::REFERENCE);
         let remaining = self.order.population() - self.profiled();
         let mut verdicts = Vec::new();
@@ -591,7 +608,7 @@ impl Brain {
             }
             let models = test.chain.models();
             let whole = Policy::whole(test.chain.clone());
-            let then = till.mean(&whole, self.complete(models));
+            let then = self.mean(test, &whole);
             let calls: f64 = models.iter().map(|id| self.means.answer(id)).sum();
             let stakes = Stakes { remaining, now, then, extra: reference + calls - now };
             if then >= now {

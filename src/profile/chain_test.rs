@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tab::Tab;
 use crate::evidence::ItemEvidence;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Trial};
 use crate::stats::{Boundary, BoundaryKind, Population, upper_rate};
@@ -23,6 +24,9 @@ pub(super) struct ChainTest {
     /// Marks of all items the chain could answer, and by whom.
     trials: Vec<Trial>,
     pub(super) certified: Option<Certified>,
+    /// What the whole chain costs; made anew after the test was stored and read back.
+    #[serde(skip)]
+    pub(super) tab: Tab,
     pub(super) live: bool,
     /// Why it is not live any more, in words.
     pub(super) ended: String,
@@ -45,6 +49,7 @@ impl ChainTest {
             failing: Vec::new(),
             trials: Vec::new(),
             certified: None,
+            tab: Tab::default(),
             live: true,
             ended: String::new(),
         }

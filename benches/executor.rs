@@ -1,0 +1,112 @@
+//! What the executor costs beside the calls: `cargo bench --bench executor`.
+//!
+//! Nanoseconds an item through the executor, against a bare `stream.map(call).buffer_unordered(n)`
+//! over the same backends in the same run: a loop of each in turn, medians. Backends that are ready
+//! at once show the executor's own time; backends that give way once (`yield`) go through the queue
+//! of futures, as real calls do. With an observer that counts events, and with the default, none.
+//! Budget: 1.15 times the bare loop, for n = 1, 64 and 1,024.
+#![allow(missing_docs, reason = "a benchmark has no callers")]
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
+use smart_core::equivalence::Exact;
+use smart_core::{
+    BackendError, Completion, Event, Families, Generated, LlmBackend, Model, ModelId, Pricing,
+    ProfileSettings, Roster, SharedBackend, Smart, Target, Usage, async_trait,
+};
+
+const ITEMS: u64 = 100_000;
+const ROUNDS: usize = 41;
+
+struct NoOp {
+    gives_way: bool,
+}
+
+#[async_trait]
+impl LlmBackend<u64> for NoOp {
+    type Output = u32;
+    async fn complete(&self, _: &u64) -> Result<Completion<u32>, BackendError> {
+        let mut given = !self.gives_way;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut given, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        Ok(Completion::new(0).with_usage(Usage::tokens(200, 1)))
+    }
+}
+
+fn main() {
+    println!("| calls | n | observer | ours ns | bare ns | ratio |");
+    println!("|---|---|---|---|---|---|");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    for (gives_way, observed) in [(false, false), (false, true), (true, false)] {
+        for concurrency in [1, 64, 1_024] {
+            runtime.block_on(compare(gives_way, observed, concurrency));
+        }
+    }
+}
+
+async fn compare(gives_way: bool, observed: bool, concurrency: usize) {
+    let pricing = |input: f64| Pricing::per_million(input, 2.0 * input).expect("a price");
+    let model =
+        |name: &str, price| Model::new(name, NoOp { gives_way }).with_pricing(pricing(price));
+    let roster = Roster::new(model("large", 30.0), [model("small", 0.5)]).expect("two names");
+    let target = Target::new(0.95, 0.95).expect("a target");
+    let settings = ProfileSettings::default().with_families(Families::Mix);
+    let mut smart = Smart::new(roster.clone(), Exact, target)
+        .with_concurrency(concurrency)
+        .with_settings(settings);
+    if observed {
+        let events = AtomicU64::new(0);
+        smart = smart.with_observer(move |_: &Event<'_>| {
+            events.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    let profiled = smart.profile(&Generated::new(ITEMS, |index| index)).await.expect("a profile");
+    let plan = profiled.profile.plan().expect("a plan");
+    assert!(plan.models().contains(ModelId::new(1)), "the candidate never errs");
+    let backend = roster.backend(ModelId::new(1)).expect("the candidate");
+    let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let executor = smart.executor(plan.clone(), BTreeMap::new()).expect("its own plan");
+        let begun = Instant::now();
+        let mut answers = executor.execute(stream::iter(0..ITEMS));
+        while let Some(answer) = answers.next().await {
+            black_box(answer.expect("an answer"));
+        }
+        let own = begun.elapsed().as_secs_f64() * 1e9 / ITEMS as f64;
+        let other = bare_loop(backend, concurrency).await;
+        ours.push(own);
+        bare.push(other);
+        ratios.push(own / other);
+    }
+    let [ours, bare, ratio] = [ours, bare, ratios].map(median);
+    let calls = if gives_way { "yield once" } else { "ready at once" };
+    let observer = if observed { "counts" } else { "none" };
+    println!("| {calls} | {concurrency} | {observer} | {ours:.0} | {bare:.0} | {ratio:.2} |");
+}
+
+async fn bare_loop(backend: &SharedBackend<u64, u32>, concurrency: usize) -> f64 {
+    let begun = Instant::now();
+    let calls = stream::iter(0..ITEMS).map(|item| async move { (**backend).complete(&item).await });
+    let mut answers = calls.buffer_unordered(concurrency);
+    while let Some(answer) = answers.next().await {
+        black_box(answer.expect("an answer"));
+    }
+    begun.elapsed().as_secs_f64() * 1e9 / ITEMS as f64
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+}
