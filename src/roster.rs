@@ -70,6 +70,39 @@ pub struct ModelSpec {
     pub scoring: Scoring,
 }
 
+impl ModelSpec {
+    /// A model that is free of charge and gives its confidence, if any, with its answer.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: None,
+            pricing: Pricing::default(),
+            scoring: Scoring::default(),
+        }
+    }
+
+    /// Sets the prices.
+    #[must_use]
+    pub fn with_pricing(mut self, pricing: Pricing) -> Self {
+        self.pricing = pricing;
+        self
+    }
+
+    /// Sets the version tag.
+    #[must_use]
+    pub fn with_version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Sets where confidence scores come from.
+    #[must_use]
+    pub const fn with_scoring(mut self, scoring: Scoring) -> Self {
+        self.scoring = scoring;
+        self
+    }
+}
+
 /// The models of a run without their backends: names, versions, prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<ModelSpec>", into = "Vec<ModelSpec>")]
