@@ -1,18 +1,25 @@
 //! The one place where calls are made and paid: every answer, rating and judgement passes here.
 //!
-//! A call is recalled if an earlier run paid for it, else made (a panic is a failure), billed,
-//! kept in the journal, and only then handed on.
+//! A call is recalled if an earlier run paid for it, else made if the budget bears it (a panic is a
+//! failure), billed, kept in the journal, and only then handed on. Between the end of a call and
+//! its record there is no `await`: a run that is dropped has written down all it was told.
+
+mod errand;
+mod memory;
 
 use std::sync::Arc;
 
 use crate::backend::guard::guarded;
-use crate::backend::{Completion, Confidence, ErrorKind, Rating};
+use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
-use crate::ledger::{Bill, Ledger};
+use crate::ledger::{Bill, Ledger, Needs};
 use crate::observe::{CallKind, Event, Observers};
 use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, Roster};
+
+pub(crate) use errand::Errand;
+use memory::Memory;
 
 /// What identifies a call within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +41,11 @@ impl CallKey {
     pub(crate) const fn comparison(index: u64, left: ModelId, right: ModelId) -> Self {
         Self { index, model: left, kind: CallKind::Comparison, other: right }
     }
+    /// The reference asked once more, and its two answers compared.
+    pub(crate) const fn repeat(index: u64) -> Self {
+        let model = ModelId::REFERENCE;
+        Self { index, model, kind: CallKind::Repeat, other: model }
+    }
 }
 
 /// What a paid call brought, as the journal keeps it.
@@ -45,12 +57,33 @@ pub(crate) enum Kept<O> {
     Failure { kind: ErrorKind, usage: Option<Usage> },
 }
 
-/// The memory of a run: see [`crate::journal`].
+impl<O> Kept<O> {
+    /// What the call used.
+    pub(crate) const fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Answer { usage, .. }
+            | Self::Rating { usage, .. }
+            | Self::Verdict { usage, .. }
+            | Self::Failure { usage, .. } => *usage,
+        }
+    }
+
+    pub(crate) const fn failed(&self) -> bool {
+        matches!(self, Self::Failure { .. })
+    }
+}
+
+/// The memory of a run beyond its process: see [`crate::journal`].
 pub(crate) trait Keeper<O>: Send + Sync {
-    /// Takes what an earlier run paid for.
-    fn recall(&self, key: &CallKey) -> Option<Kept<O>>;
-    /// Writes down a call before its answer is used. `output` is the answer, if it is one.
-    fn keep(&self, key: &CallKey, what: Keepsake<'_, O>) -> Result<(), RunError>;
+    /// Takes what an earlier run paid for. `item` is the item's fingerprint.
+    fn recall(&self, key: &CallKey, item: Option<u64>) -> Result<Option<Kept<O>>, RunError>;
+    /// Writes down a call before its answer is used.
+    fn keep(&self, key: &CallKey, item: Option<u64>, what: Keepsake<'_, O>)
+    -> Result<(), RunError>;
+    /// Takes what earlier runs paid for and no one asked about: key, usage, failed.
+    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)>;
+    /// Hands everything to the disk.
+    fn flush(&self) -> Result<(), RunError>;
 }
 
 /// A call to be written down, borrowing its answer.
@@ -96,6 +129,62 @@ pub(crate) struct Compared {
     pub(crate) cost: Cost,
 }
 
+/// Something a paid call gives.
+trait Paid<O>: Sized {
+    fn usage(&self) -> Option<Usage>;
+    fn keepsake(&self) -> Keepsake<'_, O>;
+    fn recalled(kept: Kept<O>) -> Option<Self>;
+}
+
+impl<O> Paid<O> for Completion<O> {
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+    fn keepsake(&self) -> Keepsake<'_, O> {
+        Keepsake::Answer(self)
+    }
+    fn recalled(kept: Kept<O>) -> Option<Self> {
+        let Kept::Answer { output, usage, score: confidence } = kept else { return None };
+        Some(Self { output, usage, confidence })
+    }
+}
+
+impl<O> Paid<O> for Rating {
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+    fn keepsake(&self) -> Keepsake<'_, O> {
+        Keepsake::Rating(*self)
+    }
+    fn recalled(kept: Kept<O>) -> Option<Self> {
+        let Kept::Rating { usage, score: confidence } = kept else { return None };
+        Some(Self { confidence, usage })
+    }
+}
+
+impl<O> Paid<O> for Verdict {
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+    fn keepsake(&self) -> Keepsake<'_, O> {
+        Keepsake::Verdict(*self)
+    }
+    fn recalled(kept: Kept<O>) -> Option<Self> {
+        let Kept::Verdict { usage, equivalent } = kept else { return None };
+        Some(Self { equivalent, usage })
+    }
+}
+
+/// How a call went that may have been paid now, earlier, or not at all.
+enum Went<T> {
+    Well(T, Cost),
+    Badly(ErrorKind, Option<Usage>, Cost),
+    Unaffordable,
+}
+
+/// Scores a call's item for the journal.
+pub(crate) type Fingerprint<I> = dyn Fn(&I) -> u64 + Send + Sync;
+
 /// Makes the calls of one run.
 pub(crate) struct Calls<I: ?Sized + Sync, O> {
     pub(crate) roster: Roster<I, O>,
@@ -103,7 +192,9 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     judge: Pricing,
     pub(crate) observers: Observers,
     pub(crate) ledger: Ledger,
-    pub(crate) keeper: Option<Arc<dyn Keeper<O>>>,
+    keeper: Option<Arc<dyn Keeper<O>>>,
+    fingerprint: Option<Arc<Fingerprint<I>>>,
+    memory: Memory<O>,
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
@@ -112,14 +203,45 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         equivalence: Arc<dyn Equivalence<I, O>>,
         observers: Observers,
         ledger: Ledger,
-        keeper: Option<Arc<dyn Keeper<O>>>,
     ) -> Self {
         let judge = equivalence.pricing();
-        Self { roster, equivalence, judge, observers, ledger, keeper }
+        let memory = Memory::default();
+        let (keeper, fingerprint) = (None, None);
+        Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory }
     }
 
-    fn pricing(&self, model: ModelId) -> Pricing {
-        self.roster.spec().model(model).map(|model| model.pricing).unwrap_or_default()
+    /// Recalls from this keeper and writes down there.
+    pub(crate) fn with_keeper(
+        mut self,
+        keeper: Arc<dyn Keeper<O>>,
+        fingerprint: Option<Arc<Fingerprint<I>>>,
+    ) -> Self {
+        (self.keeper, self.fingerprint) = (Some(keeper), fingerprint);
+        self
+    }
+
+    /// One item's calls. `needs` are the calls it takes at worst; they are looked at only if there
+    /// is a budget.
+    pub(crate) fn errand<'a>(
+        &'a self,
+        index: u64,
+        item: &'a I,
+        needs: impl FnOnce() -> Needs,
+    ) -> Errand<'a, I> {
+        let fingerprint = self.fingerprint.as_ref().map(|of| of(item));
+        Errand { index, item, fingerprint, tab: self.ledger.tab(needs) }
+    }
+
+    /// Holds on to a paid call for the next to ask.
+    pub(crate) fn remember(&self, key: CallKey, kept: Kept<O>) {
+        self.memory.put(key, kept);
+    }
+
+    fn pricing(&self, key: &CallKey) -> Pricing {
+        if key.kind == CallKind::Comparison {
+            return self.judge;
+        }
+        self.roster.spec().model(key.model).map(|model| model.pricing).unwrap_or_default()
     }
 
     fn finished(&self, key: CallKey, cost: Cost, error: Option<ErrorKind>, recalled: bool) {
@@ -137,156 +259,185 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
     }
 
-    fn recall(&self, key: &CallKey) -> Option<Kept<O>> {
-        self.keeper.as_ref()?.recall(key)
+    /// A call that was paid for already, by this run or an earlier one.
+    fn recall<T: Paid<O>>(
+        &self,
+        errand: &Errand<'_, I>,
+        key: CallKey,
+    ) -> Result<Option<Went<T>>, RunError> {
+        let pricing = self.pricing(&key);
+        let (kept, billed) = match (self.memory.take(&key), &self.keeper) {
+            (Some(kept), _) => (Some(kept), true),
+            (None, Some(keeper)) => (keeper.recall(&key, errand.fingerprint)?, false),
+            (None, None) => (None, false),
+        };
+        let Some(kept) = kept else { return Ok(None) };
+        let mut bill = Bill::new(pricing, kept.usage()).recalled();
+        let error = if let Kept::Failure { kind, .. } = kept {
+            bill = bill.failed();
+            Some(kind)
+        } else {
+            None
+        };
+        let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
+        if !billed {
+            self.finished(key, cost, error, true);
+        }
+        if let Kept::Failure { kind, usage } = kept {
+            return Ok(Some(Went::Badly(kind, usage, cost)));
+        }
+        Ok(T::recalled(kept).map(|value| Went::Well(value, cost)))
     }
 
-    fn keep(&self, key: &CallKey, what: Keepsake<'_, O>) -> Result<(), RunError> {
-        self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.keep(key, what))
+    /// Recalls a call, or makes it: reserved, guarded, billed, kept.
+    async fn pay<T, F, Fut>(
+        &self,
+        errand: &Errand<'_, I>,
+        key: CallKey,
+        call: F,
+    ) -> Result<Went<T>, RunError>
+    where
+        T: Paid<O>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, BackendError>>,
+    {
+        if let Some(went) = self.recall(errand, key)? {
+            return Ok(went);
+        }
+        if !errand.tab.open().await {
+            return Ok(Went::Unaffordable);
+        }
+        self.started(key);
+        let result = guarded(call).await;
+        let pricing = self.pricing(&key);
+        let (bill, keepsake, error) = match &result {
+            Ok(value) => (Bill::new(pricing, value.usage()), value.keepsake(), None),
+            Err(error) => {
+                let (kind, usage) = (error.kind(), error.usage());
+                let bill = Bill::new(pricing, usage).failed();
+                (bill, Keepsake::Failure { kind, usage }, Some(kind))
+            }
+        };
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(&key, errand.fingerprint, keepsake)?;
+        }
+        let cost = self.ledger.bill(key, bill);
+        errand.tab.settle(&key, cost);
+        self.finished(key, cost, error, false);
+        Ok(match result {
+            Ok(value) => Went::Well(value, cost),
+            Err(error) => Went::Badly(error.kind(), error.usage(), cost),
+        })
     }
 
     /// Asks a model for its answer to an item.
     pub(crate) async fn ask(
         &self,
-        index: u64,
-        item: &I,
+        errand: &Errand<'_, I>,
         model: ModelId,
     ) -> Result<Asked<O>, RunError> {
-        let key = CallKey::answer(index, model);
-        let pricing = self.pricing(model);
-        match self.recall(&key) {
-            Some(Kept::Answer { output, usage, score }) => {
-                let cost = self.ledger.bill(key, Bill::new(pricing, usage).recalled());
-                self.finished(key, cost, None, true);
-                return Ok(Asked::Answered { output, usage, score, cost });
-            }
-            Some(Kept::Failure { kind, usage }) => {
-                let cost = self.ledger.bill(key, Bill::new(pricing, usage).failed().recalled());
-                self.finished(key, cost, Some(kind), true);
-                return Ok(Asked::Failed { kind, usage, cost });
-            }
-            _ => {}
-        }
-        let Some(reservation) = self.ledger.reserve(model).await else {
-            return Ok(Asked::Unaffordable);
-        };
-        self.started(key);
-        let Some(backend) = self.roster.backend(model) else {
+        self.ask_as(errand, CallKey::answer(errand.index, model)).await
+    }
+
+    /// Asks for an answer under a key of its own.
+    pub(crate) async fn ask_as(
+        &self,
+        errand: &Errand<'_, I>,
+        key: CallKey,
+    ) -> Result<Asked<O>, RunError> {
+        let Some(backend) = self.roster.backend(key.model) else {
             return Ok(Asked::Failed { kind: ErrorKind::Permanent, usage: None, cost: Cost::ZERO });
         };
-        let result = guarded(|| backend.complete(item)).await;
-        match result {
-            Ok(completion) => {
-                let usage = completion.usage;
-                let cost = self.ledger.settle(reservation, key, Bill::new(pricing, usage));
-                self.keep(&key, Keepsake::Answer(&completion))?;
-                self.finished(key, cost, None, false);
-                let Completion { output, confidence: score, .. } = completion;
-                Ok(Asked::Answered { output, usage, score, cost })
+        // The backend itself, not the pointer: a pointer is a backend too, at the price of a box.
+        Ok(match self.pay(errand, key, || (**backend).complete(errand.item)).await? {
+            Went::Well(Completion { output, usage, confidence: score }, cost) => {
+                Asked::Answered { output, usage, score, cost }
             }
-            Err(error) => {
-                let (kind, usage) = (error.kind(), error.usage());
-                let bill = Bill::new(pricing, usage).failed();
-                let cost = self.ledger.settle(reservation, key, bill);
-                self.keep(&key, Keepsake::Failure { kind, usage })?;
-                self.finished(key, cost, Some(kind), false);
-                Ok(Asked::Failed { kind, usage, cost })
-            }
-        }
+            Went::Badly(kind, usage, cost) => Asked::Failed { kind, usage, cost },
+            Went::Unaffordable => Asked::Unaffordable,
+        })
     }
 
     /// Has a model rate its own answer. No score is an outcome like any other.
     pub(crate) async fn rate(
         &self,
-        index: u64,
-        item: &I,
+        errand: &Errand<'_, I>,
         model: ModelId,
         output: &O,
     ) -> Result<Rated, RunError> {
-        let key = CallKey::rating(index, model);
-        let pricing = self.pricing(model);
-        match self.recall(&key) {
-            Some(Kept::Rating { usage, score }) => {
-                let cost = self.ledger.bill(key, Bill::new(pricing, usage).recalled());
-                self.finished(key, cost, None, true);
-                return Ok(Rated { score, usage, cost });
-            }
-            Some(Kept::Failure { kind, usage }) => {
-                let cost = self.ledger.bill(key, Bill::new(pricing, usage).failed().recalled());
-                self.finished(key, cost, Some(kind), true);
-                return Ok(Rated { score: None, usage, cost });
-            }
-            _ => {}
-        }
-        let Some(reservation) = self.ledger.reserve(model).await else {
-            return Ok(Rated { score: None, usage: None, cost: Cost::ZERO });
-        };
-        self.started(key);
-        let Some(backend) = self.roster.backend(model) else {
-            return Ok(Rated { score: None, usage: None, cost: Cost::ZERO });
-        };
-        match guarded(|| backend.rate(item, output)).await {
-            Ok(rating) => {
-                let bill = Bill::new(pricing, rating.usage);
-                let cost = self.ledger.settle(reservation, key, bill);
-                self.keep(&key, Keepsake::Rating(rating))?;
-                self.finished(key, cost, None, false);
-                Ok(Rated { score: rating.confidence, usage: rating.usage, cost })
-            }
-            Err(error) => {
-                let (kind, usage) = (error.kind(), error.usage());
-                let bill = Bill::new(pricing, usage).failed();
-                let cost = self.ledger.settle(reservation, key, bill);
-                self.keep(&key, Keepsake::Failure { kind, usage })?;
-                self.finished(key, cost, Some(kind), false);
-                Ok(Rated { score: None, usage, cost })
-            }
-        }
+        let key = CallKey::rating(errand.index, model);
+        let none = Rated { score: None, usage: None, cost: Cost::ZERO };
+        let Some(backend) = self.roster.backend(model) else { return Ok(none) };
+        Ok(match self.pay(errand, key, || (**backend).rate(errand.item, output)).await? {
+            Went::Well(Rating { confidence: score, usage }, cost) => Rated { score, usage, cost },
+            Went::Badly(_, usage, cost) => Rated { score: None, usage, cost },
+            Went::Unaffordable => none,
+        })
     }
 
     /// Compares two models' answers, the left one in the reference's place. A comparison that
     /// fails counts as *not equivalent*.
     pub(crate) async fn compare(
         &self,
-        index: u64,
-        item: &I,
+        errand: &Errand<'_, I>,
         (left, left_output): (ModelId, &O),
         (right, right_output): (ModelId, &O),
     ) -> Result<Compared, RunError> {
-        let key = CallKey::comparison(index, left, right);
-        match self.recall(&key) {
-            Some(Kept::Verdict { usage, equivalent }) => {
-                let cost = self.ledger.bill(key, Bill::new(self.judge, usage).recalled());
-                self.finished(key, cost, None, true);
-                return Ok(Compared { equivalent, usage, cost });
-            }
-            Some(Kept::Failure { kind, usage }) => {
-                let bill = Bill::new(self.judge, usage).failed().recalled();
-                let cost = self.ledger.bill(key, bill);
-                self.finished(key, cost, Some(kind), true);
-                return Ok(Compared { equivalent: false, usage, cost });
-            }
-            _ => {}
+        let key = CallKey::comparison(errand.index, left, right);
+        let free = Compared { equivalent: false, usage: None, cost: Cost::ZERO };
+        let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
+        if let Some(went) = self.recall(errand, key)? {
+            return Ok(compared(&went));
         }
-        let result = guarded(|| self.equivalence.compare(item, left_output, right_output)).await;
-        match result {
+        // Where judging costs nothing, an empty purse is no reason not to look.
+        if self.judge != Pricing::default() && !errand.tab.open().await {
+            return Ok(free);
+        }
+        let result = guarded(call).await;
+        let (bill, keepsake, error) = match &result {
             // A comparison that called nothing costs nothing and is not worth remembering.
             Ok(Verdict { equivalent, usage: None }) => {
-                Ok(Compared { equivalent, usage: None, cost: Cost::ZERO })
+                return Ok(Compared { equivalent: *equivalent, ..free });
             }
             Ok(verdict) => {
-                let cost = self.ledger.bill(key, Bill::new(self.judge, verdict.usage));
-                self.keep(&key, Keepsake::Verdict(verdict))?;
-                self.finished(key, cost, None, false);
-                Ok(Compared { equivalent: verdict.equivalent, usage: verdict.usage, cost })
+                (Bill::new(self.judge, verdict.usage), Keepsake::Verdict(*verdict), None)
             }
             Err(error) => {
                 let (kind, usage) = (error.kind(), error.usage());
-                let cost = self.ledger.bill(key, Bill::new(self.judge, usage).failed());
-                self.keep(&key, Keepsake::Failure { kind, usage })?;
-                self.finished(key, cost, Some(kind), false);
-                Ok(Compared { equivalent: false, usage, cost })
+                let bill = Bill::new(self.judge, usage).failed();
+                (bill, Keepsake::Failure { kind, usage }, Some(kind))
             }
+        };
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(&key, errand.fingerprint, keepsake)?;
         }
+        let cost = self.ledger.bill(key, bill);
+        errand.tab.settle(&key, cost);
+        self.finished(key, cost, error, false);
+        Ok(match result {
+            Ok(Verdict { equivalent, usage }) => Compared { equivalent, usage, cost },
+            Err(error) => Compared { equivalent: false, usage: error.usage(), cost },
+        })
+    }
+
+    /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is
+    /// booked all the same, and the journal is handed to the disk.
+    pub(crate) fn close(&self) -> Result<(), RunError> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        for (key, usage, failed) in keeper.leftovers() {
+            let bill = Bill::new(self.pricing(&key), usage).recalled();
+            self.ledger.bill(key, if failed { bill.failed() } else { bill });
+        }
+        keeper.flush()
+    }
+}
+
+fn compared(went: &Went<Verdict>) -> Compared {
+    match went {
+        Went::Well(Verdict { equivalent, usage }, cost) => {
+            Compared { equivalent: *equivalent, usage: *usage, cost: *cost }
+        }
+        Went::Badly(_, usage, cost) => Compared { equivalent: false, usage: *usage, cost: *cost },
+        Went::Unaffordable => Compared { equivalent: false, usage: None, cost: Cost::ZERO },
     }
 }

@@ -53,8 +53,8 @@ impl Verdict {
 /// # Contract
 /// * It should hold between an answer and itself, and not depend on the time of asking.
 /// * It need not be transitive: where a policy keeps a candidate's answer because a second
-///   candidate agrees, that pair is compared in profiling exactly as in execution, the
-///   first-asked model's answer in the place of the reference's.
+///   candidate agrees, that pair is compared in profiling exactly as in execution, the candidate
+///   listed first in the roster in the place of the reference.
 /// * A comparison that fails for good counts as *not equivalent*, in profiling and in execution.
 #[async_trait]
 pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {

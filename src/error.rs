@@ -29,6 +29,15 @@ pub enum SettingsError {
         /// The guess.
         guess: f64,
     },
+    /// A budget bounds the calls of a model that is not in the roster.
+    #[error("the budget bounds the calls of `{model}`, which is not in the roster")]
+    Bound {
+        /// The model named.
+        model: String,
+    },
+    /// The share of audited items is out of range.
+    #[error("the share of audited items must lie in (0, 1), got {0}")]
+    AuditShare(f64),
     /// The statistics refused the combination of population, allowance and level.
     #[error("no certificate can be computed for this population and target")]
     Statistics(#[from] StatisticsError),

@@ -103,6 +103,20 @@ pub struct CandidateRecord {
     pub rating: Option<Usage>,
 }
 
+impl CandidateRecord {
+    /// A candidate's answer without a score.
+    pub const fn new(agreement: Agreement, usage: Option<Usage>) -> Self {
+        Self { agreement, score: None, usage, rating: None }
+    }
+
+    /// Adds the confidence score.
+    #[must_use]
+    pub const fn with_score(mut self, score: Option<Confidence>) -> Self {
+        self.score = score;
+        self
+    }
+}
+
 /// What one profiled item showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +143,19 @@ pub struct ItemEvidence {
 }
 
 impl ItemEvidence {
+    /// An item on which no candidate was asked yet.
+    pub const fn new(index: u64, answered: bool, usage: Option<Usage>) -> Self {
+        Self {
+            index,
+            answered,
+            usage,
+            candidates: Vec::new(),
+            pairs: Vec::new(),
+            router: None,
+            judged: None,
+        }
+    }
+
     /// What a candidate did, if it was asked.
     pub fn candidate(&self, id: ModelId) -> Option<&CandidateRecord> {
         self.candidates.get(id.position().checked_sub(1)?)?.as_ref()
@@ -199,10 +226,11 @@ impl MeanCosts {
             if let Some(mean) = self.answers.get_mut(id.position()) {
                 mean.add(model.pricing.cost(usage.as_ref()));
             }
-            if model.scoring == Scoring::SecondCall && rating.is_some() {
-                if let Some(mean) = self.ratings.get_mut(id.position()) {
-                    mean.add(model.pricing.cost(rating.as_ref()));
-                }
+            if model.scoring != Scoring::SecondCall || rating.is_none() {
+                continue;
+            }
+            if let Some(mean) = self.ratings.get_mut(id.position()) {
+                mean.add(model.pricing.cost(rating.as_ref()));
             }
         }
     }

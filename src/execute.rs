@@ -3,26 +3,26 @@
 //! A stream of items goes in, a stream of answers comes out, each with its provenance. Calls are
 //! bounded, nothing is buffered beyond the calls under way, and dropping the stream cancels them.
 
+mod flow;
 mod route;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use futures::Stream;
-use futures::future::BoxFuture;
+use futures::{Stream, TryStreamExt};
 
+use self::flow::Flow;
 use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::RunError;
 use crate::items::Items;
 use crate::observe::Event;
+use crate::order::First;
 use crate::plan::Plan;
-use crate::pool::Pool;
 use crate::pricing::Cost;
 use crate::profile::Router;
 use crate::tally::Tally;
@@ -43,6 +43,8 @@ pub struct Executor<I: ?Sized + Sync, O> {
 struct Shared<I: ?Sized + Sync, O> {
     calls: Arc<Calls<I, O>>,
     plan: Arc<Plan>,
+    /// The items that were asked about in profiling.
+    asked: First,
     router: Option<Arc<Router<I>>>,
     /// What profiling answered, until it is delivered.
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
@@ -71,7 +73,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     ) -> Self {
         let profiled = Mutex::new(profiled);
         let tally = Tally::default();
-        let shared = Shared { calls, plan, router, profiled, tally };
+        let asked = plan.order.first(plan.asked);
+        let shared = Shared { calls, plan, asked, router, profiled, tally };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1) }
     }
 
@@ -89,7 +92,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     ///
     /// Answers come as they are ready; [`Answer::index`] tells them apart. An error ends the run:
     /// the journal failed, or the stream holds more items than the plan is for.
-    pub fn execute<T, S>(&self, items: S) -> Answers<I, O, T>
+    pub fn execute<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
         S: Stream<Item = T> + Send + 'static,
@@ -104,44 +107,27 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// Answers any part of the population, in any order: pairs of index and item.
     ///
     /// An index answers alike whatever part it comes in, so that parts may be spread over workers.
-    pub fn execute_indexed<T, S>(&self, items: S) -> Answers<I, O, T>
+    pub fn execute_indexed<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
         S: Stream<Item = (u64, T)> + Send + 'static,
     {
-        Answers {
-            shared: Arc::clone(&self.shared),
-            items: Some(Box::pin(items)),
-            pool: Pool::new(),
-            concurrency: self.concurrency,
-        }
+        let one = |shared: Arc<Shared<I, O>>, index, item: T| async move {
+            let answer = answer(&shared, index, item.borrow()).await;
+            (shared, answer)
+        };
+        Answers { flow: Box::pin(self.flow(items, Arc::clone(&self.shared), one)) }
     }
-}
 
-impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// Answers a whole collection, borrowing its items.
     pub(crate) async fn execute_items<S>(&self, items: &S) -> Result<Vec<Answer<O>>, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let mut answers = Vec::new();
-        let mut pool: Pool<BoxFuture<'_, Result<Answer<O>, RunError>>> = Pool::new();
-        let mut next = 0;
-        loop {
-            let done = poll_fn(|cx| {
-                while pool.len() < self.concurrency && next < items.count() {
-                    let index = next;
-                    next += 1;
-                    pool.start(Box::pin(self.answer_held(items, index)), cx);
-                }
-                pool.poll_next(cx)
-            });
-            match done.await {
-                Some(answer) => answers.push(answer?),
-                None => return Ok(answers),
-            }
-        }
+        let indices = futures::stream::iter((0..items.count()).map(|index| (index, ())));
+        let one = |(), index, ()| async move { ((), self.answer_held(items, index).await) };
+        self.flow(indices, (), one).try_collect().await
     }
 
     async fn answer_held<S>(&self, items: &S, index: u64) -> Result<Answer<O>, RunError>
@@ -153,82 +139,34 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let held = items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })?;
         answer(&self.shared, index, (*held).borrow()).await
     }
-}
 
-type Source<T> = Pin<Box<dyn Stream<Item = (u64, T)> + Send>>;
+    fn flow<T, S, M, F, C>(&self, items: S, shared: C, one: M) -> Flow<S, M, F, C>
+    where
+        S: Stream<Item = (u64, T)>,
+        M: FnMut(C, u64, T) -> F,
+        F: Future<Output = (C, Result<Answer<O>, RunError>)>,
+        C: Clone,
+    {
+        Flow::new(items, self.shared.plan.order.population(), self.concurrency, shared, one)
+    }
+}
 
 /// The stream of answers: see [`Executor::execute`].
-pub struct Answers<I: ?Sized + Sync, O, T> {
-    shared: Arc<Shared<I, O>>,
-    /// `None` once it has ended.
-    items: Option<Source<T>>,
-    pool: Pool<BoxFuture<'static, Result<Answer<O>, RunError>>>,
-    concurrency: usize,
+pub struct Answers<O> {
+    flow: Pin<Box<dyn Stream<Item = Result<Answer<O>, RunError>> + Send>>,
 }
 
-/// Nothing in it is pinned in place: futures and the source are boxed.
-impl<I: ?Sized + Sync, O, T> Unpin for Answers<I, O, T> {}
-
-impl<I: ?Sized + Sync, O, T> fmt::Debug for Answers<I, O, T> {
+impl<O> fmt::Debug for Answers<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").field("in_flight", &self.pool.len()).finish_non_exhaustive()
+        f.debug_struct("Answers").finish_non_exhaustive()
     }
 }
 
-impl<I, O, T> Answers<I, O, T>
-where
-    I: ?Sized + Sync + 'static,
-    O: Send + Sync + 'static,
-    T: Borrow<I> + Send + 'static,
-{
-    /// Starts calls until enough are under way or no item is ready.
-    fn refill(&mut self, cx: &mut Context<'_>) -> Result<(), RunError> {
-        let population = self.shared.plan.order.population();
-        while self.pool.len() < self.concurrency {
-            let Some(items) = &mut self.items else { break };
-            match items.as_mut().poll_next(cx) {
-                Poll::Ready(Some((index, _))) if index >= population => {
-                    return Err(RunError::OutsidePopulation { index, population });
-                }
-                Poll::Ready(Some((index, item))) => {
-                    let shared = Arc::clone(&self.shared);
-                    let one = async move { answer(&shared, index, item.borrow()).await };
-                    self.pool.start(Box::pin(one), cx);
-                }
-                Poll::Ready(None) => self.items = None,
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<I, O, T> Stream for Answers<I, O, T>
-where
-    I: ?Sized + Sync + 'static,
-    O: Send + Sync + 'static,
-    T: Borrow<I> + Send + 'static,
-{
+impl<O> Stream for Answers<O> {
     type Item = Result<Answer<O>, RunError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Err(error) = self.refill(cx) {
-            self.items = None;
-            return Poll::Ready(Some(Err(error)));
-        }
-        match self.pool.poll_next(cx) {
-            Poll::Ready(Some(result)) => {
-                if result.is_err() {
-                    // The run cannot go on: nothing new is started, calls under way are dropped.
-                    self.items = None;
-                    self.pool = Pool::new();
-                }
-                Poll::Ready(Some(result))
-            }
-            Poll::Ready(None) if self.items.is_some() => Poll::Pending,
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
+        self.flow.as_mut().poll_next(cx)
     }
 }
 
@@ -238,15 +176,20 @@ where
     I: ?Sized + Sync,
     O: Send + Sync,
 {
-    let answer = if shared.plan.is_profiled(index) {
+    let answer = if shared.asked.contains(index) {
         match shared.take_profiled(index) {
             Some(answer) => answer,
             // Profiled elsewhere, or asked for twice: ask the reference again.
-            None => route::reference(&shared.calls, index, item, Reason::Profiled).await?,
+            None => {
+                let errand = shared.calls.errand(index, item, route::reference_needs);
+                route::reference(&shared.calls, &errand, Reason::Profiled).await?
+            }
         }
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
-        route::follow(&shared.calls, &shared.plan, index, item, router).await?
+        let needs = || route::needs(&shared.calls, &shared.plan);
+        let errand = shared.calls.errand(index, item, needs);
+        route::follow(&shared.calls, &shared.plan, &errand, router).await?
     };
     shared.tally.add(&answer);
     if !shared.calls.observers.is_empty() {

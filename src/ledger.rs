@@ -2,6 +2,9 @@
 //!
 //! Money is counted the moment it is spent, in atomics, whatever order answers come in.
 
+mod budget;
+mod purse;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::calls::CallKey;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing, Usage};
-use crate::roster::ModelId;
+
+pub use budget::Budget;
+pub(crate) use purse::{Needs, Purse, Tab};
 
 /// Calls and money of one model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +103,7 @@ impl Bill {
         self
     }
     /// A failed call that reports no usage is taken to have cost nothing.
-    fn cost(&self) -> Cost {
+    pub(crate) fn cost(&self) -> Cost {
         if self.failed && self.usage.is_none() {
             return Cost::ZERO;
         }
@@ -140,31 +145,26 @@ impl Account {
 pub(crate) struct Ledger {
     models: Vec<Account>,
     judge: Account,
+    purse: Option<Purse>,
 }
 
-/// Money set aside for a call under way.
-#[derive(Debug)]
-pub(crate) struct Reservation;
-
 impl Ledger {
-    pub(crate) fn new(models: usize) -> Self {
+    pub(crate) fn new(models: usize, purse: Option<Purse>) -> Self {
         Self {
             models: (0..models).map(|_| Account::default()).collect(),
             judge: Account::default(),
+            purse,
         }
     }
 
-    /// Sets money aside for a call, or says that the budget will not bear it.
-    #[allow(clippy::unused_async, reason = "waits for calls under way once there is a budget")]
-    pub(crate) async fn reserve(&self, model: ModelId) -> Option<Reservation> {
-        let _ = model;
-        Some(Reservation)
+    /// Opens an item's tab; `needs` are the calls it takes at worst.
+    pub(crate) fn tab(&self, needs: impl FnOnce() -> Needs) -> Tab<'_> {
+        Tab::new(self.purse.as_ref(), needs)
     }
 
-    /// Books a call and gives back what was set aside for it.
-    pub(crate) fn settle(&self, reservation: Reservation, key: CallKey, bill: Bill) -> Cost {
-        let Reservation = reservation;
-        self.bill(key, bill)
+    /// The money there is, if it is capped.
+    pub(crate) const fn purse(&self) -> Option<&Purse> {
+        self.purse.as_ref()
     }
 
     /// Books a call.
@@ -175,7 +175,7 @@ impl Ledger {
             _ => self.models.get(key.model.position()).unwrap_or(&self.judge),
         };
         match key.kind {
-            CallKind::Answer => account.answers.fetch_add(1, Relaxed),
+            CallKind::Answer | CallKind::Repeat => account.answers.fetch_add(1, Relaxed),
             CallKind::Rating => account.ratings.fetch_add(1, Relaxed),
             CallKind::Comparison => account.comparisons.fetch_add(1, Relaxed),
         };

@@ -26,7 +26,10 @@ pub mod equivalence;
 mod error;
 pub mod evidence;
 pub mod execute;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 mod items;
+pub mod journal;
 mod ledger;
 pub mod observe;
 mod order;
@@ -55,9 +58,9 @@ pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
 pub use execute::Executor;
 pub use items::{Generated, Items, Owned};
-pub use ledger::Spending;
+pub use ledger::{Budget, Spending};
 pub use observe::{Event, Observer};
-pub use order::Order;
+pub use order::{First, Order};
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
 pub use profile::{Families, Profile, ProfileSettings, StopReason};
@@ -68,3 +71,7 @@ pub use roster::{
 pub use smart::{Outcome, Profiled, Smart};
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

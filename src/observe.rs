@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::ErrorKind;
+use crate::journal::Torn;
 use crate::plan::{Forecast, Plan};
 use crate::pricing::Cost;
 use crate::profile::StopReason;
@@ -30,6 +31,8 @@ pub enum CallKind {
     Rating,
     /// A judge's comparison of two answers.
     Comparison,
+    /// The reference asked once more, to see how far it agrees with itself.
+    Repeat,
 }
 
 /// How one live chain stood at a look.
@@ -61,6 +64,13 @@ pub enum Event<'a> {
         roster: &'a RosterSpec,
         /// What is asked for.
         target: Target,
+    },
+    /// A journal was opened: an earlier run paid for this many calls.
+    JournalOpened {
+        /// How many calls are recorded.
+        records: u64,
+        /// What was cut off its end: a record that was being written when the writer died.
+        torn: Option<Torn>,
     },
     /// A call is about to be made.
     CallStarted {

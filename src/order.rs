@@ -11,7 +11,11 @@
 //! The values are part of the crate's contract: a seed gives the same order on every machine and
 //! in every release of the same format version.
 
+mod first;
+
 use serde::{Deserialize, Serialize};
+
+pub use first::First;
 
 /// Rounds of the network, half of them on each side. Three a side already resist a distinguisher
 /// that sees few pairs (Luby and Rackoff 1988); the rest is margin for small populations.
@@ -90,6 +94,19 @@ impl Order {
     /// The item at position `rank` of the random order; `rank` itself outside the population.
     pub fn index(&self, rank: u64) -> u64 {
         self.walk(rank, Self::backwards)
+    }
+
+    /// The items with ranks below `count`, to be asked about many times.
+    ///
+    /// ```
+    /// use smart_core::Order;
+    /// let order = Order::new(1_000_000, 7);
+    /// let first = order.first(137);
+    /// assert!((0..137).all(|rank| first.contains(order.index(rank))));
+    /// assert!(!first.contains(order.index(137)));
+    /// ```
+    pub fn first(&self, count: u64) -> First {
+        First::new(*self, count)
     }
 
     /// The item's private coin, uniform on 64 bits and independent of its rank.

@@ -70,6 +70,8 @@ pub(crate) enum PlanLabel {
 
 impl Plan {
     /// Whether an item was profiled and delivers the reference's answer whatever the policy.
+    ///
+    /// To ask it of many items, keep `plan.order.first(plan.asked)`, which is several times faster.
     pub fn is_profiled(&self, index: u64) -> bool {
         self.order.rank(index) < self.asked
     }

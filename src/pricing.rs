@@ -306,6 +306,10 @@ impl Pricing {
             + part(cached, self.cached_input.unwrap_or(self.input))
             + part(usage.output_tokens.unwrap_or(0), self.output)
             + u128::from(self.request.0) * 1_000_000;
+        if let (0, Ok(micro)) = (self.discount_ppm, u64::try_from(micro_nanos)) {
+            // The same quotient without a division of 128 bits, which costs more than all the rest.
+            return Cost(micro / 1_000_000 + u64::from(micro % 1_000_000 >= 500_000));
+        }
         let kept = u128::from(1_000_000 - self.discount_ppm.min(1_000_000));
         let nanos =
             micro_nanos.saturating_mul(kept).saturating_add(500_000_000_000) / 1_000_000_000_000;

@@ -11,6 +11,8 @@ use crate::profile::StopReason;
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
+/// How many of the chains considered are printed.
+const SHOWN: usize = 8;
 /// The version of the stored form.
 pub const REPORT_VERSION: u32 = 1;
 
@@ -135,9 +137,13 @@ impl fmt::Display for Report {
         }
         if !plan.considered.is_empty() {
             writeln!(f, "\nConsidered")?;
-            for chain in &plan.considered {
+            for chain in plan.considered.iter().take(SHOWN) {
                 let mark = if chain.chosen { '*' } else { ' ' };
                 writeln!(f, " {mark} {}: {}", chain.name, chain.outcome)?;
+            }
+            let more = plan.considered.len().saturating_sub(SHOWN);
+            if more > 0 {
+                writeln!(f, "   and {more} more")?;
             }
         }
         Ok(())

@@ -71,31 +71,31 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// A model that is free of charge and gives its confidence, if any, with its answer.
+    /// A model of this name, free of charge until priced.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             version: None,
             pricing: Pricing::default(),
-            scoring: Scoring::default(),
+            scoring: Scoring::WithAnswer,
         }
     }
 
     /// Sets the prices.
     #[must_use]
-    pub fn with_pricing(mut self, pricing: Pricing) -> Self {
+    pub const fn with_pricing(mut self, pricing: Pricing) -> Self {
         self.pricing = pricing;
         self
     }
 
-    /// Sets the version tag.
+    /// Tags prompt, parameters and parsing.
     #[must_use]
     pub fn with_version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self
     }
 
-    /// Sets where confidence scores come from.
+    /// Says where confidence scores come from.
     #[must_use]
     pub const fn with_scoring(mut self, scoring: Scoring) -> Self {
         self.scoring = scoring;
@@ -213,12 +213,7 @@ pub struct Model<I: ?Sized + Sync, O> {
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
     /// A model of this name behind this backend, free of charge until priced.
     pub fn new(name: impl Into<String>, backend: impl LlmBackend<I, Output = O> + 'static) -> Self {
-        let spec = ModelSpec {
-            name: name.into(),
-            version: None,
-            pricing: Pricing::default(),
-            scoring: backend.scoring(),
-        };
+        let spec = ModelSpec::new(name).with_scoring(backend.scoring());
         Self { spec, backend: Arc::new(backend) }
     }
 
@@ -317,12 +312,7 @@ mod tests {
     use super::*;
 
     fn spec(name: &str) -> ModelSpec {
-        ModelSpec {
-            name: name.into(),
-            version: None,
-            pricing: Pricing::default(),
-            scoring: Scoring::WithAnswer,
-        }
+        ModelSpec::new(name)
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The whole job in one call: [`Smart`].
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+#[cfg(feature = "json")]
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::answer::Answer;
@@ -10,8 +13,11 @@ use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::Executor;
 use crate::items::Items;
-use crate::ledger::{Ledger, Spending};
-use crate::observe::{Event, Observer, Observers};
+#[cfg(feature = "json")]
+use crate::journal::fingerprint;
+use crate::journal::{Binding, Header, Recorder, fold};
+use crate::ledger::{Bill, Budget, Ledger, Spending};
+use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive};
@@ -56,6 +62,8 @@ pub struct Smart<I: ?Sized + Sync, O> {
     settings: ProfileSettings,
     observers: Observers,
     router: Option<Arc<Router<I>>>,
+    journal: Option<Arc<Binding<I, O>>>,
+    budget: Option<Budget>,
 }
 
 /// What a run delivers.
@@ -104,6 +112,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             settings: ProfileSettings::default(),
             observers: Observers::default(),
             router: None,
+            journal: None,
+            budget: None,
         }
     }
 
@@ -145,6 +155,64 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
+    /// Writes every paid call to a journal, and resumes from what it holds.
+    ///
+    /// To resume is to run again, with the same items, roster, target, seed and settings: see
+    /// [`journal`](crate::journal). Items are told apart by their [`Hash`]; an item whose
+    /// fingerprint is not the recorded one is refused.
+    ///
+    /// ```
+    /// use smart_core::{Completion, Model, Roster, Smart, Target, from_fn};
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::journal::FileJournal;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("smart-core-doc-{}.jsonl", std::process::id()));
+    /// # futures::executor::block_on(async {
+    /// let client = || from_fn(|n: &u64| { let even = n % 2 == 0; async move { Ok(Completion::new(even)) } });
+    /// let roster = Roster::new(Model::new("large", client()), [Model::new("small", client())])?;
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.9)?)
+    ///     .with_journal(FileJournal::open(&path)?);
+    /// let items: Vec<u64> = (0..100).collect();
+    /// let first = smart.run(&items).await?;
+    /// let again = smart.run(&items).await?; // asks no one
+    /// assert_eq!(first.answers, again.answers);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// # std::fs::remove_file(path).unwrap();
+    /// ```
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn with_journal(self, journal: impl crate::journal::Journal + 'static) -> Self
+    where
+        I: Hash,
+        O: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.with_keyed_journal(journal, |item: &I| fingerprint(item))
+    }
+
+    /// The same, for items that are told apart by a key: an identifier, a content hash.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn with_keyed_journal<K: Hash>(
+        mut self,
+        journal: impl crate::journal::Journal + 'static,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let binding = Binding::json(journal, move |item: &I| fingerprint(&key(item)));
+        self.journal = Some(Arc::new(binding));
+        self
+    }
+
+    /// Caps the money: see [`Budget`].
+    #[must_use]
+    pub fn with_budget(mut self, budget: impl Into<Budget>) -> Self {
+        self.budget = Some(budget.into());
+        self
+    }
+
     /// Profiles, plans, and answers every item.
     ///
     /// # Errors
@@ -155,7 +223,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let calls = self.calls()?;
+        let calls = self.calls_for(items)?;
         let Profiled { profile, answers } = self.profile_with(&calls, items).await?;
         let spent = (calls.ledger.models(), calls.ledger.judge());
         let plan = Arc::new(profile.plan()?);
@@ -163,6 +231,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let executor = self.executor_with(&calls, Arc::clone(&plan), answers);
         let mut answers = executor.execute_items(items).await?;
         answers.sort_unstable_by_key(|answer| answer.index);
+        calls.close()?;
         let report = self.report(&calls, &profile, plan, &executor, spent.0);
         calls.observers.emit(&Event::Finished { report: &report });
         Ok(Outcome { answers, report })
@@ -177,8 +246,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let calls = self.calls()?;
-        self.profile_with(&calls, items).await
+        let calls = self.calls_for(items)?;
+        let profiled = self.profile_with(&calls, items).await?;
+        calls.close()?;
+        Ok(profiled)
     }
 
     /// An executor that follows a plan, with what profiling answered already (may be empty: those
@@ -192,21 +263,64 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         answers: BTreeMap<u64, Answer<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
-        let calls = self.calls()?;
+        let calls = self.calls(plan.order, plan.target, None)?;
         Ok(self.executor_with(&calls, Arc::new(plan), answers))
     }
 
-    fn calls(&self) -> Result<Arc<Calls<I, O>>, RunError> {
+    fn calls_for<S>(&self, items: &S) -> Result<Arc<Calls<I, O>>, RunError>
+    where
+        S: Items<I> + ?Sized,
+    {
+        let digest = self.journal.as_ref().map(|binding| {
+            let each = (0..items.count()).filter_map(|index| items.fetch(index));
+            each.fold(0, |digest, item| fold(digest, (binding.fingerprint)((*item).borrow())))
+        });
+        self.calls(Order::new(items.count(), self.seed), self.target, digest)
+    }
+
+    /// The calls of one run: with what its journal holds, and what is left of its budget.
+    fn calls(
+        &self,
+        order: Order,
+        target: Target,
+        items: Option<u64>,
+    ) -> Result<Arc<Calls<I, O>>, RunError> {
         if self.concurrency == 0 {
             return Err(SettingsError::NoConcurrency.into());
         }
-        Ok(Arc::new(Calls::new(
-            self.roster.clone(),
-            Arc::clone(&self.equivalence),
-            self.observers.clone(),
-            Ledger::new(self.roster.spec().models().len()),
-            None,
-        )))
+        let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
+        let recorder = match &self.journal {
+            None => None,
+            Some(binding) => {
+                let (name, settings) = (self.equivalence.name(), self.settings.clone());
+                let header = Header::new(roster.clone(), name, judge, target, order, settings);
+                Some(Recorder::open(binding, &header.with_items(items))?)
+            }
+        };
+        let purse = match &self.budget {
+            None => None,
+            Some(budget) => {
+                let paid = recorder.as_ref().map(Recorder::paid).unwrap_or_default();
+                let bills = paid.into_iter().map(|(key, usage, failed)| {
+                    let comparison = key.kind == CallKind::Comparison;
+                    let model = roster.model(key.model).map(|model| model.pricing);
+                    let pricing = if comparison { judge } else { model.unwrap_or_default() };
+                    let bill = Bill::new(pricing, usage);
+                    if failed { bill.failed().cost() } else { bill.cost() }
+                });
+                Some(budget.purse(roster, judge, bills.sum())?)
+            }
+        };
+        let ledger = Ledger::new(roster.models().len(), purse);
+        let observers = self.observers.clone();
+        let mut calls =
+            Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger);
+        if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
+            let (records, torn) = (recorder.records(), recorder.torn());
+            calls.observers.emit(&Event::JournalOpened { records, torn });
+            calls = calls.with_keeper(Arc::new(recorder), Some(Arc::clone(&binding.fingerprint)));
+        }
+        Ok(Arc::new(calls))
     }
 
     async fn profile_with<S>(&self, calls: &Calls<I, O>, items: &S) -> Result<Profiled<O>, RunError>
@@ -222,7 +336,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let mut answers = BTreeMap::new();
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
-        let profile = Profile::new(machine, self.equivalence.name().into_owned());
+        let profile = Profile::new(machine, self.equivalence.name());
         Ok(Profiled { profile, answers })
     }
 

@@ -144,6 +144,7 @@ impl Probability {
     /// assert_eq!(Probability::new(0.5)?.split(2).get(), 0.25);
     /// # Ok::<(), smart_core::stats::StatsError>(())
     /// ```
+    #[must_use]
     pub fn split(self, parts: u32) -> Self {
         Self((self.0 / f64::from(parts.max(1))).max(f64::MIN_POSITIVE))
     }

@@ -45,18 +45,21 @@ impl Delivered {
 }
 
 /// The same, while answers come in from many tasks.
+///
+/// One counter for each reason and model, so that an answer touches one and no more.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    by_model: [AtomicU64; MAX_MODELS],
-    reasons: [AtomicU64; 8],
+    counts: [[AtomicU64; PLACES]; REASONS],
 }
+
+/// Kinds of reasons.
+const REASONS: usize = 8;
+/// A place for each model, and one for no model.
+const PLACES: usize = MAX_MODELS + 1;
 
 impl Default for Tally {
     fn default() -> Self {
-        Self {
-            by_model: std::array::from_fn(|_| AtomicU64::new(0)),
-            reasons: std::array::from_fn(|_| AtomicU64::new(0)),
-        }
+        Self { counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))) }
     }
 }
 
@@ -76,19 +79,21 @@ const fn place(reason: Reason) -> usize {
 
 impl Tally {
     pub(crate) fn add<O>(&self, answer: &Answer<O>) {
-        if let Some(count) = answer.by.and_then(|by| self.by_model.get(by.position())) {
-            count.fetch_add(1, Relaxed);
-        }
-        if let Some(count) = self.reasons.get(place(answer.reason)) {
+        let by = answer.by.map_or(MAX_MODELS, |by| by.position());
+        let counts = self.counts.get(place(answer.reason));
+        if let Some(count) = counts.and_then(|counts| counts.get(by.min(MAX_MODELS))) {
             count.fetch_add(1, Relaxed);
         }
     }
 
     pub(crate) fn read(&self, models: usize) -> Delivered {
+        let read = |counts: &[AtomicU64; PLACES]| counts.each_ref().map(|c| c.load(Relaxed));
+        let counts = self.counts.each_ref().map(read);
         let [profiled, accepted, routed, escalated, failed, audited, reference, broke] =
-            self.reasons.each_ref().map(|count| count.load(Relaxed));
+            counts.map(|counts| counts.iter().sum());
+        let by_model = |model| counts.iter().filter_map(|counts| counts.get(model)).sum();
         Delivered {
-            by_model: self.by_model.iter().take(models).map(|c| c.load(Relaxed)).collect(),
+            by_model: (0..models.min(MAX_MODELS)).map(by_model).collect(),
             profiled,
             accepted,
             routed,

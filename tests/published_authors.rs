@@ -164,8 +164,8 @@ fn all_runs_and_the_papers_averages() -> Result {
         let got = run(matrix, method(method_name), &Options::new(demand));
         let (spent, naive) = (got.cost as f64 * 1e-9, matrix.reference_cost() as f64 * 1e-9);
         assert!((spent - cost.parse::<f64>()?).abs() < 1e-7, "{row}: {spent}");
-        assert_eq!(got.profiled, profiled.parse()?, "{row}");
-        assert_eq!(got.failures, failures.parse()?, "{row}");
+        assert_eq!(got.profiled, profiled.parse::<usize>()?, "{row}");
+        assert_eq!(got.failures, failures.parse::<usize>()?, "{row}");
         let counts: Vec<_> = got.models.iter().map(|model| model.answered().to_string()).collect();
         assert_eq!(counts.join(" "), answered, "{row}");
         let changes = got.events.iter().map(|event| {

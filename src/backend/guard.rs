@@ -1,10 +1,10 @@
 //! Panics as errors: [`Guard`].
 
 use std::any::Any;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-
-use futures::FutureExt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 use super::wrap::wraps;
 use super::{BackendError, ErrorKind};
@@ -20,11 +20,22 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<T, BackendError>>,
 {
-    // Calling inside the future catches a hand-written `complete` that panics before it returns.
-    match AssertUnwindSafe(async { call().await }).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(panic) => Err(BackendError::new(ErrorKind::Panicked, message(&*panic))),
-    }
+    // A hand-written `complete` may panic before it returns its future.
+    let future = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(future) => future,
+        Err(panic) => return Err(panicked(&*panic)),
+    };
+    // One future around the call's own, and no more: every layer moves the answer once.
+    let mut future = pin!(future);
+    let guarded = poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+            .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+    });
+    guarded.await
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> BackendError {
+    BackendError::new(ErrorKind::Panicked, message(panic))
 }
 
 /// What the panic said, if it said it in words.

@@ -2,9 +2,10 @@
 
 use crate::answer::{Answer, Reason};
 use crate::backend::{ErrorKind, Scoring};
-use crate::calls::{Asked, Calls};
+use crate::calls::{Asked, Calls, Errand};
 use crate::error::RunError;
 use crate::evidence::ModelSet;
+use crate::ledger::Needs;
 use crate::plan::{Heard, Known, Move, Plan, Policy, Scored};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
@@ -23,21 +24,37 @@ struct Trip {
     failed: Option<ErrorKind>,
 }
 
+/// The calls an item takes at worst: every model the policy may ask, each rated where it rates its
+/// own answers, one comparison, and the reference.
+pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Needs {
+    let roster = calls.roster.spec();
+    let models = plan.models();
+    let rated = models
+        .iter()
+        .filter(|id| roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall));
+    let asked = models.iter().chain(rated).chain(std::iter::once(ModelId::REFERENCE));
+    Needs { calls: asked.collect(), comparisons: u64::from(models.len() > 1) }
+}
+
+/// One call of the reference.
+pub(super) fn reference_needs() -> Needs {
+    Needs { calls: vec![ModelId::REFERENCE], comparisons: 0 }
+}
+
 /// Follows the plan's policy for one item.
 pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     plan: &Plan,
-    index: u64,
-    item: &I,
+    errand: &Errand<'_, I>,
     router: Option<f64>,
 ) -> Result<Answer<O>, RunError> {
-    let mut known: Known = plan.start(index, router.filter(|score| score.is_finite()));
+    let mut known: Known = plan.start(errand.index, router.filter(|score| score.is_finite()));
     let mut trip = Trip::default();
     let (mut first, mut second): (Option<Slot<O>>, Option<Slot<O>>) = (None, None);
     loop {
         match plan.policy.next(&known) {
             Move::Ask(id) => {
-                let (heard, slot) = ask(calls, index, item, id, &mut trip).await?;
+                let (heard, slot) = ask(calls, errand, id, &mut trip).await?;
                 if first.is_none() && known.first == Heard::Nothing {
                     (known.first, first) = (heard, slot);
                 } else {
@@ -50,7 +67,7 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                     _ => (&mut known.second, &second),
                 };
                 let Some(slot) = slot else { break };
-                let rated = calls.rate(index, item, id, &slot.output).await?;
+                let rated = calls.rate(errand, id, &slot.output).await?;
                 trip.cost += rated.cost;
                 let score = Scored::Known(rated.score.map(|score| score.as_f64()));
                 *heard = Heard::Answer { score };
@@ -60,15 +77,17 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                 // In profiling the lower id stood in the reference's place: so it does here.
                 let (a, b) = if a.id < b.id { (a, b) } else { (b, a) };
                 let pair = ((a.id, &a.output), (b.id, &b.output));
-                let compared = calls.compare(index, item, pair.0, pair.1).await?;
+                let compared = calls.compare(errand, pair.0, pair.1).await?;
                 trip.cost += compared.cost;
                 known.agree = Some(compared.equivalent);
             }
             Move::Accept(id) => {
-                let kept = [first, second].into_iter().flatten().find(|slot| slot.id == id);
+                let own = |slot: &Slot<O>| slot.id == id;
+                let kept = first.filter(own).or_else(|| second.filter(own));
                 let Some(slot) = kept else { break };
                 let Trip { asked, cost, .. } = trip;
                 let (output, by, reason) = (Some(slot.output), Some(id), Reason::Accepted);
+                let index = errand.index;
                 return Ok(Answer { index, output, by, reason, asked, cost });
             }
             Move::Escalate => break,
@@ -80,28 +99,26 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
         _ if trip.asked.is_empty() => Reason::Routed,
         _ => Reason::Escalated,
     };
-    escalate(calls, index, item, reason, trip).await
+    escalate(calls, errand, reason, trip).await
 }
 
 /// Asks the reference, and no one else.
 pub(super) async fn reference<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
-    index: u64,
-    item: &I,
+    errand: &Errand<'_, I>,
     reason: Reason,
 ) -> Result<Answer<O>, RunError> {
-    escalate(calls, index, item, reason, Trip::default()).await
+    escalate(calls, errand, reason, Trip::default()).await
 }
 
 async fn ask<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
-    index: u64,
-    item: &I,
+    errand: &Errand<'_, I>,
     id: ModelId,
     trip: &mut Trip,
 ) -> Result<(Heard, Option<Slot<O>>), RunError> {
     trip.asked.insert(id);
-    match calls.ask(index, item, id).await? {
+    match calls.ask(errand, id).await? {
         Asked::Answered { output, score, cost, .. } => {
             trip.cost += cost;
             let scoring = calls.roster.spec().model(id).map(|model| model.scoring);
@@ -125,13 +142,12 @@ async fn ask<I: ?Sized + Sync, O: Send + Sync>(
 
 async fn escalate<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
-    index: u64,
-    item: &I,
+    errand: &Errand<'_, I>,
     reason: Reason,
     trip: Trip,
 ) -> Result<Answer<O>, RunError> {
     let Trip { mut asked, mut cost, .. } = trip;
-    let (output, by, reason) = match calls.ask(index, item, ModelId::REFERENCE).await? {
+    let (output, by, reason) = match calls.ask(errand, ModelId::REFERENCE).await? {
         Asked::Answered { output, cost: paid, .. } => {
             asked.insert(ModelId::REFERENCE);
             cost += paid;
@@ -144,5 +160,5 @@ async fn escalate<I: ?Sized + Sync, O: Send + Sync>(
         }
         Asked::Unaffordable => (None, None, Reason::Unaffordable),
     };
-    Ok(Answer { index, output, by, reason, asked, cost })
+    Ok(Answer { index: errand.index, output, by, reason, asked, cost })
 }

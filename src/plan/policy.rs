@@ -264,15 +264,16 @@ impl Chain {
         }
     }
 
-    /// The model whose answer is delivered if the item is accepted, as far as that is known.
-    fn delivers(&self, known: &Known) -> ModelId {
-        match (&self.key, known.first) {
-            (Key::Relay { gate }, Heard::Answer { score: Scored::Known(score) })
-                if score.is_none_or(|score| score < *gate) =>
-            {
-                self.second.unwrap_or(self.first)
+    /// The model whose answer is delivered if the item is accepted; `None` while that is open.
+    fn delivers(&self, known: &Known) -> Option<ModelId> {
+        let Key::Relay { gate } = &self.key else { return Some(self.first) };
+        match known.first {
+            Heard::Nothing | Heard::Answer { score: Scored::Unrated } => None,
+            Heard::Answer { score: Scored::Known(Some(score)) } if score >= *gate => {
+                Some(self.first)
             }
-            _ => self.first,
+            Heard::Answer { .. } => self.second,
+            Heard::NoAnswer => Some(self.first),
         }
     }
 
@@ -301,29 +302,30 @@ impl Chain {
 
     /// What the policy with this threshold does next about an item.
     pub fn next(&self, threshold: &Mark, known: &Known) -> Move {
-        let mut known = *known;
         // A second model that gave no answer does not agree.
-        if known.second == Heard::NoAnswer {
-            known.agree = Some(false);
-        }
-        let (low, high) = self.bounds(&known);
+        let silent;
+        let known = if known.second == Heard::NoAnswer {
+            silent = Known { agree: Some(false), ..*known };
+            &silent
+        } else {
+            known
+        };
+        let (low, high) = self.bounds(known);
         if known.first == Heard::NoAnswer || high < *threshold {
             return Move::Escalate;
         }
+        // All of what is still possible is accepted: it only remains to get the answer.
         if low >= *threshold {
-            let model = self.delivers(&known);
-            let heard = if model == self.first { known.first } else { known.second };
-            match heard {
-                Heard::Answer { .. } => return Move::Accept(model),
-                Heard::NoAnswer => return Move::Escalate,
-                // All of the chain is accepted, whatever else turns out: ask who delivers.
-                Heard::Nothing if !matches!(self.key, Key::Relay { .. }) => {
-                    return Move::Ask(model);
-                }
-                Heard::Nothing => {}
+            if let Some(model) = self.delivers(known) {
+                let heard = if model == self.first { known.first } else { known.second };
+                return match heard {
+                    Heard::Answer { .. } => Move::Accept(model),
+                    Heard::NoAnswer => Move::Escalate,
+                    Heard::Nothing => Move::Ask(model),
+                };
             }
         }
-        self.wanted(&known).unwrap_or(Move::Escalate)
+        self.wanted(known).unwrap_or(Move::Escalate)
     }
 
     /// The item's mark, with everything known of it that the chain reads, and whether the answer
@@ -338,7 +340,7 @@ impl Chain {
             return Some(Trial { mark: Mark::HIGHEST, fails: true, model: self.first });
         }
         let known = recorded(self, item, coin);
-        let model = self.delivers(&known);
+        let model = self.delivers(&known)?;
         let heard = if model == self.first { known.first } else { known.second };
         if known.first == Heard::NoAnswer || !matches!(heard, Heard::Answer { .. }) {
             return None;

@@ -93,8 +93,14 @@ impl ChainTest {
     /// more liberal one is kept.
     pub(super) fn look(&mut self, floor: f64) -> bool {
         let Some(limit) = self.limit() else { return false };
+        // A boundary for one policy speaks for the whole chain given away, and for nothing less.
+        let whole_only = self.boundary.kind() == BoundaryKind::SinglePolicy;
+        if whole_only && self.failures() > limit {
+            return false;
+        }
         // Where a model falls below the floor, stricter thresholds may still keep it above.
-        let found = (0..=limit)
+        let strictest = if whole_only { limit } else { 0 };
+        let found = (strictest..=limit)
             .rev()
             .map(|limit| self.threshold(limit))
             .find(|threshold| *threshold < Mark::HIGHEST && self.above_floor(threshold, floor));

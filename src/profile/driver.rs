@@ -4,17 +4,17 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, join_all, try_join};
+use futures::future::{join_all, try_join};
 
 use super::machine::{ProfileMachine, Request, Step};
 use super::{Decision, StopReason};
 use crate::answer::{Answer, Reason};
 use crate::backend::{Confidence, ErrorKind};
-use crate::calls::{Asked, Calls};
+use crate::calls::{Asked, CallKey, Calls, Compared, Errand, Kept};
 use crate::error::RunError;
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use crate::items::Items;
+use crate::ledger::Needs;
 use crate::observe::Event;
 use crate::pool::Pool;
 use crate::pricing::{Cost, Usage};
@@ -38,27 +38,66 @@ where
     S: Items<I> + ?Sized,
     S::Item: Sync,
 {
-    let mut pool: Pool<BoxFuture<'_, Result<Profiled<O>, RunError>>> = Pool::new();
+    let mut pool = Pool::new();
+    // Items asked about and not folded yet, by rank.
+    let mut early: BTreeMap<u64, Early<O>> = BTreeMap::new();
+    // The first rank that the budget would not bear.
+    let mut refused: Option<u64> = None;
     loop {
         let next = poll_fn(|cx| {
-            while pool.len() < concurrency {
-                let Step::Profile(request) = machine.poll_step() else { break };
-                pool.start(one(calls, items, router, request).boxed(), cx);
-            }
-            pool.poll_next(cx)
+            pool.poll_next(cx, concurrency, |_| {
+                if refused.is_some() {
+                    return None;
+                }
+                match machine.poll_step() {
+                    Step::Profile(request) => Some(one(calls, items, router, request)),
+                    Step::Wait | Step::Done => None,
+                }
+            })
         });
         let Some(profiled) = next.await else { break };
-        let profiled = profiled?;
-        let unaffordable = profiled.unaffordable;
-        let index = profiled.answer.index;
-        answers.insert(index, profiled.answer);
+        let Profiled { rank, answer, evidence, paid, unaffordable } = profiled?;
+        let index = answer.index;
+        early.insert(rank, Early { answer, paid });
         if unaffordable {
+            refused = Some(refused.map_or(rank, |first| first.min(rank)));
+        } else {
+            machine.handle_outcome(evidence)?;
+        }
+        // The budget ends profiling at a rank, not at a time: whatever comes before it counts.
+        if refused.is_some_and(|rank| rank <= machine.profiled()) {
             machine.stop(StopReason::Budget);
         }
-        machine.handle_outcome(profiled.evidence)?;
+        let later = early.split_off(&machine.profiled());
+        for folded in std::mem::replace(&mut early, later).into_values() {
+            answers.insert(folded.answer.index, folded.answer);
+        }
         announce(calls, machine, index);
     }
+    // Whoever is still early came too late to be evidence: the plan decides about these items, and
+    // finds their calls paid.
+    for Early { answer, paid } in early.into_values() {
+        let Answer { index, output, .. } = answer;
+        if let (Some(output), Some(usage)) = (output, paid.reference) {
+            let key = CallKey::answer(index, ModelId::REFERENCE);
+            calls.remember(key, Kept::Answer { output, usage, score: None });
+        }
+        paid.rest.into_iter().for_each(|(key, kept)| calls.remember(key, kept));
+    }
     Ok(())
+}
+
+/// An item that was asked about and is not evidence yet.
+struct Early<O> {
+    answer: Answer<O>,
+    paid: Paid<O>,
+}
+
+/// What an item's calls brought, beside the reference's answer.
+struct Paid<O> {
+    /// What the reference's answer used, if it answered.
+    reference: Option<Option<Usage>>,
+    rest: Vec<(CallKey, Kept<O>)>,
 }
 
 fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachine, index: u64) {
@@ -74,8 +113,10 @@ fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachi
 }
 
 struct Profiled<O> {
+    rank: u64,
     answer: Answer<O>,
     evidence: ItemEvidence,
+    paid: Paid<O>,
     /// Whether the budget kept a call from being made.
     unaffordable: bool,
 }
@@ -86,9 +127,16 @@ struct Held<O> {
     output: Option<O>,
     usage: Option<Usage>,
     rating: Option<Usage>,
+    /// The score that counts: the rating's, if there was one.
     score: Option<Confidence>,
+    /// The score that came with the answer.
+    given: Option<Confidence>,
+    /// The score of the rating.
+    rated: Option<Confidence>,
     cost: Cost,
     missing: Option<Missing>,
+    /// Why it gave no answer.
+    failed: Option<ErrorKind>,
 }
 
 /// Why a candidate was not asked.
@@ -116,8 +164,10 @@ where
     let outside = RunError::OutsidePopulation { index, population };
     let held = items.fetch(index).ok_or(outside)?;
     let item: &I = (*held).borrow();
-    let candidates = request.ask.iter().map(|id| candidate(calls, item, request, id));
-    let reference = calls.ask(index, item, ModelId::REFERENCE);
+    let errand = calls.errand(index, item, || needs(request));
+    let errand = &errand;
+    let candidates = request.ask.iter().map(|id| candidate(calls, errand, request, id));
+    let reference = calls.ask(errand, ModelId::REFERENCE);
     let (reference, candidates) = try_join(reference, async {
         join_all(candidates).await.into_iter().collect::<Result<Vec<_>, _>>()
     })
@@ -126,13 +176,17 @@ where
     let mut cost: Cost = candidates.iter().map(|held| held.cost).sum();
     let mut asked = request.ask;
     asked.insert(ModelId::REFERENCE);
+    let mut paid = Paid { reference: None, rest: Vec::new() };
     let (output, usage, reason) = match reference {
-        Asked::Answered { output, usage, cost: paid, .. } => {
-            cost += paid;
+        Asked::Answered { output, usage, cost: bill, .. } => {
+            cost += bill;
+            paid.reference = Some(usage);
             (Some(output), usage, Reason::Profiled)
         }
-        Asked::Failed { kind, usage, cost: paid } => {
-            cost += paid;
+        Asked::Failed { kind, usage, cost: bill } => {
+            cost += bill;
+            let key = CallKey::answer(index, ModelId::REFERENCE);
+            paid.rest.push((key, Kept::Failure { kind, usage }));
             (None, usage, Reason::ReferenceFailed(kind))
         }
         Asked::Unaffordable => (None, None, Reason::Unaffordable),
@@ -158,9 +212,10 @@ where
             (None, Some(_)) => Agreement::Differs,
             (Some(reference), Some(own)) => {
                 let left = (ModelId::REFERENCE, reference);
-                let compared = calls.compare(index, item, left, (held.id, own)).await?;
+                let compared = calls.compare(errand, left, (held.id, own)).await?;
                 judged(&mut evidence, compared.usage);
                 cost += compared.cost;
+                paid.verdict(CallKey::comparison(index, ModelId::REFERENCE, held.id), compared);
                 if compared.equivalent { Agreement::Agrees } else { Agreement::Differs }
             }
         };
@@ -175,17 +230,53 @@ where
         }
     }
     if request.compare {
-        cost += compare_pairs(calls, item, &candidates, &mut evidence).await?;
+        cost += compare_pairs(calls, errand, &candidates, &mut evidence, &mut paid).await?;
+    }
+    for held in candidates {
+        paid.candidate(index, held);
     }
     let by = output.is_some().then_some(ModelId::REFERENCE);
     let answer = Answer { index, output, by, reason, asked, cost };
-    Ok(Profiled { answer, evidence, unaffordable })
+    Ok(Profiled { rank: request.rank, answer, evidence, paid, unaffordable })
+}
+
+/// The calls an item takes in profiling, at worst.
+fn needs(request: Request) -> Needs {
+    let asked = std::iter::once(ModelId::REFERENCE).chain(request.ask.iter());
+    let candidates = request.ask.len() as u64;
+    let pairs = if request.compare { candidates * candidates.saturating_sub(1) / 2 } else { 0 };
+    Needs { calls: asked.chain(request.rate.iter()).collect(), comparisons: candidates + pairs }
+}
+
+impl<O> Paid<O> {
+    fn verdict(&mut self, key: CallKey, compared: Compared) {
+        let Compared { equivalent, usage, .. } = compared;
+        // One that called nothing is as free the second time.
+        if usage.is_some() {
+            self.rest.push((key, Kept::Verdict { usage, equivalent }));
+        }
+    }
+
+    fn candidate(&mut self, index: u64, held: Held<O>) {
+        let Held { id, output, usage, rating, rated, given, failed, .. } = held;
+        let key = CallKey::answer(index, id);
+        if let Some(kind) = failed {
+            self.rest.push((key, Kept::Failure { kind, usage }));
+        }
+        if let Some(output) = output {
+            self.rest.push((key, Kept::Answer { output, usage, score: given }));
+        }
+        if rating.is_some() {
+            let key = CallKey::rating(index, id);
+            self.rest.push((key, Kept::Rating { usage: rating, score: rated }));
+        }
+    }
 }
 
 /// Asks one candidate, and has it rate its answer if that is wanted.
 async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
-    item: &I,
+    errand: &Errand<'_, I>,
     request: Request,
     id: ModelId,
 ) -> Result<Held<O>, RunError> {
@@ -195,22 +286,25 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
         usage: None,
         rating: None,
         score: None,
+        given: None,
+        rated: None,
         cost: Cost::ZERO,
         missing: None,
+        failed: None,
     };
-    match calls.ask(request.index, item, id).await? {
+    match calls.ask(errand, id).await? {
         Asked::Answered { output, usage, score, cost } => {
-            (held.usage, held.score, held.cost) = (usage, score, cost);
+            (held.usage, held.score, held.given, held.cost) = (usage, score, score, cost);
             if request.rate.contains(id) {
-                let rated = calls.rate(request.index, item, id, &output).await?;
-                held.score = rated.score;
+                let rated = calls.rate(errand, id, &output).await?;
+                (held.score, held.rated) = (rated.score, rated.score);
                 held.rating = Some(rated.usage.unwrap_or_default());
                 held.cost += rated.cost;
             }
             held.output = Some(output);
         }
         Asked::Failed { kind, usage, cost } => {
-            (held.usage, held.cost) = (usage, cost);
+            (held.usage, held.cost, held.failed) = (usage, cost, Some(kind));
             held.missing = (kind == ErrorKind::Unavailable).then_some(Missing::CircuitOpen);
         }
         Asked::Unaffordable => held.missing = Some(Missing::Unaffordable),
@@ -222,9 +316,10 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
 /// reference: exactly the comparisons on which a consensus could fail.
 async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
-    item: &I,
+    errand: &Errand<'_, I>,
     candidates: &[Held<O>],
     evidence: &mut ItemEvidence,
+    paid: &mut Paid<O>,
 ) -> Result<Cost, RunError> {
     let mut cost = Cost::ZERO;
     let differs: ModelSet = candidates
@@ -239,8 +334,9 @@ async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
                 continue;
             }
             let pair = ((left.id, a), (right.id, b));
-            let compared = calls.compare(evidence.index, item, pair.0, pair.1).await?;
+            let compared = calls.compare(errand, pair.0, pair.1).await?;
             cost += compared.cost;
+            paid.verdict(CallKey::comparison(errand.index, left.id, right.id), compared);
             judged(evidence, compared.usage);
             if compared.equivalent {
                 evidence.pairs.push((left.id, right.id));

@@ -11,13 +11,18 @@
 //!
 //! Evidence is folded in rank order: an outcome that comes early waits for its turn. Fast answers
 //! and easy items come together, so folding in order of completion would break the promise.
+//!
+//! What is asked about a rank is fixed by the outcomes folded before it was granted, never by the
+//! time it is asked, so the same answers lead to the same evidence and the same plan however the
+//! calls interleave. An item asked about but not folded when profiling ends is not a profiled item:
+//! the plan decides how it is answered, like every other, from the calls already paid for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::StopReason;
-use super::brain::{Brain, Decision};
+use super::brain::{Brain, Decision, Demand};
 use super::settings::ProfileSettings;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, ModelSet};
@@ -79,6 +84,8 @@ pub struct ProfileMachine {
     brain: Brain,
     /// The next rank to ask about; all lower ones have been.
     next_rank: u64,
+    /// What to ask about the ranks below each end, decided when the outcomes before allowed it.
+    grants: VecDeque<(u64, Demand)>,
     /// Requests handed out and not answered, by rank.
     open: BTreeMap<u64, Request>,
     /// Outcomes that came before their turn, by rank.
@@ -100,15 +107,27 @@ impl ProfileMachine {
         order: Order,
         settings: &ProfileSettings,
     ) -> Result<Self, SettingsError> {
-        Ok(Self {
+        let mut machine = Self {
             order,
             brain: Brain::new(roster, judge, target, order, settings)?,
             next_rank: 0,
+            grants: VecDeque::new(),
             open: BTreeMap::new(),
             early: BTreeMap::new(),
             again: Vec::new(),
             stopped: None,
-        })
+        };
+        machine.grant();
+        Ok(machine)
+    }
+
+    /// Lets ranks up to the brain's horizon be asked about, in the way wanted now.
+    fn grant(&mut self) {
+        let granted = self.grants.back().map_or(self.next_rank, |(end, _)| *end);
+        let end = self.brain.horizon().min(self.order.population());
+        if end > granted {
+            self.grants.push_back((end, self.brain.demand()));
+        }
     }
 
     /// What to do next.
@@ -122,11 +141,14 @@ impl ProfileMachine {
         if self.stopped.is_some() {
             return Step::Done;
         }
-        if self.next_rank >= self.order.population() || self.next_rank >= self.brain.horizon() {
-            return Step::Wait;
-        }
         let rank = self.next_rank;
-        let demand = self.brain.demand();
+        while self.grants.front().is_some_and(|(end, _)| *end <= rank) && self.grants.len() > 1 {
+            self.grants.pop_front();
+        }
+        // The last grant stays: the next one begins where it ends.
+        let Some((_, demand)) = self.grants.front().filter(|(end, _)| *end > rank) else {
+            return Step::Wait;
+        };
         let request = Request {
             rank,
             index: self.order.index(rank),
@@ -157,6 +179,9 @@ impl ProfileMachine {
             let Some(item) = self.early.remove(&self.brain.profiled()) else { break };
             self.brain.fold(item);
             self.stopped = self.brain.stop();
+            if self.stopped.is_none() {
+                self.grant();
+            }
         }
         Ok(())
     }
@@ -189,8 +214,7 @@ impl ProfileMachine {
         self.brain.profiled()
     }
 
-    /// How many items have been asked about: ranks `0..asked`. All of them deliver the reference's
-    /// answer.
+    /// How many items have been asked about, those not folded yet included: ranks `0..asked`.
     pub const fn asked(&self) -> u64 {
         self.next_rank
     }

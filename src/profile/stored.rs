@@ -55,8 +55,13 @@ enum Label {
 }
 
 impl Profile {
-    pub(crate) fn new(machine: ProfileMachine, equivalence: String) -> Self {
-        let asked = machine.asked();
+    /// What a machine found out, to plan from. Drivers of their own name the equivalence that
+    /// compared the answers; [`Smart`](crate::Smart) does this for itself.
+    ///
+    /// A machine that has not ended is taken to have been ended by the caller.
+    pub fn new(machine: ProfileMachine, equivalence: impl Into<String>) -> Self {
+        // Not `machine.asked()`: how far calls ran ahead of the evidence depends on their timing.
+        let asked = machine.profiled();
         let stopped = machine.stopped().unwrap_or(StopReason::Caller);
         let brain = machine.brain();
         let (roster, judge, target) = (brain.roster().clone(), *brain.judge(), brain.target());
@@ -66,7 +71,7 @@ impl Profile {
             label: Label::Profile,
             version: PROFILE_VERSION,
             roster,
-            equivalence,
+            equivalence: equivalence.into(),
             judge,
             target,
             order,

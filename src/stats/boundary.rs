@@ -69,7 +69,7 @@ impl Boundary {
     /// None at present beyond those of its parts; the result is a `Result` so that limits on size can
     /// be reported.
     pub fn single_policy(design: Design, alpha: Probability) -> Result<Self, StatsError> {
-        Self::single_policy_at(design, alpha, Looks::schedule(design, alpha))
+        Self::single_policy_at(design, alpha, &Looks::schedule(design, alpha))
     }
 
     /// The boundary of one policy over looks of the caller's choice.
@@ -79,7 +79,7 @@ impl Boundary {
     pub fn single_policy_at(
         design: Design,
         alpha: Probability,
-        looks: Looks,
+        looks: &Looks,
     ) -> Result<Self, StatsError> {
         let looks = Looks::explicit(design, looks.as_slice().to_vec())?;
         let found = calibration::single_policy(design, alpha, looks.as_slice());
@@ -96,11 +96,11 @@ impl Boundary {
     /// ```
     /// use smart_core::stats::{Boundary, Design, Looks, Probability};
     /// let (design, alpha) = (Design::finite(5_000, 250)?, Probability::new(0.05)?);
-    /// let chain = Boundary::chain(design, alpha, Looks::sparse(design, alpha, 1.25)?)?;
+    /// let chain = Boundary::chain(design, alpha, &Looks::sparse(design, alpha, 1.25)?)?;
     /// assert!(chain.error() <= 0.05 && chain.level() < 0.05);
     /// # Ok::<(), smart_core::stats::StatsError>(())
     /// ```
-    pub fn chain(design: Design, alpha: Probability, looks: Looks) -> Result<Self, StatsError> {
+    pub fn chain(design: Design, alpha: Probability, looks: &Looks) -> Result<Self, StatsError> {
         let looks = Looks::explicit(design, looks.as_slice().to_vec())?;
         let found = chain::chain(design, alpha, looks.as_slice());
         Ok(Self::from_parts(BoundaryKind::Chain, design, alpha, looks, found))

@@ -14,10 +14,10 @@
 //!
 //! One walk at `W = F + 1 + d` therefore bounds the error of *every* `d' >= d` whose last look it
 //! reaches below the target: a sweep from `d = 0` upwards proves the level for every population, in
-//! a few dozen walks. It ends once the union bound over all later looks is negligible, for a larger
-//! `W` only lowers it.
+//! some dozen walks. Far out, where only the first looks and the last that matter contribute, union
+//! bounds take over.
 
-use super::hypergeometric::tail_bound;
+use super::hypergeometric::{limit_between, tail_bound};
 use super::limits::Limits;
 use super::passage::{Walk, clamped};
 use super::{Design, Probability, Promise};
@@ -29,9 +29,9 @@ const AIMED: f64 = 0.98;
 /// … and the sweep proves this for all populations.
 const PROVEN: f64 = 0.995;
 /// A sweep that advances by less than this part of `d` gives up, and the level is lowered.
-const PATIENCE: u64 = 64;
+const PATIENCE: u64 = 100_000;
 /// How often (in looks) the union bound over the rest is tried.
-const UNION_EVERY: usize = 5;
+const UNION_EVERY: usize = 4;
 
 /// A level, the error it is proven to keep, and the limits it gives.
 #[derive(Debug)]
@@ -174,6 +174,17 @@ enum Verdict {
     Stalled,
 }
 
+/// How far a walk proves the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cover {
+    /// Not even at its own excess.
+    None,
+    /// Up to and including this excess.
+    To(u64),
+    /// For all larger ones.
+    All,
+}
+
 /// A finite design under calibration.
 struct Sweep<'a> {
     design: Design,
@@ -195,7 +206,7 @@ impl Sweep<'_> {
             (self.population as f64 * self.design.rate() * (1.0 - self.design.rate())).sqrt();
         let most = self.population - self.allowance - 1;
         let mut witnesses: Vec<u64> =
-            [0.6, 1.2, 2.4].iter().map(|part| clamped(part * scale, 0, most)).collect();
+            [1.2, 2.4, 4.8].iter().map(|part| clamped(part * scale, 0, most)).collect();
         witnesses.dedup();
         let mut aimed = AIMED * alpha.get();
         let proven = PROVEN * alpha.get();
@@ -206,7 +217,12 @@ impl Sweep<'_> {
                 let mut limits = Limits::new(self.design, self.looks, level, &ceiling);
                 let mut worst = 0.0_f64;
                 let mut culprit = 0;
-                for (index, &excess) in worst_first.iter().enumerate() {
+                for (index, &near) in worst_first.iter().enumerate() {
+                    // Within the reach of one last look the error grows: go to its end.
+                    let excess = (0..self.looks.len())
+                        .find_map(|look| limits.at(look).filter(|&b| b >= near))
+                        .unwrap_or(near)
+                        .min(most);
                     let error = error_at(
                         self.population,
                         self.allowance,
@@ -231,10 +247,10 @@ impl Sweep<'_> {
                 return never(self.looks);
             };
             let level = level(alpha, step);
-            let mut limits = Limits::new(self.design, self.looks, level, &ceiling);
-            match self.sweep(&mut limits, &ceiling, proven) {
+            let limits = Limits::new(self.design, self.looks, level, &ceiling).all();
+            match self.sweep(level, &limits, proven) {
                 Verdict::Proven => {
-                    return Calibrated { level, error: proven, limits: limits.all() };
+                    return Calibrated { level, error: proven, limits };
                 }
                 Verdict::Exceeded(excess) if !worst_first.contains(&excess) => {
                     worst_first.push(excess);
@@ -259,57 +275,55 @@ impl Sweep<'_> {
     }
 
     /// Proves, or refutes, that the error is at most `target` for every `W >= F + 1`.
-    fn sweep(&self, limits: &mut Limits<'_>, ceiling: &[Option<u64>], target: f64) -> Verdict {
+    fn sweep(&self, level: f64, limits: &[Option<u64>], target: f64) -> Verdict {
         let most = self.population - self.allowance - 1;
         let mut excess = 0;
         while excess <= most {
             let failing = self.allowance + 1 + excess;
             if failing == self.population {
-                let error = error_at(
-                    self.population,
-                    self.allowance,
-                    failing,
-                    self.looks,
-                    |index| limits.at(index),
-                    0.5,
-                    1.0,
-                );
+                let limit = |index: usize| limits.get(index).copied().flatten();
+                let error =
+                    error_at(self.population, self.allowance, failing, self.looks, limit, 0.5, 1.0);
                 return if error <= target { Verdict::Proven } else { Verdict::Exceeded(excess) };
             }
-            let Some(covered) = self.cover(excess, limits, ceiling, target) else {
-                return Verdict::Proven;
-            };
-            match covered {
-                Ok(last) if last - excess < excess / PATIENCE => return Verdict::Stalled,
-                Ok(last) => excess = last + 1,
-                Err(excess) => return Verdict::Exceeded(excess),
+            match self.cover(excess, level, limits, target) {
+                Cover::All => return Verdict::Proven,
+                Cover::To(last) if last - excess < excess / PATIENCE => return Verdict::Stalled,
+                Cover::To(last) => excess = last + 1,
+                Cover::None => return Verdict::Exceeded(excess),
             }
         }
         Verdict::Proven
     }
 
-    /// Walks at one excess; `None` if all larger ones are covered too, `Ok(d)` if those up to `d`
-    /// are, `Err` if not even this one.
-    fn cover(
-        &self,
-        excess: u64,
-        limits: &mut Limits<'_>,
-        ceiling: &[Option<u64>],
-        target: f64,
-    ) -> Option<Result<u64, u64>> {
+    /// Walks at one excess, and tells how far the target holds from there.
+    fn cover(&self, excess: u64, level: f64, limits: &[Option<u64>], target: f64) -> Cover {
         let failing = self.allowance + 1 + excess;
         let mut walk = Walk::finite(self.population, failing, cut(self.alpha));
         let mut error = 0.0;
-        let mut covered = None;
-        if self.rest_is_small(0, failing, ceiling, target) {
-            return None;
-        }
-        for (index, &look) in self.looks.iter().enumerate() {
-            let Some(limit) = limits.at(index) else {
-                continue;
-            };
+        let mut covered = Cover::None;
+        for (index, (&look, limit)) in self.looks.iter().zip(limits).enumerate() {
+            let &Some(limit) = limit else { continue };
+            if index % UNION_EVERY == 0 && covered == Cover::None {
+                match self.later(index, excess, level, limits, target - error - walk.lost()) {
+                    Cover::None => {}
+                    found => return found,
+                }
+            }
             walk.advance(look);
             let room = target - walk.lost();
+            if limit >= excess {
+                // The last look that matters adds at most p(k, d), which is at most c.
+                let left = room - error;
+                let last = if level <= left {
+                    Some(limit)
+                } else {
+                    limit_between(self.design, look, left.ln(), 0, limit)
+                };
+                if let Some(last) = last.filter(|&last| last >= excess) {
+                    covered = covered.max(Cover::To(last));
+                }
+            }
             let mut reached = None;
             let mut full = true;
             walk.absorb(limit, |failures, mass| {
@@ -323,33 +337,76 @@ impl Sweep<'_> {
             });
             if !full {
                 // Up to `reached` failures at this look are paid for, hence every d up to there.
-                covered = covered.max(reached.filter(|&d| d >= excess));
-                return Some(covered.ok_or(excess));
+                return match reached {
+                    Some(last) if last >= excess => covered.max(Cover::To(last)),
+                    _ => covered,
+                };
             }
             if limit >= excess {
-                covered = Some(limit);
-            }
-            if index % UNION_EVERY == 0
-                && self.rest_is_small(index + 1, failing, ceiling, room - error)
-            {
-                return None;
+                covered = covered.max(Cover::To(limit));
             }
         }
-        None
+        Cover::All
     }
 
-    /// Whether all looks from `from` on together certify with probability at most `room` at this
-    /// many failing items, and so at any larger number.
-    fn rest_is_small(&self, from: usize, failing: u64, ceiling: &[Option<u64>], room: f64) -> bool {
+    /// Far beyond the worst population the boundary is passed in the first looks, if at all, or in the
+    /// last that matter. With the looks before `from` paid for, and `room` left: if look `j` is the
+    /// last that matters, that is for `b_{j-1} < d <= b_j`, it adds at most `p(k_j, d) <= c`, and each
+    /// look in between at most its tail at the smallest such `d`.
+    fn later(
+        &self,
+        from: usize,
+        excess: u64,
+        level: f64,
+        limits: &[Option<u64>],
+        room: f64,
+    ) -> Cover {
+        let mut covered = Cover::None;
+        let mut least = excess;
+        for (last, limit) in limits.iter().enumerate().skip(from) {
+            let &Some(limit) = limit else { continue };
+            if limit < least {
+                continue;
+            }
+            if !self.union_within(from, last, least, limits, room - level) {
+                return covered;
+            }
+            covered = Cover::To(limit);
+            least = limit + 1;
+        }
+        if self.allowance + 1 + least > self.population
+            || self.union_within(from, limits.len(), least, limits, room)
+        {
+            return Cover::All;
+        }
+        covered
+    }
+
+    /// Whether the looks `from..to` together certify with probability at most `room` at this excess,
+    /// and so at any larger one.
+    fn union_within(
+        &self,
+        from: usize,
+        to: usize,
+        excess: u64,
+        limits: &[Option<u64>],
+        room: f64,
+    ) -> bool {
+        let failing = self.allowance + 1 + excess;
+        if failing > self.population {
+            return true;
+        }
         let mut sum = 0.0;
-        for (&look, limit) in self.looks.iter().zip(ceiling).skip(from) {
+        let between = self.looks.iter().zip(limits).take(to).skip(from);
+        // Backwards: the largest terms are the latest.
+        for (&look, limit) in between.rev() {
             if let &Some(limit) = limit {
                 sum += tail_bound(self.population, failing, look, limit);
-                if sum > room {
-                    return false;
-                }
+            }
+            if sum > room {
+                return false;
             }
         }
-        true
+        sum <= room
     }
 }

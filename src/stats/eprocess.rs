@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// P(ever certified while W - f_k > F), by dynamic programming over every item.
+    /// `P(ever certified while W - f_k > F)`, by dynamic programming over every item.
     fn error(n: u64, allowance: u64, failing: u64, alpha: f64) -> f64 {
         let design = Design::finite(n, allowance).unwrap();
         let alpha = Probability::new(alpha).unwrap();

@@ -22,7 +22,7 @@ const SPARSE_END: u64 = 2_000_000;
 /// ```
 /// use smart_core::stats::{Design, Looks, Probability};
 /// let looks = Looks::schedule(Design::finite(50_000, 2_500)?, Probability::new(0.05)?);
-/// assert_eq!(&looks.as_slice()[..3], &[61, 64, 67]);
+/// assert_eq!(&looks.as_slice()[..3], &[59, 61, 65]);
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -196,12 +196,9 @@ pub(super) fn convolve(state: &[f64], padded: &[f64], out: &mut Vec<f64>) {
         return;
     }
     out.resize((state.len() + PAD) / 4 * 4 + width + PAD, 0.0);
-    let (a, b, c, d) = (
-        &padded[PAD..PAD + length],
-        &padded[PAD - 1..PAD - 1 + length],
-        &padded[PAD - 2..PAD - 2 + length],
-        &padded[PAD - 3..PAD - 3 + length],
-    );
+    // The kernel as the four states of a block see it: each one place further on.
+    let seen_by = |state: usize| &padded[PAD - state..][..length];
+    let (a, b, c, d) = (seen_by(0), seen_by(1), seen_by(2), seen_by(3));
     for (block, states) in state.chunks(4).enumerate() {
         let mut four = [0.0; 4];
         four[..states.len()].copy_from_slice(states);

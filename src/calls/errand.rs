@@ -1,0 +1,12 @@
+//! One item's calls: who it is, and what it may still spend.
+
+use crate::ledger::Tab;
+
+/// An item while its calls are made. They share one place in the queue for the budget.
+pub(crate) struct Errand<'a, I: ?Sized> {
+    pub(crate) index: u64,
+    pub(crate) item: &'a I,
+    /// What tells the item from others, in the journal.
+    pub(super) fingerprint: Option<u64>,
+    pub(super) tab: Tab<'a>,
+}

@@ -1,0 +1,40 @@
+//! Paid calls of this run that were not used yet.
+//!
+//! Profiling may end while items are under way. Their calls are paid for; whoever answers those
+//! items by the plan finds them here instead of asking again.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{CallKey, Kept};
+
+pub(super) struct Memory<O> {
+    /// How many there are, so that most runs never touch the lock.
+    count: AtomicUsize,
+    kept: Mutex<BTreeMap<CallKey, Kept<O>>>,
+}
+
+impl<O> Default for Memory<O> {
+    fn default() -> Self {
+        Self { count: AtomicUsize::new(0), kept: Mutex::default() }
+    }
+}
+
+impl<O> Memory<O> {
+    pub(super) fn put(&self, key: CallKey, kept: Kept<O>) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(key, kept);
+        self.count.store(all.len(), Ordering::Release);
+    }
+
+    pub(super) fn take(&self, key: &CallKey) -> Option<Kept<O>> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.remove(key);
+        self.count.store(all.len(), Ordering::Release);
+        kept
+    }
+}

@@ -1,0 +1,357 @@
+//! What is paid for is never lost, and never paid twice: the journal.
+//!
+//! A journal holds a [`Header`] (what the run was) and one [`Record`] for each call, written before
+//! the call's answer is used. To **resume** is to run again with the same journal: recorded calls
+//! are served from it, the profiler's state machine comes to the same decisions from the same
+//! answers, and nothing is asked again but what was under way when the run ended.
+//!
+//! ```text
+//! recorder   one run's journal: recalls, checks, writes
+//! file       one append-only JSON Lines file                 (feature `json`)
+//! ```
+//!
+//! A run with another roster, target, seed, item list, equivalence or setting is another run, and
+//! is refused with what differs. Prices may change: recorded usage is billed at today's.
+
+#[cfg(feature = "json")]
+mod file;
+mod fingerprint;
+mod recorder;
+#[cfg(feature = "json")]
+mod wire;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Confidence, ErrorKind};
+use crate::observe::CallKind;
+use crate::pricing::{Pricing, Usage};
+use crate::profile::ProfileSettings;
+use crate::roster::RosterSpec;
+use crate::target::Target;
+
+#[cfg(feature = "json")]
+pub use file::{FileJournal, FlushPolicy};
+pub(crate) use fingerprint::{fingerprint, fold};
+pub(crate) use recorder::{Binding, Recorder};
+
+/// The version of the stored form; a journal of another version is refused.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// What run a journal belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Header {
+    label: Label,
+    /// [`JOURNAL_VERSION`].
+    pub version: u32,
+    /// The models with their version tags, at the prices of the time.
+    pub roster: RosterSpec,
+    /// The equivalence's name.
+    pub equivalence: String,
+    /// What judging cost at the time.
+    pub judge: Pricing,
+    /// What was asked for.
+    pub target: Target,
+    /// The seed of the random order.
+    pub seed: u64,
+    /// How many items there are.
+    pub population: u64,
+    /// A digest of all items in order; unknown where items came as a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
+    /// The profiler's settings.
+    pub settings: ProfileSettings,
+}
+
+/// The label of a stored journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Label {
+    #[serde(rename = "smart-core journal")]
+    Journal,
+}
+
+impl Header {
+    /// The header of a run.
+    pub fn new(
+        roster: RosterSpec,
+        equivalence: impl Into<String>,
+        judge: Pricing,
+        target: Target,
+        order: crate::Order,
+        settings: ProfileSettings,
+    ) -> Self {
+        Self {
+            label: Label::Journal,
+            version: JOURNAL_VERSION,
+            roster,
+            equivalence: equivalence.into(),
+            judge,
+            target,
+            seed: order.seed(),
+            population: order.population(),
+            items: None,
+            settings,
+        }
+    }
+
+    /// Adds a digest of all items.
+    #[must_use]
+    pub const fn with_items(mut self, digest: Option<u64>) -> Self {
+        self.items = digest;
+        self
+    }
+
+    /// What keeps a run with header `now` from resuming this one, in a sentence; `None` if nothing
+    /// does. Prices may differ.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let was_now = |what: &str, was: &dyn fmt::Display, is: &dyn fmt::Display| {
+            Some(format!("{what} was {was} and is now {is}"))
+        };
+        if self.version != now.version {
+            return was_now("the version", &self.version, &now.version);
+        }
+        if let Some(difference) = self.roster.difference(&now.roster) {
+            return Some(difference);
+        }
+        if self.equivalence != now.equivalence {
+            let (was, is) = (format!("`{}`", self.equivalence), format!("`{}`", now.equivalence));
+            return was_now("the equivalence", &was, &is);
+        }
+        if self.target != now.target {
+            return was_now("the target", &self.target, &now.target);
+        }
+        if self.seed != now.seed {
+            return was_now("the seed", &self.seed, &now.seed);
+        }
+        if self.population != now.population {
+            return was_now("the number of items", &self.population, &now.population);
+        }
+        if self.items.is_some() && now.items.is_some() && self.items != now.items {
+            return Some("the items, or their order, are not those of the journal".to_owned());
+        }
+        (self.settings != now.settings).then(|| "the profiler's settings are others".to_owned())
+    }
+}
+
+/// One call as the journal keeps it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Record {
+    /// The item.
+    pub index: u64,
+    /// The item's fingerprint, where the run has one.
+    pub item: Option<u64>,
+    /// The model asked; in a comparison, the one in the reference's place.
+    pub model: String,
+    /// What for.
+    pub kind: CallKind,
+    /// The other model, in a comparison.
+    pub other: Option<String>,
+    /// What came of it.
+    pub outcome: Recorded,
+    /// What it used, as far as reported.
+    pub usage: Option<Usage>,
+}
+
+/// What came of a recorded call.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Recorded {
+    /// An answer: the output as JSON text, and its confidence.
+    Answer {
+        /// The output as JSON text, on one line.
+        output: String,
+        /// The confidence that came with it.
+        score: Option<Confidence>,
+    },
+    /// A rating.
+    Rating {
+        /// The score, if there was one.
+        score: Option<Confidence>,
+    },
+    /// A verdict.
+    Verdict {
+        /// Whether the two answers are equivalent.
+        equivalent: bool,
+    },
+    /// A failure for good.
+    Failure(ErrorKind),
+}
+
+impl Record {
+    /// A record without fingerprint, second model or usage.
+    pub fn new(index: u64, model: impl Into<String>, kind: CallKind, outcome: Recorded) -> Self {
+        Self { index, item: None, model: model.into(), kind, other: None, outcome, usage: None }
+    }
+
+    /// Adds the other model of a comparison.
+    #[must_use]
+    pub fn with_other(mut self, model: impl Into<String>) -> Self {
+        self.other = Some(model.into());
+        self
+    }
+
+    /// Adds what the call used.
+    #[must_use]
+    pub const fn with_usage(mut self, usage: Option<Usage>) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// Adds the item's fingerprint.
+    #[must_use]
+    pub const fn with_item(mut self, item: Option<u64>) -> Self {
+        self.item = item;
+        self
+    }
+
+    /// What is wrong with the record by itself, in words; `None` if nothing is.
+    pub fn complaint(&self) -> Option<&'static str> {
+        let fits = match (&self.outcome, self.kind) {
+            (Recorded::Failure(_), _)
+            | (Recorded::Answer { .. }, CallKind::Answer | CallKind::Repeat)
+            | (Recorded::Rating { .. }, CallKind::Rating)
+            | (Recorded::Verdict { .. }, CallKind::Comparison) => true,
+            _ => false,
+        };
+        if !fits {
+            return Some("the outcome is not of the call's kind");
+        }
+        let comparison = self.kind == CallKind::Comparison;
+        (comparison != self.other.is_some()).then_some("a comparison, and it alone, has two models")
+    }
+}
+
+/// What was cut off the end of a journal: a record that was being written when the writer died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Torn {
+    /// The line, counted from 1.
+    pub line: u64,
+    /// How many bytes were cut off.
+    pub bytes: u64,
+}
+
+impl Torn {
+    /// A torn last line.
+    pub const fn new(line: u64, bytes: u64) -> Self {
+        Self { line, bytes }
+    }
+}
+
+/// Takes records one by one; an error is a complaint about the record, in words.
+pub type Reader<'a> = dyn FnMut(Record) -> Result<(), String> + 'a;
+
+/// Where calls are written down.
+///
+/// # Contract
+/// * [`append`](Self::append) returns when the record will survive the process, or as much as the
+///   journal's own flush policy promises. Records are read back in the order appended, each whole
+///   or not at all.
+/// * It is called from many tasks at once, and blocks the task that calls it: be quick.
+/// * After a failed write every later one fails: a journal with a hole is no journal.
+/// * One writer at a time: opening a journal that is open elsewhere is an error.
+///
+/// The `conformance` feature has a suite for implementors: `conformance::check_journal`.
+pub trait Journal: Send + Sync {
+    /// The header, or `None` if nothing was ever begun.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it cannot be read or is none of this version.
+    fn header(&self) -> Result<Option<Header>, JournalError>;
+
+    /// Reads every record, oldest first, and says what was torn off the end when the journal was
+    /// opened.
+    ///
+    /// # Errors
+    /// [`JournalError::Record`] when `each` complains or a record cannot be read: never skipped.
+    fn read(&self, each: &mut Reader<'_>) -> Result<Option<Torn>, JournalError>;
+
+    /// Writes the header of a new journal.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it cannot be written or there is one already.
+    fn begin(&self, header: &Header) -> Result<(), JournalError>;
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it cannot be written; then nothing may be written any more.
+    fn append(&self, record: &Record) -> Result<(), JournalError>;
+
+    /// Hands everything to the disk.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the disk refuses.
+    fn flush(&self) -> Result<(), JournalError>;
+}
+
+/// Why a journal could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The file system said no.
+    #[error("cannot {what} the journal {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another writer holds the journal.
+    #[error("the journal {} is open elsewhere: a journal has one writer", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not a journal: {why}", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A journal of another version.
+    #[error("the journal is of version {found}, this release reads {JOURNAL_VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// A record that is wrong.
+    #[error("line {line} of the journal: {why}")]
+    Record {
+        /// The line (or the number of the record), counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A record that cannot be written as it is.
+    #[error("a record of item {index} cannot be written: {why}")]
+    Unwritable {
+        /// The item.
+        index: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is a header already.
+    #[error("the journal has begun already")]
+    Begun,
+    /// An earlier write failed.
+    #[error("an earlier write to the journal failed: nothing is written after a hole")]
+    Broken,
+    /// The storage underneath failed.
+    #[error("the journal's storage failed: cannot {what}")]
+    Storage {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,299 @@
+//! The default journal: one append-only JSON Lines file.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::wire::{self, BadHeader};
+use super::{Header, Journal, JournalError, Reader, Record, Torn};
+
+/// When a record is safe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlushPolicy {
+    /// Each record is handed to the operating system at once: it survives the death of the
+    /// process, and what a power failure takes is up to the system. The default.
+    #[default]
+    EachWrite,
+    /// Each record is on the disk before its answer is used. Slow: a disk does a few hundred of
+    /// these a second.
+    EachSync,
+    /// Each record is handed to the system, and to the disk with every so many.
+    SyncEvery(u64),
+    /// Up to this many records are held in memory and lost when the process dies; what they
+    /// recorded is then paid for again. For answers that cost less than the writing.
+    Buffered(u64),
+}
+
+/// A journal in one file: the header's line, then a line for each call.
+///
+/// The file is locked for as long as the journal is open (an advisory lock, which the system drops
+/// with the process). A last line without its end was being written when the writer died; it is cut
+/// off and reported ([`FileJournal::torn`]). Anything else that is not a journal's line is an error
+/// with the line's number, and the file is left as it is.
+///
+/// ```no_run
+/// use smart_core::journal::{FileJournal, FlushPolicy};
+/// let journal = FileJournal::open("run.jsonl")?.with_flush(FlushPolicy::SyncEvery(100));
+/// # Ok::<(), smart_core::journal::JournalError>(())
+/// ```
+pub struct FileJournal {
+    path: PathBuf,
+    flush: FlushPolicy,
+    torn: Option<Torn>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    begun: bool,
+    /// Lines not handed to the system yet.
+    held: Vec<u8>,
+    /// Records since the disk was last asked, or held.
+    pending: u64,
+    broken: bool,
+}
+
+impl FileJournal {
+    /// Opens or creates a journal, locks it, and cuts off a torn last line.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the file cannot be opened, is open elsewhere, or is no journal.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
+        let path = path.as_ref().to_path_buf();
+        let io = |what, source| JournalError::Io { what, path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(|source| io("open", source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path }),
+            Err(TryLockError::Error(source)) => return Err(io("lock", source)),
+        }
+        let torn = mend(&mut file, &path)?;
+        let length = file.metadata().map_err(|source| io("measure", source))?.len();
+        let inner = Inner { file, begun: length > 0, held: Vec::new(), pending: 0, broken: false };
+        Ok(Self { path, flush: FlushPolicy::default(), torn, inner: Mutex::new(inner) })
+    }
+
+    /// Sets when a record is safe.
+    #[must_use]
+    pub const fn with_flush(mut self, policy: FlushPolicy) -> Self {
+        self.flush = policy;
+        self
+    }
+
+    /// What was cut off the end of the file when it was opened.
+    pub const fn torn(&self) -> Option<Torn> {
+        self.torn
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn io(&self, what: &'static str) -> impl Fn(std::io::Error) -> JournalError + use<> {
+        let path = self.path.clone();
+        move |source| JournalError::Io { what, path: path.clone(), source }
+    }
+
+    /// The whole lines of the file, each with its number.
+    fn lines(
+        &self,
+        each: &mut dyn FnMut(u64, &str) -> Result<bool, JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        let io = self.io("read");
+        self.push(&mut inner)?;
+        let mut reader = BufReader::new(&inner.file);
+        reader.seek(SeekFrom::Start(0)).map_err(&io)?;
+        let mut text = Vec::new();
+        for line in 1.. {
+            text.clear();
+            if reader.read_until(b'\n', &mut text).map_err(&io)? == 0 {
+                break;
+            }
+            if text.pop_if(|byte| *byte == b'\n').is_none() {
+                let why = "it ends without an end of line".to_owned();
+                return Err(JournalError::Record { line, why });
+            }
+            let text = std::str::from_utf8(&text).map_err(|error| JournalError::Record {
+                line,
+                why: format!("it is not UTF-8: {error}"),
+            })?;
+            if !each(line, text)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands held lines to the system. A write that fails may have left a part: it is taken back.
+    fn push(&self, inner: &mut Inner) -> Result<(), JournalError> {
+        if inner.held.is_empty() {
+            return Ok(());
+        }
+        if inner.broken {
+            return Err(JournalError::Broken);
+        }
+        let io = self.io("write to");
+        let before = inner.file.metadata().map_err(&io)?.len();
+        let Inner { file, held, .. } = inner;
+        let written = file.write_all(held);
+        held.clear();
+        if let Err(error) = written {
+            inner.broken = true;
+            // Best effort: a torn line left behind is cut off by the next to open.
+            let _ = inner.file.set_len(before);
+            return Err(io(error));
+        }
+        Ok(())
+    }
+
+    fn sync(&self, inner: &mut Inner) -> Result<(), JournalError> {
+        let synced = inner.file.sync_data();
+        inner.broken |= synced.is_err();
+        inner.pending = 0;
+        synced.map_err(self.io("sync"))
+    }
+
+    fn write(&self, inner: &mut Inner, line: &str) -> Result<(), JournalError> {
+        if inner.broken {
+            return Err(JournalError::Broken);
+        }
+        inner.held.extend_from_slice(line.as_bytes());
+        inner.held.push(b'\n');
+        inner.pending += 1;
+        match self.flush {
+            FlushPolicy::EachWrite => self.push(inner),
+            FlushPolicy::EachSync => {
+                self.push(inner)?;
+                self.sync(inner)
+            }
+            FlushPolicy::SyncEvery(records) => {
+                self.push(inner)?;
+                if inner.pending >= records { self.sync(inner) } else { Ok(()) }
+            }
+            FlushPolicy::Buffered(records) if inner.pending >= records => {
+                inner.pending = 0;
+                self.push(inner)
+            }
+            FlushPolicy::Buffered(_) => Ok(()),
+        }
+    }
+}
+
+/// Cuts off a last line that has no end, and says so. A file that is no journal is left alone.
+fn mend(file: &mut File, path: &Path) -> Result<Option<Torn>, JournalError> {
+    let io = |what| move |source| JournalError::Io { what, path: path.to_path_buf(), source };
+    let not = |why: &str| JournalError::NotAJournal { path: path.to_path_buf(), why: why.into() };
+    let length = file.metadata().map_err(io("measure"))?.len();
+    file.seek(SeekFrom::Start(0)).map_err(io("read"))?;
+    let mut start = Vec::new();
+    let most = wire::BEGINNING.len() as u64;
+    Read::by_ref(file).take(most).read_to_end(&mut start).map_err(io("read"))?;
+    if !wire::BEGINNING.as_bytes().starts_with(&start) {
+        return Err(not("it does not begin like one"));
+    }
+    file.seek(SeekFrom::Start(0)).map_err(io("read"))?;
+    let (mut whole, mut lines) = (0, 0);
+    let mut reader = BufReader::new(&mut *file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line).map_err(io("read"))?;
+        if read == 0 {
+            return Ok(None);
+        }
+        lines += 1;
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        whole += read as u64;
+    }
+    file.set_len(whole).map_err(io("mend"))?;
+    file.sync_data().map_err(io("mend"))?;
+    Ok(Some(Torn::new(lines, length - whole)))
+}
+
+impl Journal for FileJournal {
+    fn header(&self) -> Result<Option<Header>, JournalError> {
+        let mut header = None;
+        self.lines(&mut |_, text| {
+            let not = |why| JournalError::NotAJournal { path: self.path.clone(), why };
+            header = Some(wire::read_header(text).map_err(|bad| match bad {
+                BadHeader::Version(found) => JournalError::Version { found },
+                BadHeader::Other(why) => not(why),
+            })?);
+            Ok(false)
+        })?;
+        Ok(header)
+    }
+
+    fn read(&self, each: &mut Reader<'_>) -> Result<Option<Torn>, JournalError> {
+        self.lines(&mut |line, text| {
+            if line > 1 {
+                let taken = wire::read(text).and_then(&mut *each);
+                taken.map_err(|why| JournalError::Record { line, why })?;
+            }
+            Ok(true)
+        })?;
+        Ok(self.torn)
+    }
+
+    fn begin(&self, header: &Header) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if inner.begun {
+            return Err(JournalError::Begun);
+        }
+        let line = wire::write_header(header)
+            .map_err(|why| JournalError::NotAJournal { path: self.path.clone(), why })?;
+        self.write(&mut inner, &line)?;
+        self.push(&mut inner)?;
+        inner.begun = true;
+        self.sync(&mut inner)
+    }
+
+    fn append(&self, record: &Record) -> Result<(), JournalError> {
+        let unwritable = |why| JournalError::Unwritable { index: record.index, why };
+        let line = wire::write(record).map_err(unwritable)?;
+        self.write(&mut self.lock(), &line)
+    }
+
+    fn flush(&self) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        self.push(&mut inner)?;
+        self.sync(&mut inner)
+    }
+}
+
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        let mut inner = self.lock();
+        // What cannot be written now will be asked again: no more is lost than a crash would lose.
+        let _ = self.push(&mut inner);
+        let _ = inner.file.unlock();
+    }
+}
+
+impl fmt::Debug for FileJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, flush, torn, .. } = self;
+        f.debug_struct("FileJournal")
+            .field("path", path)
+            .field("flush", flush)
+            .field("torn", torn)
+            .finish_non_exhaustive()
+    }
+}

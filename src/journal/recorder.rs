@@ -1,0 +1,235 @@
+//! One run's journal: recalls what was paid for, checks that it is the same run, writes the rest.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Header, Journal, JournalError, Record, Recorded, Torn};
+use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
+use crate::error::RunError;
+use crate::observe::CallKind;
+use crate::pricing::Usage;
+use crate::roster::{ModelId, RosterSpec};
+
+type Encode<O> = dyn Fn(&O) -> Result<String, String> + Send + Sync;
+type Decode<O> = dyn Fn(&str) -> Result<O, String> + Send + Sync;
+
+/// A journal bound to a caller's types: how outputs are written, how items are told apart.
+pub(crate) struct Binding<I: ?Sized, O> {
+    journal: Arc<dyn Journal>,
+    encode: Arc<Encode<O>>,
+    decode: Arc<Decode<O>>,
+    pub(crate) fingerprint: Arc<Fingerprint<I>>,
+    /// Whether a run writes to it now.
+    busy: Arc<AtomicBool>,
+}
+
+impl<I: ?Sized, O> Binding<I, O> {
+    #[cfg(feature = "json")]
+    pub(crate) fn json(
+        journal: impl Journal + 'static,
+        fingerprint: impl Fn(&I) -> u64 + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        Self {
+            journal: Arc::new(journal),
+            encode: Arc::new(|output| serde_json::to_string(output).map_err(|e| e.to_string())),
+            decode: Arc::new(|text| serde_json::from_str(text).map_err(|e| e.to_string())),
+            fingerprint: Arc::new(fingerprint),
+            busy: Arc::default(),
+        }
+    }
+}
+
+/// Clears the mark that a run writes to a journal.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A kept call with the fingerprint of its item.
+struct Found<O> {
+    item: Option<u64>,
+    kept: Kept<O>,
+}
+
+/// The keeper of one run.
+pub(crate) struct Recorder<O> {
+    journal: Arc<dyn Journal>,
+    encode: Arc<Encode<O>>,
+    roster: RosterSpec,
+    /// What was recorded and not asked for yet. A call that was made twice is recalled twice.
+    found: Mutex<BTreeMap<CallKey, VecDeque<Found<O>>>>,
+    records: u64,
+    torn: Option<Torn>,
+    _busy: Busy,
+}
+
+fn journal_error(error: JournalError) -> RunError {
+    RunError::Journal(Box::new(error))
+}
+
+impl<O> Recorder<O> {
+    /// Opens a journal for a run with this header: begins it, or reads what it holds.
+    pub(crate) fn open<I: ?Sized>(
+        binding: &Binding<I, O>,
+        header: &Header,
+    ) -> Result<Self, RunError> {
+        if binding.busy.swap(true, Ordering::AcqRel) {
+            let difference = "another run is writing to it".to_owned();
+            return Err(RunError::Mismatch { what: "the journal", difference });
+        }
+        let busy = Busy(Arc::clone(&binding.busy));
+        let journal = Arc::clone(&binding.journal);
+        let roster = &header.roster;
+        let mut found: BTreeMap<CallKey, VecDeque<Found<O>>> = BTreeMap::new();
+        let (mut records, mut torn) = (0, None);
+        match journal.header().map_err(journal_error)? {
+            None => journal.begin(header).map_err(journal_error)?,
+            Some(was) => {
+                if let Some(difference) = was.difference(header) {
+                    return Err(RunError::Mismatch { what: "the journal", difference });
+                }
+                let mut take = |record: Record| {
+                    let (key, item, kept) = read(record, header, &*binding.decode)?;
+                    found.entry(key).or_default().push_back(Found { item, kept });
+                    records += 1;
+                    Ok(())
+                };
+                torn = journal.read(&mut take).map_err(journal_error)?;
+            }
+        }
+        Ok(Self {
+            journal,
+            encode: Arc::clone(&binding.encode),
+            roster: roster.clone(),
+            found: Mutex::new(found),
+            records,
+            torn,
+            _busy: busy,
+        })
+    }
+
+    /// How many records the journal held when it was opened.
+    pub(crate) const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// What was cut off its end.
+    pub(crate) const fn torn(&self) -> Option<Torn> {
+        self.torn
+    }
+
+    /// Every call that was recorded, with what it used and whether it failed.
+    pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, bool)> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = found.iter().flat_map(|(key, calls)| calls.iter().map(|call| (*key, call)));
+        each.map(|(key, call)| (key, call.kept.usage(), call.kept.failed())).collect()
+    }
+}
+
+/// A record as this run sees it; an error is a complaint in words.
+fn read<O>(
+    record: Record,
+    header: &Header,
+    decode: &Decode<O>,
+) -> Result<(CallKey, Option<u64>, Kept<O>), String> {
+    if let Some(complaint) = record.complaint() {
+        return Err(complaint.to_owned());
+    }
+    let Record { index, item, model, kind, other, outcome, usage } = record;
+    if index >= header.population {
+        return Err(format!("item {index} is outside the population of {}", header.population));
+    }
+    let find = |name: &str| -> Result<ModelId, String> {
+        header.roster.find(name).ok_or_else(|| format!("`{name}` is not in the roster"))
+    };
+    let model = find(&model)?;
+    let other = other.map_or(Ok(model), |name| find(&name))?;
+    let kept = match outcome {
+        Recorded::Answer { output, score } => {
+            let output =
+                decode(&output).map_err(|why| format!("the output cannot be read: {why}"))?;
+            Kept::Answer { output, usage, score }
+        }
+        Recorded::Rating { score } => Kept::Rating { usage, score },
+        Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
+        Recorded::Failure(kind) => Kept::Failure { kind, usage },
+    };
+    Ok((CallKey { index, model, kind, other }, item, kept))
+}
+
+impl<O: Send + Sync> Keeper<O> for Recorder<O> {
+    fn recall(&self, key: &CallKey, item: Option<u64>) -> Result<Option<Kept<O>>, RunError> {
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(calls) = all.get_mut(key) else { return Ok(None) };
+        let found = calls.pop_front();
+        if calls.is_empty() {
+            all.remove(key);
+        }
+        drop(all);
+        let Some(found) = found else { return Ok(None) };
+        if found.item.is_some() && item.is_some() && found.item != item {
+            let difference =
+                format!("item {} is not the item recorded under this index", key.index);
+            return Err(RunError::Mismatch { what: "the journal", difference });
+        }
+        Ok(Some(found.kept))
+    }
+
+    fn keep(
+        &self,
+        key: &CallKey,
+        item: Option<u64>,
+        what: Keepsake<'_, O>,
+    ) -> Result<(), RunError> {
+        let unwritable = |why| JournalError::Unwritable { index: key.index, why };
+        let (outcome, usage) = match what {
+            Keepsake::Answer(completion) => {
+                let output = (self.encode)(&completion.output);
+                let output = output.map_err(unwritable).map_err(journal_error)?;
+                (Recorded::Answer { output, score: completion.confidence }, completion.usage)
+            }
+            Keepsake::Rating(rating) => {
+                (Recorded::Rating { score: rating.confidence }, rating.usage)
+            }
+            Keepsake::Verdict(verdict) => {
+                (Recorded::Verdict { equivalent: verdict.equivalent }, verdict.usage)
+            }
+            Keepsake::Failure { kind, usage } => (Recorded::Failure(kind), usage),
+        };
+        let name = |id| self.roster.name(id).to_owned();
+        let mut record = Record::new(key.index, name(key.model), key.kind, outcome);
+        if key.kind == CallKind::Comparison {
+            record = record.with_other(name(key.other));
+        }
+        let record = record.with_usage(usage).with_item(item);
+        self.journal.append(&record).map_err(journal_error)
+    }
+
+    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)> {
+        let left = self.paid();
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        left
+    }
+
+    fn flush(&self) -> Result<(), RunError> {
+        self.journal.flush().map_err(journal_error)
+    }
+}
+
+impl<O> fmt::Debug for Recorder<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, torn, .. } = self;
+        f.debug_struct("Recorder")
+            .field("records", records)
+            .field("torn", torn)
+            .finish_non_exhaustive()
+    }
+}

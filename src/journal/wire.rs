@@ -1,0 +1,170 @@
+//! Records and headers as JSON, one a line.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Header, JOURNAL_VERSION, Record, Recorded};
+use crate::backend::{Confidence, ErrorKind};
+use crate::observe::CallKind;
+use crate::pricing::Usage;
+
+/// How every journal begins.
+pub(super) const BEGINNING: &str = r#"{"label":"smart-core journal","version":"#;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    index: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    item: Option<u64>,
+    model: String,
+    kind: CallKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    other: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "raw")]
+    output: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    equivalent: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+}
+
+/// An output of `null` is an output.
+fn raw<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
+}
+
+/// A record as one line, without the line's end.
+pub(super) fn write(record: &Record) -> Result<String, String> {
+    let mut line = Line {
+        index: record.index,
+        item: record.item,
+        model: record.model.clone(),
+        kind: record.kind,
+        other: record.other.clone(),
+        output: None,
+        score: None,
+        equivalent: None,
+        error: None,
+        usage: record.usage,
+    };
+    match &record.outcome {
+        Recorded::Answer { output, score } => {
+            let raw = RawValue::from_string(output.clone()).map_err(|error| error.to_string())?;
+            (line.output, line.score) = (Some(raw), score.map(Confidence::as_f64));
+        }
+        Recorded::Rating { score } => line.score = score.map(Confidence::as_f64),
+        Recorded::Verdict { equivalent } => line.equivalent = Some(*equivalent),
+        Recorded::Failure(kind) => line.error = Some(*kind),
+    }
+    let text = serde_json::to_string(&line).map_err(|error| error.to_string())?;
+    if text.contains(['\n', '\r']) {
+        return Err("the output's JSON text has line breaks between its parts".to_owned());
+    }
+    Ok(text)
+}
+
+/// Reads a record; an error is a complaint in words.
+pub(super) fn read(text: &str) -> Result<Record, String> {
+    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let Line { index, item, model, kind, other, output, score, equivalent, error, usage } = line;
+    let confidence = match score.map(Confidence::new) {
+        Some(None) => return Err("the score is not a finite number".to_owned()),
+        Some(score) => score,
+        None => None,
+    };
+    let outcome = match (output, score, equivalent, error) {
+        (Some(output), _, None, None) => {
+            Recorded::Answer { output: output.get().to_owned(), score: confidence }
+        }
+        (None, _, None, None) if kind == CallKind::Rating => Recorded::Rating { score: confidence },
+        (None, None, Some(equivalent), None) => Recorded::Verdict { equivalent },
+        (None, None, None, Some(error)) => Recorded::Failure(error),
+        (None, None, None, None) => return Err("it has no outcome".to_owned()),
+        _ => return Err("it has more than one outcome".to_owned()),
+    };
+    let record = Record { index, item, model, kind, other, outcome, usage };
+    record.complaint().map_or(Ok(record), |complaint| Err(complaint.to_owned()))
+}
+
+pub(super) fn write_header(header: &Header) -> Result<String, String> {
+    serde_json::to_string(header).map_err(|error| error.to_string())
+}
+
+/// What can be wrong with a header.
+pub(super) enum BadHeader {
+    Version(u32),
+    Other(String),
+}
+
+pub(super) fn read_header(text: &str) -> Result<Header, BadHeader> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        label: String,
+        version: u32,
+    }
+    let other = |error: serde_json::Error| BadHeader::Other(error.to_string());
+    let first: Versioned = serde_json::from_str(text).map_err(other)?;
+    if first.label != "smart-core journal" {
+        return Err(BadHeader::Other(format!("it is labelled `{}`", first.label)));
+    }
+    if first.version != JOURNAL_VERSION {
+        return Err(BadHeader::Version(first.version));
+    }
+    serde_json::from_str(text).map_err(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_back_bit_for_bit() {
+        let answer = |output: &str, score| Recorded::Answer {
+            output: output.to_owned(),
+            score: Confidence::new(score),
+        };
+        let usage = Some(Usage::tokens(u64::MAX, 0));
+        for record in [
+            Record::new(3, "a", CallKind::Answer, answer("null", 0.1)).with_usage(usage),
+            Record::new(u64::MAX, "a\n\"", CallKind::Answer, answer(r#"{"a":1e300}"#, f64::NAN))
+                .with_item(Some(u64::MAX)),
+            Record::new(0, "a", CallKind::Repeat, answer("[0.1,\"x\\ny\"]", -0.0)),
+            Record::new(0, "a", CallKind::Rating, Recorded::Rating { score: None }),
+            Record::new(0, "a", CallKind::Comparison, Recorded::Verdict { equivalent: false })
+                .with_other("b"),
+            Record::new(0, "a", CallKind::Comparison, Recorded::Failure(ErrorKind::Timeout))
+                .with_other("b"),
+        ] {
+            let text = write(&record).unwrap();
+            assert!(!text.contains('\n'));
+            assert_eq!(read(&text).unwrap(), record, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_call_is_refused() {
+        for bad in [
+            "",
+            "{}",
+            "null",
+            r#"{"index":1,"model":"a","kind":"answer"}"#,
+            r#"{"index":1,"model":"a","kind":"answer","output":1,"error":"timeout"}"#,
+            r#"{"index":1,"model":"a","kind":"rating","output":1}"#,
+            r#"{"index":1,"model":"a","kind":"comparison","equivalent":true}"#,
+            r#"{"index":1,"model":"a","kind":"answer","output":1,"other":"b"}"#,
+            r#"{"index":-1,"model":"a","kind":"answer","output":1}"#,
+            r#"{"index":1,"model":"a","kind":"answer","output":1,"more":2}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let lines = Recorded::Answer { output: "[1,\n2]".into(), score: None };
+        assert!(write(&Record::new(0, "a", CallKind::Answer, lines)).is_err());
+        let nonsense = Recorded::Answer { output: "nonsense".into(), score: None };
+        assert!(write(&Record::new(0, "a", CallKind::Answer, nonsense)).is_err());
+    }
+}

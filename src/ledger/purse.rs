@@ -1,0 +1,245 @@
+//! The hard cap: money is set aside for an item before its first call.
+//!
+//! An item takes a place in a queue and waits until what it may cost at worst fits beside what was
+//! spent and what is set aside for items under way. It is refused only when nothing under way can
+//! give money back. So
+//!
+//! * spending never passes the cap while the bounds hold: spent + set aside <= cap at all times;
+//! * an item is begun only if it can be finished: no candidate is paid for an answer that is lost
+//!   for want of the reference;
+//! * with given bounds, whether an item is affordable depends on what the items *before it in the
+//!   queue* cost, never on who finished first: a place is granted early only if it would be granted
+//!   after all of them had spent their worst.
+//!
+//! Bounds learnt from the calls seen (the largest, with a margin) are no promise; until the first
+//! call of a model is billed, an item that needs it sets everything aside and goes alone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::calls::CallKey;
+use crate::observe::CallKind;
+use crate::pricing::Cost;
+use crate::roster::ModelId;
+
+/// A learnt bound is the largest bill seen, this many times over.
+const MARGIN: u64 = 2;
+
+/// The calls an item takes at worst.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Needs {
+    /// Answers and ratings, one entry for each call.
+    pub(crate) calls: Vec<ModelId>,
+    /// Comparisons.
+    pub(crate) comparisons: u64,
+}
+
+/// What one call costs at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bound {
+    /// The caller's word.
+    pub(crate) given: Option<Cost>,
+    /// The largest bill seen.
+    pub(crate) largest: Option<Cost>,
+}
+
+impl Bound {
+    fn value(self) -> Option<Cost> {
+        self.given.or_else(|| self.largest.map(|cost| cost.times(MARGIN)))
+    }
+}
+
+/// The money of one run.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    cap: Cost,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    spent: Cost,
+    reserved: Cost,
+    /// One for each model.
+    models: Vec<Bound>,
+    judge: Bound,
+    queue: VecDeque<u64>,
+    entries: BTreeMap<u64, Entry>,
+    next: u64,
+    over_bound: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    needs: Needs,
+    stage: Stage,
+    wakers: Vec<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Open { reserved: Cost },
+    Refused,
+}
+
+impl Purse {
+    /// A purse with this cap, of which earlier runs spent some.
+    pub(crate) fn new(cap: Cost, models: Vec<Bound>, judge: Bound, spent: Cost) -> Self {
+        let state = State {
+            spent,
+            reserved: Cost::ZERO,
+            models,
+            judge,
+            queue: VecDeque::new(),
+            entries: BTreeMap::new(),
+            next: 0,
+            over_bound: 0,
+        };
+        Self { cap, state: Mutex::new(state) }
+    }
+
+    pub(crate) const fn cap(&self) -> Cost {
+        self.cap
+    }
+
+    /// How many calls cost more than their given bound.
+    pub(crate) fn over_bound(&self) -> u64 {
+        self.lock().over_bound
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What these calls cost at most; `None` if a model among them was never billed nor bounded.
+    fn worst(&self, needs: &Needs) -> Option<Cost> {
+        let judge = match needs.comparisons {
+            0 => Cost::ZERO,
+            times => self.judge.value()?.times(times),
+        };
+        needs.calls.iter().try_fold(judge, |sum, id| {
+            Some(sum + self.models.get(id.position()).copied().unwrap_or_default().value()?)
+        })
+    }
+
+    /// Grants and refuses places, from the front of the queue on.
+    fn pump(&mut self, cap: Cost) {
+        while let Some(ticket) = self.queue.front().copied() {
+            let Some(entry) = self.entries.get(&ticket) else {
+                self.queue.pop_front();
+                continue;
+            };
+            let left = cap.saturating_sub(self.spent + self.reserved);
+            let wanted = self.worst(&entry.needs);
+            let idle = self.reserved == Cost::ZERO;
+            let stage = match wanted {
+                Some(worst) if worst <= left => Stage::Open { reserved: worst },
+                None if idle && left > Cost::ZERO => Stage::Open { reserved: left },
+                _ if idle => Stage::Refused,
+                _ => return,
+            };
+            if let Stage::Open { reserved } = stage {
+                self.reserved += reserved;
+            }
+            self.queue.pop_front();
+            if let Some(entry) = self.entries.get_mut(&ticket) {
+                entry.stage = stage;
+                entry.wakers.drain(..).for_each(Waker::wake);
+            }
+        }
+    }
+}
+
+/// One item's account with the purse; none if there is no budget.
+#[derive(Debug)]
+pub(crate) struct Tab<'a> {
+    purse: Option<&'a Purse>,
+    needs: Mutex<Option<Needs>>,
+    ticket: Mutex<Option<u64>>,
+}
+
+impl<'a> Tab<'a> {
+    pub(super) fn new(purse: Option<&'a Purse>, needs: impl FnOnce() -> Needs) -> Self {
+        let needs = Mutex::new(purse.map(|_| needs()));
+        Self { purse, needs, ticket: Mutex::new(None) }
+    }
+
+    /// Waits until the item may spend; false if the budget will not bear it. The first to ask
+    /// takes the item's place in the queue.
+    pub(crate) async fn open(&self) -> bool {
+        let Some(purse) = self.purse else { return true };
+        poll_fn(|cx| {
+            let mut state = purse.lock();
+            let ticket = self.ticket(&mut state, purse.cap);
+            match state.entries.get_mut(&ticket) {
+                Some(Entry { stage: Stage::Open { .. }, .. }) => Poll::Ready(true),
+                Some(entry) if entry.stage == Stage::Waiting => {
+                    entry.wakers.push(cx.waker().clone());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(false),
+            }
+        })
+        .await
+    }
+
+    fn ticket(&self, state: &mut State, cap: Cost) -> u64 {
+        let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ticket) = *ticket {
+            return ticket;
+        }
+        let new = state.next;
+        state.next += 1;
+        *ticket = Some(new);
+        let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let needs = needs.unwrap_or_default();
+        state.entries.insert(new, Entry { needs, stage: Stage::Waiting, wakers: Vec::new() });
+        state.queue.push_back(new);
+        state.pump(cap);
+        new
+    }
+
+    /// Books a call of the item.
+    pub(crate) fn settle(&self, key: &CallKey, cost: Cost) {
+        let Some(purse) = self.purse else { return };
+        let mut state = purse.lock();
+        state.spent += cost;
+        let bound = match key.kind {
+            CallKind::Comparison => Some(&mut state.judge),
+            _ => state.models.get_mut(key.model.position()),
+        };
+        let broken = bound.is_some_and(|bound| {
+            bound.largest = bound.largest.max(Some(cost));
+            bound.given.is_some_and(|given| cost > given)
+        });
+        state.over_bound += u64::from(broken);
+        let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = ticket.and_then(|ticket| state.entries.get_mut(&ticket));
+        if let Some(Entry { stage: Stage::Open { reserved }, .. }) = entry {
+            let used = cost.min(*reserved);
+            *reserved = reserved.saturating_sub(used);
+            state.reserved = state.reserved.saturating_sub(used);
+        }
+    }
+}
+
+impl Drop for Tab<'_> {
+    /// Gives back what was not needed, also when the item's future is dropped half way.
+    fn drop(&mut self) {
+        let Some(purse) = self.purse else { return };
+        let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ticket) = ticket else { return };
+        let mut state = purse.lock();
+        if let Some(entry) = state.entries.remove(&ticket) {
+            if let Stage::Open { reserved } = entry.stage {
+                state.reserved = state.reserved.saturating_sub(reserved);
+            }
+        }
+        state.pump(purse.cap);
+    }
+}
