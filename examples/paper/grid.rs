@@ -4,8 +4,9 @@ use std::error::Error;
 use std::thread;
 
 use smart_core::published::{self, Demand, Dependence, Method, OutcomeMatrix, Repairs, Setting};
-use smart_core::simulation::{MatrixOutcomes, simulate};
-use smart_core::{Families, ProfileSettings, Target};
+use smart_core::profile::ProfileMachine;
+use smart_core::simulation::{MatrixOutcomes, simulate_from};
+use smart_core::{Families, Order, Pricing, ProfileSettings, Target};
 
 /// The promise's confidence, as in all of the paper's experiments.
 pub(crate) const CONFIDENCE: f64 = 0.95;
@@ -80,15 +81,17 @@ pub(crate) fn run(seeds: u64, dependence: f64) -> Result<Vec<Cell>, Failure> {
             }
         }
     }
+    let fresh: Vec<Fresh> =
+        Setting::published().iter().map(Fresh::new).collect::<Result<_, Failure>>()?;
     let jobs: Vec<(usize, u64)> =
         (0..Setting::published().len()).flat_map(|s| (0..seeds).map(move |d| (s, d))).collect();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let done = thread::scope(|scope| {
         let worker = |part: usize| {
-            let jobs = &jobs;
+            let (jobs, fresh) = (&jobs, &fresh);
             move || {
                 let own = jobs.iter().skip(part).step_by(threads);
-                own.map(|job| Ok((*job, one(*job, correlated)?))).collect::<Result<Vec<_>, Failure>>()
+                own.map(|job| Ok((*job, one(fresh, *job, correlated)?))).collect::<Result<Vec<_>, Failure>>()
             }
         };
         let handles: Vec<_> = (0..threads).map(|part| scope.spawn(worker(part))).collect();
@@ -107,18 +110,53 @@ pub(crate) fn run(seeds: u64, dependence: f64) -> Result<Vec<Cell>, Failure> {
     Ok(cells)
 }
 
+/// Profilers of one setting that have asked nothing yet, by delta: calibrated once for all seeds.
+struct Fresh {
+    single: Vec<ProfileMachine>,
+    auto: Vec<ProfileMachine>,
+}
+
+impl Fresh {
+    fn new(setting: &Setting) -> Result<Self, Failure> {
+        // Populations of the same size and prices are alike to a profiler that has asked nothing.
+        let matrix = setting.draw(0, Dependence::INDEPENDENT)?;
+        let outcomes = MatrixOutcomes::new(&matrix)?;
+        let machines = |families| {
+            let settings = ProfileSettings::default().with_families(families);
+            let machine = |delta: &u32| {
+                let order = Order::new(matrix.items() as u64, 0);
+                let (roster, target) = (outcomes.roster(), target(*delta)?);
+                Ok(ProfileMachine::new(roster, Pricing::default(), target, order, &settings)?)
+            };
+            DELTAS.iter().map(machine).collect::<Result<Vec<_>, Failure>>()
+        };
+        Ok(Self { single: machines(Families::Single)?, auto: machines(Families::Auto)? })
+    }
+
+    fn machines(&self, families: Families) -> &[ProfileMachine] {
+        if families == Families::Single { &self.single } else { &self.auto }
+    }
+}
+
 /// All deltas and methods on one draw of one setting, in the cells' order.
-fn one((setting, seed): (usize, u64), correlated: Dependence) -> Result<Vec<Figure>, Failure> {
+fn one(
+    fresh: &[Fresh],
+    (setting, seed): (usize, u64),
+    correlated: Dependence,
+) -> Result<Vec<Figure>, Failure> {
+    let fresh = &fresh[setting];
     let setting = &Setting::published()[setting];
     let plain = setting.draw(seed, Dependence::INDEPENDENT)?;
     let shared = setting.draw(seed, correlated)?;
     let mut figures = Vec::new();
-    for delta in DELTAS {
+    for (place, delta) in DELTAS.into_iter().enumerate() {
         for (_, way) in METHODS {
             figures.push(match way {
                 Way::Published(method, fixed) => theirs(&plain, method, fixed, delta)?,
-                Way::Ours(families, false) => ours(&plain, families, seed, delta)?,
-                Way::Ours(families, true) => ours(&shared, families, seed, delta)?,
+                Way::Ours(families, common) => {
+                    let matrix = if common { &shared } else { &plain };
+                    ours(matrix, &fresh.machines(families)[place], seed)?
+                }
             });
         }
     }
@@ -143,10 +181,9 @@ fn theirs(m: &OutcomeMatrix, method: Method, fixed: bool, delta: u32) -> Result<
     })
 }
 
-fn ours(m: &OutcomeMatrix, families: Families, seed: u64, delta: u32) -> Result<Figure, Failure> {
+fn ours(m: &OutcomeMatrix, machine: &ProfileMachine, seed: u64) -> Result<Figure, Failure> {
     let outcomes = MatrixOutcomes::new(m)?;
-    let settings = ProfileSettings::default().with_families(families);
-    let run = simulate(&outcomes, outcomes.roster(), target(delta)?, seed, &settings)?;
+    let run = simulate_from(machine.clone().with_seed(seed)?, &outcomes);
     Ok(Figure {
         cost: run.cost.as_nanos() as f64,
         reference: m.reference_cost() as f64,
