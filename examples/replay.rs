@@ -3,17 +3,21 @@
 //! ```text
 //! cargo run --release --example replay -- TRACE [--agreement 0.9] [--confidence 0.95] [--seed 1]
 //!     [--seeds N] [--reference MODEL] [--candidates A,B] [--cost MODEL=USD_PER_ITEM]...
-//!     [--policy reference|single|mix|cascade|consensus|auto] [--concurrency C] [--json]
-//!     [--html FILE]
+//!     [--policy reference|single|mix|cascade|consensus|auto] [--concurrency C] [--baseline]
+//!     [--html FILE] [--json]
 //! ```
+//! `--baseline` also prints what the published algorithm (`ModelMix`: as released, and with its unit cost
+//! repaired) would have paid for the same items in the same order.
+//!
 //! A trace is `NAME.jsonl` or `NAME.jsonl.gz` with `NAME.meta.json` beside it: see `smart_core::replay`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
 use smart_core::picture::Recorder;
+use smart_core::published::{self, Demand, Method, Repairs};
 use smart_core::replay::{RecordedAnswer, Replay, Trace};
-use smart_core::{Cost, Families, Outcome, ProfileSettings, Smart, Target};
+use smart_core::{Cost, Families, Order, Outcome, ProfileSettings, Smart, Target};
 
 struct Options {
     trace: String,
@@ -26,6 +30,7 @@ struct Options {
     costs: BTreeMap<String, Cost>,
     families: Families,
     concurrency: usize,
+    baseline: bool,
     json: bool,
     html: Option<String>,
 }
@@ -42,6 +47,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         costs: BTreeMap::new(),
         families: Families::Auto,
         concurrency: 16,
+        baseline: false,
         json: false,
         html: None,
     };
@@ -65,6 +71,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             }
             "--policy" => options.families = families(&value()?)?,
             "--concurrency" => options.concurrency = value()?.parse()?,
+            "--baseline" => options.baseline = true,
             "--json" => options.json = true,
             "--html" => options.html = Some(value()?),
             other if options.trace.is_empty() && !other.starts_with('-') => {
@@ -115,12 +122,43 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(file) = &options.html {
             std::fs::write(file, recorder.html(&outcome.report))?;
         }
-        print(&options, &replay, seed, &outcome);
+        let baseline = match options.baseline {
+            true => Some(baseline(&options, &replay, seed, target)?),
+            false => None,
+        };
+        print(&options, &replay, seed, &outcome, baseline.as_deref());
     }
     Ok(())
 }
 
-fn print(options: &Options, replay: &Replay, seed: u64, outcome: &Outcome<RecordedAnswer>) {
+/// What the published algorithm would have paid, as released and repaired.
+fn baseline(
+    options: &Options,
+    replay: &Replay,
+    seed: u64,
+    target: Target,
+) -> Result<Vec<(&'static str, published::Outcome)>, Box<dyn Error>> {
+    let matrix = replay.outcomes()?;
+    let order = Order::new(replay.len() as u64, seed);
+    let order: Result<Vec<usize>, _> =
+        (0..replay.len() as u64).map(|rank| usize::try_from(order.index(rank))).collect();
+    let matrix = matrix.reordered(&order?);
+    let demand = Demand::new(target.delta(), options.confidence)?;
+    let run = |repairs| {
+        let options = published::Options::new(demand).with_repairs(repairs);
+        published::run(&matrix, Method::ModelMix, &options)
+    };
+    let repaired = Repairs::NONE.with_unit_cost(true);
+    Ok(vec![("released", run(Repairs::NONE)), ("repaired", run(repaired))])
+}
+
+fn print(
+    options: &Options,
+    replay: &Replay,
+    seed: u64,
+    outcome: &Outcome<RecordedAnswer>,
+    baseline: Option<&[(&'static str, published::Outcome)]>,
+) {
     let report = &outcome.report;
     let roster = &report.plan.roster;
     let failures = outcome
@@ -135,11 +173,20 @@ fn print(options: &Options, replay: &Replay, seed: u64, outcome: &Outcome<Record
         println!("{report}");
         println!("Delivered  {failures} answers that differ, {} allowed", report.allowance);
         println!("           agreement {agreement:.4}, exact saving {:.2}", reference_cost / cost);
+        for (name, run) in baseline.into_iter().flatten() {
+            println!(
+                "Published  {name}: ${:.4}, saving {:.2}, {} profiled, {} answers that differ",
+                Cost::from_nanos(run.cost).as_usd(),
+                reference_cost / Cost::from_nanos(run.cost).as_usd(),
+                run.profiled,
+                run.failures
+            );
+        }
         return;
     }
     let calls: BTreeMap<&str, u64> =
         roster.ids().map(|id| (roster.name(id), report.spending(id).calls())).collect();
-    let object = serde_json::json!({
+    let mut object = serde_json::json!({
         "trace": options.trace,
         "n": n,
         "reference": replay.reference(),
@@ -161,5 +208,21 @@ fn print(options: &Options, replay: &Replay, seed: u64, outcome: &Outcome<Record
         "unanswered": report.delivered.unanswered(),
         "calls": calls,
     });
+    if let Some(baseline) = baseline {
+        let row = |run: &published::Outcome| {
+            let paid = Cost::from_nanos(run.cost).as_usd();
+            serde_json::json!({
+                "cost": paid,
+                "saving": reference_cost / paid,
+                "profiled": run.profiled,
+                "delivered_failures": run.failures,
+            })
+        };
+        // As released at the top; the repaired one beside it.
+        let mut rows = baseline.iter().map(|(_, run)| row(run));
+        let mut released = rows.next().unwrap_or_default();
+        released["repaired"] = rows.next().unwrap_or_default();
+        object["baseline"] = released;
+    }
     println!("{object}");
 }

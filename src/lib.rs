@@ -43,6 +43,7 @@ pub mod published;
 pub mod replay;
 mod report;
 mod roster;
+pub mod simulation;
 pub mod sleep;
 mod smart;
 pub mod stats;

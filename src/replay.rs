@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use crate::backend::{BackendError, Completion, LlmBackend, Rating, Scoring};
 use crate::equivalence::{Equivalence, Normalized, Numeric, Verdict};
 use crate::pricing::{Cost, Usage};
+use crate::published::{Column, ItemCosts, OutcomeMatrix};
 use crate::roster::{Model, Roster};
 
 use trace::{Line, Recorded, Relation};
@@ -189,6 +190,24 @@ impl Replay {
     /// What a model's answer to an item cost.
     pub fn answer_cost(&self, index: u64, name: &str) -> Option<Cost> {
         self.cost(name, self.line(index)?.models.get(name)?)
+    }
+
+    /// Who agreed where and at what cost, for [`published::run`](crate::published::run). Models are
+    /// priced by their mean cost an item: a trace need not know the price of a prompt token.
+    ///
+    /// # Errors
+    /// [`ReplayError::NoCost`] if an answer's cost is not known.
+    pub fn outcomes(&self) -> Result<OutcomeMatrix, ReplayError> {
+        let items = self.items();
+        let mut columns = Vec::with_capacity(self.candidates.len() + 1);
+        for name in self.candidates.iter().chain([&self.reference]) {
+            let agreements = items.iter().map(|index| self.agrees(*index, name)).collect();
+            // An item without a recorded answer costs nothing: nobody was asked.
+            let cost = |index: &u64| self.answer_cost(*index, name).unwrap_or_default().as_nanos();
+            let costs = ItemCosts::each(items.iter().map(cost));
+            columns.push(Column::new(name.clone(), self.mean_cost(name)?, costs, agreements));
+        }
+        OutcomeMatrix::new(columns, &self.reference).map_err(ReplayError::from)
     }
 
     fn line(&self, index: u64) -> Option<&Line> {

@@ -810,6 +810,10 @@ impl Brain {
     pub(super) fn settings(&self) -> &ProfileSettings {
         &self.settings
     }
+    /// The same brain for another order, before it has folded anything.
+    pub(super) fn with_order(self, order: Order) -> Self {
+        Self { order, ..self }
+    }
 
     /// Ends profiling from outside.
     pub(super) fn conclude(&mut self, reason: StopReason) {

@@ -27,6 +27,7 @@ use super::settings::ProfileSettings;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::order::Order;
+use crate::plan::Plan;
 use crate::pricing::Pricing;
 use crate::roster::RosterSpec;
 use crate::target::Target;
@@ -223,9 +224,37 @@ impl ProfileMachine {
         self.open.len()
     }
 
+    /// The models.
+    pub fn roster(&self) -> &RosterSpec {
+        self.brain.roster()
+    }
+
     /// The decision core: evidence, chains, and the best plan so far.
     pub const fn brain(&self) -> &Brain {
         &self.brain
+    }
+
+    /// The same profiler for another random order of as many items. What was calibrated for the
+    /// population is kept, so a simulation pays for it once.
+    ///
+    /// Evidence belongs to the order it came in: a machine that has asked anything starts over.
+    ///
+    /// # Errors
+    /// [`SettingsError`] as [`new`](Self::new).
+    pub fn with_seed(self, seed: u64) -> Result<Self, SettingsError> {
+        let order = Order::new(self.order.population(), seed);
+        if self.next_rank > 0 {
+            let brain = &self.brain;
+            let (target, settings) = (brain.target(), brain.settings());
+            return Self::new(brain.roster(), *brain.judge(), target, order, settings);
+        }
+        Ok(Self { order, brain: self.brain.with_order(order), ..self })
+    }
+
+    /// The plan for the items that have not been asked about, as the evidence stands. Before
+    /// profiling has ended it is the plan it would end with now.
+    pub fn plan(&self, equivalence: impl Into<String>) -> Plan {
+        self.brain.plan(self.asked(), equivalence.into())
     }
 
     /// The evidence in rank order, and the outcomes that came too late to count.

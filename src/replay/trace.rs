@@ -59,6 +59,9 @@ pub enum ReplayError {
          a cost per item for it"
     )]
     NoCost(String),
+    /// The outcomes make no matrix for the published algorithm.
+    #[error(transparent)]
+    Outcomes(#[from] crate::published::PublishedError),
     /// The names make no roster.
     #[error("the models make no roster")]
     Roster(#[from] RosterError),

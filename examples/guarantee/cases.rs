@@ -1,0 +1,271 @@
+//! Populations that make the promise as hard to keep as they can, and how often it is broken.
+//!
+//! A *miss* is a run that delivers more than `floor(delta N)` answers that differ from the reference's;
+//! the promise is that at most 5 % of random orders are misses, for every population. `x` below is how far
+//! beyond the allowance the failures lie: the worst place is not right behind it (an error of the boundary
+//! there needs luck down to the last items) but some twenty failures further, more in larger populations.
+
+use std::error::Error;
+use std::thread;
+
+use smart_core::profile::ProfileMachine;
+use smart_core::published::{
+    self, Agreements, Column, Demand, ItemCosts, Method, OutcomeMatrix, Repairs,
+};
+use smart_core::simulation::{MatrixOutcomes, delivers_failure, profile_from};
+use smart_core::stats::{Probability, rate_p_value, two_sided_rate};
+use smart_core::{Families, ModelId, Order, Pricing, ProfileSettings, Target};
+
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// The promise's confidence.
+pub(crate) const CONFIDENCE: f64 = 0.95;
+/// A case fails if so many misses or more would come with a probability below this at a miss rate of
+/// exactly 5 %. With a hundred cases at exactly 5 %, one run of all in a hundred raises a false alarm.
+pub(crate) const SIGNIFICANCE: f64 = 1e-4;
+/// What the reference's answer costs, in nano-units.
+const REFERENCE: u64 = 30_000;
+
+/// Who fails where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// One candidate that fails `F + 1 + x` times.
+    JustAbove,
+    /// The same, at half the reference's price.
+    DearCandidate,
+    /// One candidate that fails twice as often as allowed; its scores, if read, say nothing.
+    TwiceTheAllowance,
+    /// One candidate that fails twice as often as allowed; the answers it is surest of are a quarter of
+    /// its failures, the rest of them lie among its unsurest third.
+    SureFailures,
+    /// One candidate whose every failure is surer than every right answer.
+    AllFailuresSurest,
+    /// Two candidates that give the same wrong answer to `F + 1 + x` items, and each fails alone on a
+    /// tenth of the items.
+    CommonErrors,
+    /// One candidate that fails exactly as often as allowed, and a cheaper one that fails `F + 1 + x` times.
+    AtTheAllowance,
+    /// Four candidates that fail `F + 1 + x` times each, on items of their own.
+    ManyAbove,
+}
+
+/// One population, one target, the families to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) pattern: Pattern,
+    pub(crate) families: Families,
+    pub(crate) items: usize,
+    /// In hundredths.
+    pub(crate) delta: u32,
+}
+
+/// The populations' sizes.
+pub(crate) const SIZES: [usize; 3] = [1300, 5574, 50_000];
+
+/// Every case.
+pub(crate) fn cases() -> Vec<Case> {
+    use Families::{Auto, Cascade, Consensus, Mix, Single};
+    let table: [(Pattern, &[Families]); 8] = [
+        (Pattern::JustAbove, &[Single, Mix, Auto]),
+        (Pattern::DearCandidate, &[Single, Auto]),
+        (Pattern::TwiceTheAllowance, &[Mix, Cascade]),
+        (Pattern::SureFailures, &[Cascade, Auto]),
+        (Pattern::AllFailuresSurest, &[Cascade, Auto]),
+        (Pattern::CommonErrors, &[Consensus, Auto]),
+        (Pattern::AtTheAllowance, &[Single, Auto]),
+        (Pattern::ManyAbove, &[Single, Consensus, Auto]),
+    ];
+    let mut cases = Vec::new();
+    for (pattern, families) in table {
+        for families in families {
+            for items in SIZES {
+                for delta in [5, 10] {
+                    cases.push(Case { pattern, families: *families, items, delta });
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// A population: what the models do on its items.
+#[derive(Debug)]
+pub(crate) struct Population {
+    matrix: OutcomeMatrix,
+    scores: Vec<(ModelId, Vec<f64>)>,
+}
+
+impl Case {
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
+        Ok(Target::new(f64::from(100 - self.delta) / 100.0, CONFIDENCE)?)
+    }
+
+    /// How far beyond the allowance the failures lie, less one.
+    fn beyond(&self) -> usize {
+        match self.items {
+            0..2000 => 8,
+            2000..20_000 => 20,
+            _ => 80,
+        }
+    }
+
+    /// The population. Where the failing items stand does not matter: the order is random.
+    pub(crate) fn population(&self) -> Result<Population, Failure> {
+        let n = self.items;
+        let allowance = usize::try_from(self.target()?.allowance(n as u64))?;
+        let above = allowance + 1 + self.beyond();
+        let own = n / 10;
+        // Candidates: price, and the items on which each fails, as ranges.
+        let candidates: Vec<(u64, Vec<std::ops::Range<usize>>)> = match self.pattern {
+            Pattern::JustAbove => vec![(1000, vec![0..above])],
+            Pattern::DearCandidate => vec![(REFERENCE / 2, vec![0..above])],
+            Pattern::TwiceTheAllowance | Pattern::SureFailures | Pattern::AllFailuresSurest => {
+                vec![(1000, vec![0..2 * allowance])]
+            }
+            Pattern::CommonErrors => vec![
+                (500, vec![0..above, above..above + own]),
+                (1000, vec![0..above, above + own..above + 2 * own]),
+            ],
+            Pattern::AtTheAllowance => {
+                vec![(1000, vec![0..above]), (3000, vec![above..above + allowance])]
+            }
+            Pattern::ManyAbove => [500, 1000, 2000, 4000]
+                .iter()
+                .enumerate()
+                .map(|(at, cost)| (*cost, vec![at * above..(at + 1) * above]))
+                .collect(),
+        };
+        let mut columns = vec![Column::new(
+            "reference",
+            REFERENCE as f64,
+            ItemCosts::same(REFERENCE),
+            Agreements::all(n),
+        )];
+        for (at, (cost, failing)) in candidates.iter().enumerate() {
+            let agrees = |item: usize| !failing.iter().any(|range| range.contains(&item));
+            let bits = (0..n).map(agrees).collect();
+            let name = format!("candidate {}", at + 1);
+            columns.push(Column::new(name, *cost as f64, ItemCosts::same(*cost), bits));
+        }
+        let failing = 2 * allowance;
+        // A number in [0, 1) that looks random and is the item's own.
+        let noise = |item: usize| (item as f64 * 0.618_033_988_749_894_9).fract();
+        let score = |item: usize| match self.pattern {
+            Pattern::SureFailures if item < failing / 4 => 2.0 + noise(item),
+            Pattern::SureFailures if item < failing => 0.33 * noise(item),
+            Pattern::AllFailuresSurest if item < failing => 2.0 + noise(item),
+            _ => noise(item),
+        };
+        let scored = matches!(
+            self.pattern,
+            Pattern::TwiceTheAllowance | Pattern::SureFailures | Pattern::AllFailuresSurest
+        );
+        let scores = scored.then(|| (ModelId::new(1), (0..n).map(score).collect()));
+        let matrix = OutcomeMatrix::new(columns, "reference")?;
+        Ok(Population { matrix, scores: scores.into_iter().collect() })
+    }
+
+    /// Seeds `0..runs` of this crate's procedure: how many miss, and how many answer with candidates.
+    pub(crate) fn ours(&self, population: &Population, runs: u64) -> Result<Tally, Failure> {
+        let target = self.target()?;
+        let mut outcomes = MatrixOutcomes::new(&population.matrix)?;
+        for (id, scores) in &population.scores {
+            outcomes = outcomes.with_scores(*id, scores.clone());
+        }
+        let order = Order::new(self.items as u64, 0);
+        let settings = ProfileSettings::default().with_families(self.families);
+        let roster = outcomes.roster();
+        // Calibrated once, for all seeds.
+        let machine = ProfileMachine::new(roster, Pricing::default(), target, order, &settings)?;
+        // Only these can be among the failures that are delivered.
+        let failing: Vec<u64> =
+            (0..self.items as u64).filter(|index| outcomes.may_fail(*index)).collect();
+        let allowance = target.allowance(self.items as u64);
+        in_parallel(runs, |seed| {
+            let plan = profile_from(machine.clone().with_seed(seed)?, &outcomes);
+            let failures =
+                failing.iter().filter(|index| delivers_failure(&plan, &outcomes, **index)).count();
+            let certified = plan.certificate.is_some();
+            Ok(Tally {
+                runs: 1,
+                misses: u64::from(failures as u64 > allowance),
+                certified: u64::from(certified),
+            })
+        })
+    }
+
+    /// Seeds `0..runs` of the published algorithm (`ModelMix`), as released, on the same orders.
+    pub(crate) fn published(&self, population: &Population, runs: u64) -> Result<Tally, Failure> {
+        let demand = Demand::new(f64::from(self.delta) / 100.0, CONFIDENCE)?;
+        let options = published::Options::new(demand).with_repairs(Repairs::NONE);
+        let allowance = self.target()?.allowance(self.items as u64);
+        in_parallel(runs, |seed| {
+            let order = Order::new(self.items as u64, seed);
+            let order: Result<Vec<usize>, _> =
+                (0..self.items as u64).map(|rank| usize::try_from(order.index(rank))).collect();
+            let matrix = population.matrix.reordered(&order?);
+            let outcome = published::run(&matrix, Method::ModelMix, &options);
+            let cheap = outcome
+                .models
+                .iter()
+                .enumerate()
+                .any(|(at, model)| at != matrix.reference() && model.assigned > 0);
+            let missed = outcome.failures as u64 > allowance;
+            Ok(Tally { runs: 1, misses: u64::from(missed), certified: u64::from(cheap) })
+        })
+    }
+}
+
+/// How many runs missed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) runs: u64,
+    pub(crate) misses: u64,
+    /// Runs in which candidates answered items.
+    pub(crate) certified: u64,
+}
+
+impl Tally {
+    pub(crate) fn rate(&self) -> f64 {
+        self.misses as f64 / self.runs as f64
+    }
+
+    /// The probability of so many misses or more at a miss rate of exactly `alpha`.
+    pub(crate) fn p_value(&self) -> Result<f64, Failure> {
+        Ok(rate_p_value(self.runs, self.runs - self.misses, Probability::new(CONFIDENCE)?)?)
+    }
+
+    /// The exact 95 % interval of the miss rate (Clopper and Pearson).
+    pub(crate) fn interval(&self) -> Result<(f64, f64), Failure> {
+        Ok(two_sided_rate(self.runs, self.misses, Probability::new(0.05)?)?)
+    }
+
+    pub(crate) fn keeps_the_promise(&self) -> Result<bool, Failure> {
+        Ok(self.p_value()? >= SIGNIFICANCE)
+    }
+}
+
+/// Adds up runs on as many threads as there are processors.
+fn in_parallel(
+    runs: u64,
+    run: impl Fn(u64) -> Result<Tally, Failure> + Sync,
+) -> Result<Tally, Failure> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let parts = thread::scope(|scope| {
+        let run = &run;
+        let part = |first: usize| {
+            move || (first as u64..runs).step_by(threads).map(run).collect::<Result<Vec<_>, _>>()
+        };
+        let handles: Vec<_> = (0..threads).map(|first| scope.spawn(part(first))).collect();
+        handles.into_iter().map(|h| h.join().map_err(|_| "a worker panicked")).collect::<Vec<_>>()
+    });
+    let mut total = Tally::default();
+    for part in parts {
+        for tally in part?? {
+            total.runs += tally.runs;
+            total.misses += tally.misses;
+            total.certified += tally.certified;
+        }
+    }
+    Ok(total)
+}
