@@ -78,12 +78,8 @@ pub(crate) trait Keeper<O>: Send + Sync {
     /// Takes what an earlier run paid for. `item` is the item's fingerprint.
     fn recall(&self, key: &CallKey, item: Option<u64>) -> Result<Option<Kept<O>>, RunError>;
     /// Writes down a call before its answer is used.
-    fn keep(
-        &self,
-        key: &CallKey,
-        item: Option<u64>,
-        what: Keepsake<'_, O>,
-    ) -> Result<(), RunError>;
+    fn keep(&self, key: &CallKey, item: Option<u64>, what: Keepsake<'_, O>)
+    -> Result<(), RunError>;
     /// Takes what earlier runs paid for and no one asked about: key, usage, failed.
     fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)>;
     /// Hands everything to the disk.

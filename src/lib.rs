@@ -60,7 +60,7 @@ pub use observe::{Event, Observer};
 pub use order::Order;
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
-pub use profile::{Families, SelfAgreement, Profile, ProfileSettings, StopReason};
+pub use profile::{Families, Profile, ProfileSettings, SelfAgreement, StopReason};
 pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,

@@ -371,8 +371,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             None => None,
             Some(binding) => {
                 let (name, settings) = (self.equivalence.name(), self.settings.clone());
-                let header =
-                    Header::new(roster.clone(), name, judge, target, order, settings);
+                let header = Header::new(roster.clone(), name, judge, target, order, settings);
                 Some(Recorder::open(binding, &header.with_items(items))?)
             }
         };

@@ -38,7 +38,9 @@ fn smart(clock: u64, concurrency: usize) -> Smart<u64, u32> {
 }
 
 fn bounded(cap: u64) -> Budget {
-    Budget::new(Cost::from_nanos(cap)).with_call_bound("large", LARGE).with_call_bound("small", SMALL)
+    Budget::new(Cost::from_nanos(cap))
+        .with_call_bound("large", LARGE)
+        .with_call_bound("small", SMALL)
 }
 
 fn items() -> Vec<u64> {
@@ -143,8 +145,10 @@ async fn failed_attempts_are_paid_from_the_budget() {
     let backend = Faulty::new(Simulated::reference(1).with_usage(usage), faults)
         .with_retry(retry)
         .with_sleeper(TokioSleeper::new());
-    let roster =
-        Roster::new(Model::new("large", backend).with_pricing(Pricing::per_request(1.0).unwrap()), []);
+    let roster = Roster::new(
+        Model::new("large", backend).with_pricing(Pricing::per_request(1.0).unwrap()),
+        [],
+    );
     let cap = SMALL.times(500);
     let budget = Budget::new(cap).with_call_bound("large", SMALL.times(3));
     let smart = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.9).unwrap());

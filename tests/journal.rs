@@ -231,8 +231,7 @@ fn journals_keep_their_contract() {
         FlushPolicy::Buffered(4),
     ] {
         let scratch = Scratch::new();
-        let report =
-            check_journal(|| FileJournal::open(&scratch.0).map(|j| j.with_flush(policy)));
+        let report = check_journal(|| FileJournal::open(&scratch.0).map(|j| j.with_flush(policy)));
         assert!(report.is_conformant(), "{policy:?}\n{report}");
     }
 }
@@ -261,9 +260,8 @@ fn dropped_at_any_await_it_resumes() {
         for (a, b) in outcome.answers.iter().zip(&expected.answers) {
             assert_eq!((a.index, a.output, a.by), (b.index, b.output, b.by));
         }
-        let recalled: u64 = outcome.report.plan.roster.ids()
-            .map(|id| outcome.report.spending(id).recalled)
-            .sum();
+        let recalled: u64 =
+            outcome.report.plan.roster.ids().map(|id| outcome.report.spending(id).recalled).sum();
         assert_eq!(recalled, paid.saturating_sub(1) as u64);
     }
 }

@@ -248,7 +248,8 @@ impl Auditor {
         state.audits += 1;
         state.caught += u64::from(failed);
         let alarmed = state.detector.as_mut().is_some_and(|detector| detector.push(failed));
-        let over = matches!(self.rule, Rule::Known(limit) if limit.is_none_or(|f| state.caught > f));
+        let over =
+            matches!(self.rule, Rule::Known(limit) if limit.is_none_or(|f| state.caught > f));
         let switches = over && !state.switched;
         state.switched |= over;
         state.waiting.drain(..).for_each(Waker::wake);

@@ -31,9 +31,9 @@ struct Trip {
 pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Needs {
     let roster = calls.roster.spec();
     let models = plan.models();
-    let rated = models.iter().filter(|id| {
-        roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall)
-    });
+    let rated = models
+        .iter()
+        .filter(|id| roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall));
     let asked = models.iter().chain(rated).chain(std::iter::once(ModelId::REFERENCE));
     Needs { calls: asked.collect(), comparisons: 2 }
 }

@@ -196,9 +196,7 @@ impl FileJournal {
 
 /// Cuts off a last line that has no end, and says so. A file that is no journal is left alone.
 fn mend(file: &mut File, path: &Path) -> Result<Option<Torn>, JournalError> {
-    let io = |what| {
-        move |source| JournalError::Io { what, path: path.to_path_buf(), source }
-    };
+    let io = |what| move |source| JournalError::Io { what, path: path.to_path_buf(), source };
     let not = |why: &str| JournalError::NotAJournal { path: path.to_path_buf(), why: why.into() };
     let length = file.metadata().map_err(io("measure"))?.len();
     file.seek(SeekFrom::Start(0)).map_err(io("read"))?;

@@ -81,9 +81,7 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         (Some(output), _, None, None) => {
             Recorded::Answer { output: output.get().to_owned(), score: confidence }
         }
-        (None, _, None, None) if kind == CallKind::Rating => {
-            Recorded::Rating { score: confidence }
-        }
+        (None, _, None, None) if kind == CallKind::Rating => Recorded::Rating { score: confidence },
         (None, None, Some(equivalent), None) => Recorded::Verdict { equivalent },
         (None, None, None, Some(error)) => Recorded::Failure(error),
         (None, None, None, None) => return Err("it has no outcome".to_owned()),

@@ -109,7 +109,8 @@ where
     let (Some(first), Some(held)) = (first, items.fetch(index)) else { return Ok(None) };
     let needs = || Needs { calls: vec![ModelId::REFERENCE], comparisons: 1 };
     let errand = calls.errand(index, (*held).borrow(), needs);
-    let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await? else {
+    let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await?
+    else {
         return Ok(None);
     };
     let pair = ((ModelId::REFERENCE, first), (ModelId::REFERENCE, &output));
