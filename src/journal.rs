@@ -15,6 +15,7 @@
 
 #[cfg(feature = "json")]
 mod file;
+#[cfg(feature = "json")]
 mod fingerprint;
 mod recorder;
 #[cfg(feature = "json")]
@@ -34,8 +35,14 @@ use crate::target::Target;
 
 #[cfg(feature = "json")]
 pub use file::{FileJournal, FlushPolicy};
-pub(crate) use fingerprint::{fingerprint, fold};
+#[cfg(feature = "json")]
+pub(crate) use fingerprint::fingerprint;
 pub(crate) use recorder::{Binding, Recorder};
+
+/// Adds an item to a digest of a list: order counts.
+pub(crate) const fn fold(digest: u64, item: u64) -> u64 {
+    crate::order::keyed(digest, item)
+}
 
 /// The version of the stored form; a journal of another version is refused.
 pub const JOURNAL_VERSION: u32 = 1;

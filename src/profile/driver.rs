@@ -78,7 +78,8 @@ where
     // finds their calls paid.
     for Early { answer, paid } in early.into_values() {
         let Answer { index, output, .. } = answer;
-        if let (Some(output), Some(usage)) = (output, paid.reference) {
+        if let Some(output) = output {
+            let usage = paid.reference;
             let key = CallKey::answer(index, ModelId::REFERENCE);
             calls.remember(key, Kept::Answer { output, usage, score: None });
         }
@@ -95,8 +96,8 @@ struct Early<O> {
 
 /// What an item's calls brought, beside the reference's answer.
 struct Paid<O> {
-    /// What the reference's answer used, if it answered.
-    reference: Option<Option<Usage>>,
+    /// What the reference's answer used.
+    reference: Option<Usage>,
     rest: Vec<(CallKey, Kept<O>)>,
 }
 
@@ -184,7 +185,7 @@ where
     let (output, usage, reason) = match reference {
         Asked::Answered { output, usage, cost: bill, .. } => {
             cost += bill;
-            paid.reference = Some(usage);
+            paid.reference = usage;
             (Some(output), usage, Reason::Profiled)
         }
         Asked::Failed { kind, usage, cost: bill } => {

@@ -1,0 +1,254 @@
+//! The audited mode under adversaries: the promise without a random order.
+#![cfg(all(feature = "conformance", feature = "tokio"))]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use futures::StreamExt;
+use smart_core::backend::Simulated;
+use smart_core::equivalence::Exact;
+use smart_core::stats::{Probability, max_caught};
+use smart_core::{
+    Audit, BackendError, Completion, Event, Executor, Families, LlmBackend, Model, Plan, Pricing,
+    ProfileSettings, Reason, Roster, Smart, Target, Usage, async_trait,
+};
+
+const ITEMS: u64 = 1_000;
+const SHARE: f64 = 0.1;
+
+/// When the candidate fails.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Attack {
+    Always,
+    AtTheEnd,
+    AtTheBeginning,
+    /// Stops for a while after every audit it notices.
+    Reacting,
+    Never,
+}
+
+/// What the adversary sees.
+#[derive(Default)]
+struct Seen {
+    reference_calls: AtomicU64,
+    asked: AtomicU64,
+    quiet_until: AtomicU64,
+}
+
+struct Adversary {
+    attack: Attack,
+    seen: Arc<Seen>,
+}
+
+/// Lets others go first, differently for each item.
+async fn shuffle(item: u64) {
+    let mut left = (item.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) % 7;
+    std::future::poll_fn(move |cx| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[async_trait]
+impl LlmBackend<u64> for Adversary {
+    type Output = u32;
+    async fn complete(&self, item: &u64) -> Result<Completion<u32>, BackendError> {
+        shuffle(*item).await;
+        let asked = self.seen.asked.fetch_add(1, Ordering::Relaxed);
+        let fails = match self.attack {
+            Attack::Always => true,
+            Attack::Never => false,
+            Attack::AtTheEnd => *item > ITEMS * 3 / 4,
+            Attack::AtTheBeginning => *item < ITEMS / 4,
+            Attack::Reacting => {
+                if self.seen.reference_calls.swap(0, Ordering::Relaxed) > 0 {
+                    self.seen.quiet_until.store(asked + 10, Ordering::Relaxed);
+                }
+                asked >= self.seen.quiet_until.load(Ordering::Relaxed)
+            }
+        };
+        let usage = Usage::tokens(100, 1);
+        Ok(Completion::new(u32::from(fails)).with_usage(usage))
+    }
+}
+
+struct Reference(Arc<Seen>);
+
+#[async_trait]
+impl LlmBackend<u64> for Reference {
+    type Output = u32;
+    async fn complete(&self, item: &u64) -> Result<Completion<u32>, BackendError> {
+        self.0.reference_calls.fetch_add(1, Ordering::Relaxed);
+        shuffle(item.wrapping_add(7)).await;
+        Ok(Completion::new(0).with_usage(Usage::tokens(100, 1)))
+    }
+}
+
+fn smart(attack: Attack, seed: u64) -> Smart<u64, u32> {
+    let seen = Arc::new(Seen::default());
+    let price = |p| Pricing::per_million(p, p).unwrap();
+    let large = Model::new("large", Reference(Arc::clone(&seen))).with_pricing(price(10.0));
+    let small = Model::new("small", Adversary { attack, seen }).with_pricing(price(0.1));
+    let target = Target::new(0.9, 0.9).unwrap();
+    Smart::new(Roster::new(large, [small]).unwrap(), Exact, target)
+        .with_seed(seed)
+        .with_concurrency(8)
+        .with_settings(ProfileSettings::default().with_families(Families::Auto))
+        .with_audit(Audit::new(SHARE).unwrap())
+}
+
+/// Yesterday's plan, made while the candidate was perfect.
+async fn plan() -> Plan {
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let profiled = smart(Attack::Never, 1).profile(&items).await.unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    assert_ne!(plan.policy.family(), "reference", "{:?}", plan.considered);
+    plan
+}
+
+/// Delivered failures over new items, at the end and at their worst share of what was delivered.
+async fn deliver(executor: &Executor<u64, u32>, items: u64) -> (u64, f64) {
+    let (mut failures, mut worst, mut taken) = (0, 0.0_f64, 0);
+    let mut answers = executor.execute(futures::stream::iter(0..items));
+    while let Some(answer) = answers.next().await {
+        taken += 1;
+        failures += u64::from(answer.unwrap().output == Some(1));
+        worst = worst.max(f64::from(u32::try_from(failures).unwrap()) / f64::from(taken));
+    }
+    (failures, worst)
+}
+
+#[tokio::test]
+async fn the_promise_survives_adversaries() {
+    let plan = plan().await;
+    let allowed = plan.target.allowance(ITEMS);
+    let (q, alpha) = (Probability::new(SHARE).unwrap(), Probability::new(0.1).unwrap());
+    let limit = max_caught(allowed, q, alpha);
+    let runs = 300;
+    for attack in [Attack::Always, Attack::AtTheEnd, Attack::AtTheBeginning, Attack::Reacting] {
+        let (mut missed, mut used) = (0, 0);
+        for seed in 0..runs {
+            let executor = smart(attack, seed).apply(&plan, Some(ITEMS)).unwrap();
+            let (failures, _) = deliver(&executor, ITEMS).await;
+            missed += u64::from(failures > allowed);
+            used += failures;
+            let audited = executor.audit().unwrap();
+            assert_eq!(audited.limit, limit);
+            assert!(audited.switched || Some(audited.caught) <= limit);
+        }
+        // P(Bin(300, 0.1) > 46) < 0.001.
+        assert!(missed <= 46, "{attack:?}: {missed} of {runs}");
+        assert!(used > runs * 10, "{attack:?} does attack: {used}");
+    }
+}
+
+#[tokio::test]
+async fn streams_of_unknown_length_are_right_at_every_time() {
+    let plan = plan().await;
+    let runs = 120;
+    for attack in [Attack::Always, Attack::Reacting] {
+        let mut missed = 0;
+        for seed in 0..runs {
+            let executor = smart(attack, seed).apply(&plan, None).unwrap();
+            let (_, worst) = deliver(&executor, 3 * ITEMS).await;
+            missed += u64::from(worst > 0.1 + 1e-9);
+        }
+        // P(Bin(120, 0.1) > 23) < 0.001.
+        assert!(missed <= 23, "{attack:?}: {missed} of {runs}");
+    }
+    // A candidate that is right is used, once there is something to be wrong in.
+    let executor = smart(Attack::Never, 1).apply(&plan, None).unwrap();
+    let accepted = executor.execute(futures::stream::iter(0..3 * ITEMS));
+    let cheap = accepted.filter(|a| {
+        let kept = a.as_ref().is_ok_and(|answer| answer.reason == Reason::Accepted);
+        async move { kept }
+    });
+    assert!(cheap.count().await > 2_000);
+}
+
+#[tokio::test]
+async fn catches_the_switch_and_the_alarm_are_told() {
+    let plan = plan().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let smart = smart(Attack::Always, 3)
+        .with_audit(Audit::new(SHARE).unwrap().with_mean_run(10.0))
+        .with_observer(move |event: &Event<'_>| {
+            let note = match event {
+                Event::FailureCaught { audited, .. } => format!("caught {}", audited.caught),
+                Event::SwitchedToReference { .. } => "switched".to_owned(),
+                Event::DriftAlarm { .. } => "alarm".to_owned(),
+                _ => return,
+            };
+            notes.lock().unwrap().push(note);
+        });
+    let executor = smart.apply(&plan, Some(ITEMS)).unwrap();
+    deliver(&executor, ITEMS).await;
+    let told = told.lock().unwrap().clone();
+    assert!(told.iter().any(|note| note == "alarm"));
+    assert_eq!(told.iter().filter(|note| *note == "switched").count(), 1);
+    assert_eq!(
+        told.iter().filter(|note| note.starts_with("caught")).count() as u64,
+        executor.audit().unwrap().caught
+    );
+    let audited = executor.audit().unwrap();
+    assert!(audited.switched && audited.drifted && audited.remaining() == Some(0));
+}
+
+#[tokio::test]
+async fn a_whole_run_can_be_audited_and_says_so() {
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let outcome = smart(Attack::Never, 2).run(&items).await.unwrap();
+    let audited = outcome.report.audit.unwrap();
+    assert_eq!(audited.audits, outcome.report.delivered.audited);
+    assert!(audited.audits > 50 && audited.caught == 0 && !audited.switched);
+    assert!(outcome.report.to_string().contains("0 failures caught"));
+    let unaudited = Smart::new(
+        Roster::new(Model::new("large", Simulated::reference(1)), []).unwrap(),
+        Exact,
+        Target::new(0.9, 0.9).unwrap(),
+    );
+    assert!(unaudited.apply(&plan().await, None).is_err());
+}
+
+#[tokio::test]
+async fn the_reference_is_asked_twice_and_its_noise_is_told() {
+    /// A reference that changes its mind on the second asking, on a third of the items.
+    struct Fickle(Mutex<std::collections::BTreeSet<u64>>, Arc<AtomicBool>);
+    #[async_trait]
+    impl LlmBackend<u64> for Fickle {
+        type Output = u32;
+        async fn complete(&self, item: &u64) -> Result<Completion<u32>, BackendError> {
+            let first = self.0.lock().unwrap().insert(*item);
+            self.1.fetch_or(!first, Ordering::Relaxed);
+            Ok(Completion::new(u32::from(!first && item.is_multiple_of(3))))
+        }
+    }
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let run = |check: u64| {
+        let twice = Arc::new(AtomicBool::new(false));
+        let price = |p| Pricing::per_request(p).unwrap();
+        let large = Model::new("large", Fickle(Mutex::default(), Arc::clone(&twice)));
+        let small = Simulated::candidate("small", 1.0, 1).with_labels(2);
+        let small = Model::new("small", small).with_pricing(price(0.001));
+        let roster = Roster::new(large.with_pricing(price(1.0)), [small]).unwrap();
+        let target = Target::new(0.9, 0.9).unwrap();
+        (Smart::new(roster, Exact, target).with_reference_check(check), twice)
+    };
+    let (plain, twice) = run(0);
+    let plain = plain.run(&items).await.unwrap();
+    assert!(plain.report.self_agreement.is_none() && !twice.load(Ordering::Relaxed));
+    let (checked, _) = run(30);
+    let checked = checked.run(&items).await.unwrap();
+    let noise = checked.report.self_agreement.unwrap();
+    assert_eq!(noise.asked, 30.min(checked.report.profiled));
+    assert!(noise.is_below_target() && noise.interval.1 < 1.0);
+    assert!(checked.report.to_string().contains("asks for more than that"));
+    assert_eq!(checked.report.plan, plain.report.plan, "evidence is untouched");
+}

@@ -1,0 +1,158 @@
+//! The cap: never passed while the bounds hold, whatever finishes first.
+#![cfg(all(feature = "json", feature = "conformance", feature = "tokio"))]
+
+use std::time::Duration;
+
+use smart_core::backend::{Latency, RetryPolicy, Simulated, Wrap};
+use smart_core::conformance::{Fault, FaultPlan, Faulty};
+use smart_core::equivalence::Exact;
+use smart_core::journal::FileJournal;
+use smart_core::sleep::TokioSleeper;
+use smart_core::{
+    Budget, Cost, ErrorKind, Families, Model, Outcome, Pricing, ProfileSettings, Reason, Roster,
+    RunError, Smart, StopReason, Target, Usage,
+};
+
+const ITEMS: u64 = 600;
+const LARGE: Cost = Cost::from_nanos(10_000_000);
+const SMALL: Cost = Cost::from_nanos(500_000);
+
+/// Models whose calls take a time drawn from `clock`, half of them failing in passing and billed.
+fn smart(clock: u64, concurrency: usize) -> Smart<u64, u32> {
+    let model = |name: &str, conformity: f64, price: Cost| {
+        // Latency is keyed by the name: another clock is another name inside, the same answers out.
+        let timed = Simulated::candidate(name, conformity, 9)
+            .with_usage(Usage::billed(price))
+            .with_latency(Latency::Constant(Duration::from_millis(5)))
+            .with_sleeper(TokioSleeper::new());
+        let faults = FaultPlan::new(clock)
+            .with_random(0.3, Fault::Slow(Duration::from_millis(40)))
+            .with_random(0.3, Fault::Slow(Duration::from_millis(7)));
+        let backend = Faulty::new(timed, faults).with_sleeper(TokioSleeper::new());
+        Model::new(name, backend).with_pricing(Pricing::per_million(1.0, 1.0).unwrap())
+    };
+    let roster = Roster::new(model("large", 1.0, LARGE), [model("small", 0.96, SMALL)]).unwrap();
+    Smart::new(roster, Exact, Target::new(0.9, 0.9).unwrap())
+        .with_concurrency(concurrency)
+        .with_settings(ProfileSettings::default().with_families(Families::Auto))
+}
+
+fn bounded(cap: u64) -> Budget {
+    Budget::new(Cost::from_nanos(cap))
+        .with_call_bound("large", LARGE)
+        .with_call_bound("small", SMALL)
+}
+
+fn items() -> Vec<u64> {
+    (0..ITEMS).collect()
+}
+
+fn unanswered(outcome: &Outcome<u32>) -> u64 {
+    let none: Vec<_> = outcome.answers.iter().filter(|answer| !answer.is_answered()).collect();
+    assert!(none.iter().all(|answer| answer.reason == Reason::Unaffordable));
+    none.len() as u64
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cap_holds_and_decisions_do_not_follow_the_clock() {
+    let full = smart(0, 16).run(&items()).await.unwrap();
+    let total = full.report.cost().as_nanos();
+    for share in [0, 1, 5, 20, 50, 80, 99, 101] {
+        let cap = total * share / 100;
+        let mut plans = Vec::new();
+        for (clock, concurrency) in [(1, 16), (2, 16), (3, 1), (4, 64)] {
+            let run = smart(clock, concurrency).with_budget(bounded(cap));
+            let outcome = run.run(&items()).await.unwrap();
+            let cost = outcome.report.cost();
+            assert!(cost.as_nanos() <= cap, "{cost} of {cap} at {clock}");
+            let left = unanswered(&outcome);
+            assert_eq!(left, outcome.report.delivered.unaffordable);
+            assert_eq!(left > 0, share < 100, "{left} at {share} %");
+            assert_eq!(outcome.report.budget.unwrap().over_bound, 0);
+            // Nearly all of the money is used: what is left would not bear one more item.
+            if left > 0 {
+                let worst = LARGE.as_nanos() + 2 * SMALL.as_nanos();
+                assert!(cap - cost.as_nanos() < worst, "{} left", cap - cost.as_nanos());
+            }
+            if outcome.report.stopped == StopReason::Budget {
+                assert!(share < 100);
+            }
+            plans.push((outcome.report.plan.clone(), left));
+        }
+        assert!(plans.windows(2).all(|pair| pair[0] == pair[1]), "at {share} %");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_run_keeps_what_was_spent_and_a_larger_budget_goes_on() {
+    let path = std::env::temp_dir().join(format!("budget-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let full = smart(0, 16).run(&items()).await.unwrap();
+    let cap = full.report.cost().as_nanos() / 2;
+    let run = |clock, cap| {
+        let path = path.clone();
+        async move {
+            let journal = FileJournal::open(path).unwrap();
+            let run = smart(clock, 16).with_budget(bounded(cap)).with_journal(journal);
+            run.run(&items()).await.unwrap()
+        }
+    };
+    let first = run(1, cap).await;
+    let again = run(2, cap).await;
+    assert_eq!(first.answers, again.answers);
+    assert_eq!(first.report.cost(), again.report.cost());
+    let spent = again.report.plan.roster.ids().map(|id| again.report.spending(id));
+    assert!(spent.into_iter().all(|spent| spent.recalled == spent.calls()), "nothing new is asked");
+    let more = run(3, cap * 3).await;
+    assert_eq!(unanswered(&more), 0);
+    assert_eq!(more.report.cost(), full.report.cost());
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn learnt_bounds_keep_the_cap_where_costs_are_alike() {
+    for cap in [5_000_000, 40_000_000, 900_000_000] {
+        let run = smart(1, 16).with_budget(Cost::from_nanos(cap));
+        let outcome = run.run(&items()).await.unwrap();
+        // The first item goes alone, without a bound: it may pass a cap smaller than itself.
+        let first = LARGE + SMALL;
+        assert!(outcome.report.cost() <= Cost::from_nanos(cap).max(first));
+        assert!(unanswered(&outcome) > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_that_are_wrong_are_told_and_names_are_checked() {
+    let wrong = Budget::new(Cost::from_nanos(900_000_000))
+        .with_call_bound("large", SMALL)
+        .with_call_bound("small", SMALL);
+    let outcome = smart(1, 16).with_budget(wrong).run(&items()).await.unwrap();
+    assert!(outcome.report.budget.unwrap().over_bound > 0);
+    assert!(outcome.report.to_string().contains("cost more than the bound given for them"));
+    let stranger = Budget::new(LARGE).with_call_bound("medium", SMALL);
+    let error = smart(1, 16).with_budget(stranger).run(&items()).await.unwrap_err();
+    assert!(matches!(error, RunError::Settings(_)));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("`medium`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_attempts_are_paid_from_the_budget() {
+    let usage = Usage::billed(SMALL);
+    let faults = FaultPlan::new(3)
+        .with_random(0.3, Fault::Error(ErrorKind::Transient))
+        .with_failed_usage(usage);
+    let retry = RetryPolicy::default().with_max_attempts(3);
+    let backend = Faulty::new(Simulated::reference(1).with_usage(usage), faults)
+        .with_retry(retry)
+        .with_sleeper(TokioSleeper::new());
+    let roster = Roster::new(
+        Model::new("large", backend).with_pricing(Pricing::per_request(1.0).unwrap()),
+        [],
+    );
+    let cap = SMALL.times(500);
+    let budget = Budget::new(cap).with_call_bound("large", SMALL.times(3));
+    let smart = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.9).unwrap());
+    let outcome = smart.with_budget(budget).run(&items()).await.unwrap();
+    let cost = outcome.report.cost();
+    assert!(cost <= cap && cost.as_nanos() > cap.as_nanos() - SMALL.as_nanos() * 3);
+}
