@@ -264,8 +264,10 @@ fn a_dearer_candidate_is_never_chosen_and_the_report_says_so() -> Result {
 fn what_makes_no_sense_is_refused() -> Result {
     let said = Target::new(f64::NAN, 0.95).unwrap_err().to_string();
     assert!(said.contains("NaN"), "{said}");
-    let said = run(&smart(&TWO, 0.9)?, 0).unwrap_err().to_string();
-    assert!(said.contains("no items"), "{said}");
+    let refused = run(&smart(&TWO, 0.9)?, 0).unwrap_err();
+    let refused = refused.downcast::<smart_core::RunError>()?;
+    let why = refused.source().ok_or("the reason is the source")?.to_string();
+    assert!(why.contains("items"), "{why}");
     let said = roster(&[("small", 0.9, 0.5), ("small", 0.8, 0.1)]).unwrap_err().to_string();
     assert!(said.contains("small"), "{said}");
     assert!(run(&smart(&TWO, 0.9)?.with_concurrency(0), 10).is_err());
