@@ -71,7 +71,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--baseline" => options.baseline = true,
             "--json" => options.json = true,
             other if options.trace.is_empty() && !other.starts_with('-') => {
-                options.trace = other.to_owned();
+                other.clone_into(&mut options.trace);
             }
             other => return Err(format!("unknown argument {other}").into()),
         }
@@ -113,10 +113,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .with_concurrency(options.concurrency)
             .with_settings(ProfileSettings::default().with_families(options.families));
         let outcome = futures::executor::block_on(smart.run(&replay.items()))?;
-        let baseline = match options.baseline {
-            true => Some(baseline(&options, &replay, seed, target)?),
-            false => None,
-        };
+        let baseline =
+            options.baseline.then(|| baseline(&options, &replay, seed, target)).transpose()?;
         print(&options, &replay, seed, &outcome, baseline.as_deref());
     }
     Ok(())

@@ -243,12 +243,7 @@ fn fails<S: Outcomes + ?Sized>(outcomes: &S, by: ModelId, index: u64) -> bool {
 }
 
 /// Follows the plan for one item: the model that answers it.
-fn answer<S: Outcomes + ?Sized>(
-    plan: &Plan,
-    outcomes: &S,
-    index: u64,
-    bill: &mut Bill,
-) -> ModelId {
+fn answer<S: Outcomes + ?Sized>(plan: &Plan, outcomes: &S, index: u64, bill: &mut Bill) -> ModelId {
     let mut known: Known = plan.start(index, outcomes.router(index).map(Confidence::as_f64));
     let mut first = None;
     let score = |id| Scored::Known(outcomes.score(id, index).map(Confidence::as_f64));
@@ -272,8 +267,7 @@ fn answer<S: Outcomes + ?Sized>(
             }
             Move::Rate(id) => {
                 bill.add(id, outcomes.rating_cost(id, index));
-                let slot =
-                    if first == Some(id) { &mut known.first } else { &mut known.second };
+                let slot = if first == Some(id) { &mut known.first } else { &mut known.second };
                 *slot = Heard::Answer { score: score(id) };
             }
             Move::Compare(a, b) => {

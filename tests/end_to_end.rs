@@ -13,8 +13,7 @@ use smart_core::simulation::{MatrixOutcomes, evidence, simulate, simulate_from};
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
     Families, Generated, Model, Order, Outcome, Plan, Pricing, Profile, ProfileSettings, Report,
-    Roster, Smart, Target, Usage,
-    plan::Verdict,
+    Roster, Smart, Target, Usage, plan::Verdict,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

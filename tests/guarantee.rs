@@ -6,8 +6,8 @@
 mod cases;
 
 use cases::{Case, Failure, Pattern, Tally, cases};
-use smart_core::published::{Agreements, Column, ItemCosts, OutcomeMatrix};
 use smart_core::profile::{ProfileMachine, Step};
+use smart_core::published::{Agreements, Column, ItemCosts, OutcomeMatrix};
 use smart_core::simulation::{MatrixOutcomes, delivers_failure, evidence, profile_from};
 use smart_core::stats::{Boundary, Design, Probability};
 use smart_core::{Families, Order, Plan, Pricing, ProfileSettings, Target};
@@ -27,7 +27,8 @@ fn misses_are_no_more_than_promised() -> Result<(), Failure> {
 fn one_candidate_just_above_the_allowance() -> Result<(), Failure> {
     for items in [5574, 50_000] {
         for delta in [5, 10] {
-            let case = Case { pattern: Pattern::JustAbove, families: Families::Single, items, delta };
+            let case =
+                Case { pattern: Pattern::JustAbove, families: Families::Single, items, delta };
             let tally = case.ours(&case.population()?, 400)?;
             assert!(tally.keeps_the_promise()?, "{case:?}: {tally:?}");
         }
@@ -48,8 +49,7 @@ fn the_published_algorithm_misses_more_often() -> Result<(), Failure> {
 /// One candidate that fails on more items than allowed, cheap enough to be wanted.
 fn population(items: usize, failing: usize) -> Result<OutcomeMatrix, Failure> {
     let bits: Agreements = (0..items).map(|item| item >= failing).collect();
-    let reference =
-        Column::new("reference", 30.0, ItemCosts::same(30_000), Agreements::all(items));
+    let reference = Column::new("reference", 30.0, ItemCosts::same(30_000), Agreements::all(items));
     let candidate = Column::new("candidate", 1.0, ItemCosts::same(1000), bits);
     Ok(OutcomeMatrix::new(vec![candidate, reference], "reference")?)
 }
@@ -105,7 +105,8 @@ fn folding_in_order_of_completion_would_break_the_promise() -> Result<(), Failur
         let in_turn = profile_from(machine, &outcomes);
         // The same decision on the same evidence; only more items were under way at the end.
         assert_eq!((&plan.policy, &plan.certificate), (&in_turn.policy, &in_turn.certificate));
-        let failures = (0..items).filter(|index| delivers_failure(&plan, &outcomes, *index)).count();
+        let failures =
+            (0..items).filter(|index| delivers_failure(&plan, &outcomes, *index)).count();
         tally.runs += 1;
         tally.misses += u64::from(failures as u64 > allowance);
         fooled += u64::from(certified_early);

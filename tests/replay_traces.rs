@@ -38,8 +38,7 @@ fn replay(path: &Path) -> Result<Option<Replay>> {
 }
 
 fn run(replay: &Replay, agreement: f64, seed: u64) -> Result<Outcome<RecordedAnswer>> {
-    let smart =
-        Smart::new(replay.roster()?, replay.equivalence(), Target::new(agreement, 0.95)?);
+    let smart = Smart::new(replay.roster()?, replay.equivalence(), Target::new(agreement, 0.95)?);
     Ok(futures::executor::block_on(smart.with_seed(seed).run(&replay.items()))?)
 }
 
@@ -99,9 +98,23 @@ fn the_json_has_what_it_says() -> Result {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let said: Value = serde_json::from_slice(&output.stdout)?;
         for field in [
-            "trace", "n", "reference", "agreement_target", "confidence", "seed", "profiled", "policy",
-            "certified", "cost", "reference_cost", "saving", "delivered_failures",
-            "allowed_failures", "agreement", "calls", "baseline",
+            "trace",
+            "n",
+            "reference",
+            "agreement_target",
+            "confidence",
+            "seed",
+            "profiled",
+            "policy",
+            "certified",
+            "cost",
+            "reference_cost",
+            "saving",
+            "delivered_failures",
+            "allowed_failures",
+            "agreement",
+            "calls",
+            "baseline",
         ] {
             assert!(said.get(field).is_some(), "{field} is missing: {said}");
         }

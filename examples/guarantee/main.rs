@@ -41,7 +41,15 @@ fn judge(runs: u64, theirs: u64, as_json: bool) -> Result<u64, cases::Failure> {
     if !as_json {
         println!(
             "{:20} {:10} {:>6} {:>5}  {:>7} {:>17} {:>8} {:>9}   {:>9}",
-            "population", "families", "N", "delta", "misses", "95 % interval", "p", "certified", "published"
+            "population",
+            "families",
+            "N",
+            "delta",
+            "misses",
+            "95 % interval",
+            "p",
+            "certified",
+            "published"
         );
     }
     let (mut broken, mut rows) = (0, Vec::new());
@@ -51,7 +59,8 @@ fn judge(runs: u64, theirs: u64, as_json: bool) -> Result<u64, cases::Failure> {
         let ours = case.ours(&population, runs)?;
         broken += u64::from(!ours.keeps_the_promise()?);
         // It knows no families: once per population is enough.
-        let same = published.filter(|(p, n, d, _)| (*p, *n, *d) == (case.pattern, case.items, case.delta));
+        let same =
+            published.filter(|(p, n, d, _)| (*p, *n, *d) == (case.pattern, case.items, case.delta));
         let baseline = match same {
             Some((_, _, _, tally)) => tally,
             None => case.published(&population, theirs)?,
@@ -64,7 +73,10 @@ fn judge(runs: u64, theirs: u64, as_json: bool) -> Result<u64, cases::Failure> {
         }
     }
     if as_json {
-        println!("{}", json!({ "alpha": 0.05, "significance": cases::SIGNIFICANCE, "cases": rows }));
+        println!(
+            "{}",
+            json!({ "alpha": 0.05, "significance": cases::SIGNIFICANCE, "cases": rows })
+        );
     }
     Ok(broken)
 }

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::thread;
 
-use smart_core::published::{self, Demand, Dependence, Method, OutcomeMatrix, Repairs, Setting};
 use smart_core::profile::ProfileMachine;
+use smart_core::published::{self, Demand, Dependence, Method, OutcomeMatrix, Repairs, Setting};
 use smart_core::simulation::{MatrixOutcomes, simulate_from};
 use smart_core::{Families, Order, Pricing, ProfileSettings, Target};
 
@@ -91,7 +91,8 @@ pub(crate) fn run(seeds: u64, dependence: f64) -> Result<Vec<Cell>, Failure> {
             let (jobs, fresh) = (&jobs, &fresh);
             move || {
                 let own = jobs.iter().skip(part).step_by(threads);
-                own.map(|job| Ok((*job, one(fresh, *job, correlated)?))).collect::<Result<Vec<_>, Failure>>()
+                own.map(|job| Ok((*job, one(fresh, *job, correlated)?)))
+                    .collect::<Result<Vec<_>, Failure>>()
             }
         };
         let handles: Vec<_> = (0..threads).map(|part| scope.spawn(worker(part))).collect();

@@ -100,7 +100,8 @@ impl Outcomes for MatrixOutcomes<'_> {
     }
 
     fn agreement(&self, id: ModelId, index: u64) -> Agreement {
-        let agrees = self.at(id, index).is_some_and(|(column, item)| column.agreements().agrees(item));
+        let agrees =
+            self.at(id, index).is_some_and(|(column, item)| column.agreements().agrees(item));
         if agrees { Agreement::Agrees } else { Agreement::Differs }
     }
 
