@@ -75,7 +75,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--json" => options.json = true,
             "--html" => options.html = Some(value()?),
             other if options.trace.is_empty() && !other.starts_with('-') => {
-                options.trace = other.to_owned();
+                other.clone_into(&mut options.trace);
             }
             other => return Err(format!("unknown argument {other}").into()),
         }
@@ -122,10 +122,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(file) = &options.html {
             std::fs::write(file, recorder.html(&outcome.report))?;
         }
-        let baseline = match options.baseline {
-            true => Some(baseline(&options, &replay, seed, target)?),
-            false => None,
-        };
+        let baseline =
+            options.baseline.then(|| baseline(&options, &replay, seed, target)).transpose()?;
         print(&options, &replay, seed, &outcome, baseline.as_deref());
     }
     Ok(())

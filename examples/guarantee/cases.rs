@@ -60,7 +60,7 @@ pub(crate) struct Case {
 }
 
 /// The populations' sizes.
-pub(crate) const SIZES: [usize; 3] = [1300, 5574, 50_000];
+const SIZES: [usize; 3] = [1300, 5574, 50_000];
 
 /// Every case.
 pub(crate) fn cases() -> Vec<Case> {
@@ -115,24 +115,24 @@ impl Case {
         let allowance = usize::try_from(self.target()?.allowance(n as u64))?;
         let above = allowance + 1 + self.beyond();
         let own = n / 10;
-        // Candidates: price, and the items on which each fails, as ranges.
-        let candidates: Vec<(u64, Vec<std::ops::Range<usize>>)> = match self.pattern {
-            Pattern::JustAbove => vec![(1000, vec![0..above])],
-            Pattern::DearCandidate => vec![(REFERENCE / 2, vec![0..above])],
+        // Candidates: price, and the items on which each fails, as stretches from … to before ….
+        let candidates: Vec<(u64, Vec<(usize, usize)>)> = match self.pattern {
+            Pattern::JustAbove => vec![(1000, vec![(0, above)])],
+            Pattern::DearCandidate => vec![(REFERENCE / 2, vec![(0, above)])],
             Pattern::TwiceTheAllowance | Pattern::SureFailures | Pattern::AllFailuresSurest => {
-                vec![(1000, vec![0..2 * allowance])]
+                vec![(1000, vec![(0, 2 * allowance)])]
             }
             Pattern::CommonErrors => vec![
-                (500, vec![0..above, above..above + own]),
-                (1000, vec![0..above, above + own..above + 2 * own]),
+                (500, vec![(0, above), (above, above + own)]),
+                (1000, vec![(0, above), (above + own, above + 2 * own)]),
             ],
             Pattern::AtTheAllowance => {
-                vec![(1000, vec![0..above]), (3000, vec![above..above + allowance])]
+                vec![(1000, vec![(0, above)]), (3000, vec![(above, above + allowance)])]
             }
             Pattern::ManyAbove => [500, 1000, 2000, 4000]
                 .iter()
                 .enumerate()
-                .map(|(at, cost)| (*cost, vec![at * above..(at + 1) * above]))
+                .map(|(at, cost)| (*cost, vec![(at * above, (at + 1) * above)]))
                 .collect(),
         };
         let mut columns = vec![Column::new(
@@ -142,7 +142,8 @@ impl Case {
             Agreements::all(n),
         )];
         for (at, (cost, failing)) in candidates.iter().enumerate() {
-            let agrees = |item: usize| !failing.iter().any(|range| range.contains(&item));
+            let agrees =
+                |item: usize| !failing.iter().any(|(from, to)| (*from..*to).contains(&item));
             let bits = (0..n).map(agrees).collect();
             let name = format!("candidate {}", at + 1);
             columns.push(Column::new(name, *cost as f64, ItemCosts::same(*cost), bits));
