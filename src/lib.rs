@@ -35,6 +35,7 @@ pub mod plan;
 mod pool;
 mod pricing;
 pub mod profile;
+pub mod progress;
 pub mod published;
 #[cfg(feature = "replay")]
 pub mod replay;
@@ -45,6 +46,8 @@ mod smart;
 pub mod stats;
 mod tally;
 mod target;
+#[cfg(feature = "tracing")]
+pub mod telemetry;
 
 pub use answer::{Answer, Reason};
 pub use async_trait::async_trait;

@@ -129,10 +129,16 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     page.fact("Spent", &report.cost().to_string(), &planned);
     let note = "estimated from the profiled items";
     page.fact("The reference alone", &report.reference_cost.to_string(), note);
-    let saved = report.reference_cost.saturating_sub(report.cost());
-    let share = saved.as_usd() / report.reference_cost.as_usd().max(f64::MIN_POSITIVE);
-    let note = format!("{} of the reference’s bill", percent(share));
-    page.fact("Saved", &saved.to_string(), &note);
+    let (cost, reference) = (report.cost(), report.reference_cost);
+    if cost > reference {
+        let extra = cost.saturating_sub(reference).to_string();
+        page.fact("Spent beyond that", &extra, "the price of finding out");
+    } else {
+        let saved = reference.saturating_sub(cost);
+        let share = saved.as_usd() / reference.as_usd().max(f64::MIN_POSITIVE);
+        let note = format!("{} of the reference’s bill", percent(share));
+        page.fact("Saved", &saved.to_string(), &note);
+    }
     let profiled = format!("{} items", count(report.profiled));
     let note = format!("for {}; {}", report.profiling_cost(), report.stopped);
     page.fact("Profiled", &profiled, &note);
