@@ -68,7 +68,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--json" => options.json = true,
             "--html" => options.html = Some(value()?),
             other if options.trace.is_empty() && !other.starts_with('-') => {
-                options.trace = other.to_owned();
+                other.clone_into(&mut options.trace);
             }
             other => return Err(format!("unknown argument {other}").into()),
         }

@@ -312,7 +312,8 @@ mod tests {
         let roster = Roster::new(
             Model::new("large", Simulated::reference(5)).with_pricing(price(0.01)),
             [candidate("good", 0.97), candidate("poor", 0.3)],
-        );
+        )
+        .unwrap();
         let progress = Progress::new();
         let seen = progress.clone();
         let moving = move |event: &Event<'_>| {
@@ -322,11 +323,11 @@ mod tests {
                 assert!(now.candidates.iter().all(|c| c.agreement.0 <= c.agreement.1));
             }
         };
-        let smart = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap())
+        let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap())
             .with_observer(progress.clone())
             .with_observer(moving);
-        let run = smart.run(&Generated::new(3_000, |index| index));
-        let report = futures::executor::block_on(run).unwrap().report;
+        let items = Generated::new(3_000, |index| index);
+        let report = futures::executor::block_on(smart.run(&items)).unwrap().report;
 
         let end = progress.snapshot();
         assert_eq!(end.phase, Phase::Finished);

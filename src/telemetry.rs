@@ -163,7 +163,7 @@ impl Telemetry {
         }
     }
 
-    fn finished(&self, call: Call, end: End) {
+    fn finished(&self, call: Call, end: &End) {
         let open = self
             .shard(call.0)
             .and_then(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).remove(&call));
@@ -260,7 +260,7 @@ impl Observer for Telemetry {
             Event::CallStarted { model, index, kind } => self.started((*index, *model, *kind)),
             Event::CallFinished { model, index, kind, usage, cost, error, recalled } => {
                 let (usage, cost, error, recalled) = (*usage, *cost, *error, *recalled);
-                self.finished((*index, *model, *kind), End { usage, cost, error, recalled });
+                self.finished((*index, *model, *kind), &End { usage, cost, error, recalled });
             }
             Event::Started { items, roster, target } => {
                 let span = span!(

@@ -194,9 +194,9 @@ fn legend(canvas: &mut Canvas, paths: &[Path], looked: bool) -> f64 {
         let words = shorten(name, 58);
         let draw = |canvas: &mut Canvas| canvas.text("", (32.0, at), Anchor::Start, &words);
         if words == name {
-            draw(canvas)
+            draw(canvas);
         } else {
-            canvas.titled(name, draw)
+            canvas.titled(name, draw);
         }
         at += 18.0;
     };

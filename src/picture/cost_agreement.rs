@@ -212,9 +212,9 @@ fn legend(
         let words = shorten(name, 40);
         let draw = |canvas: &mut Canvas| canvas.text(class, (30.0, at), Anchor::Start, &words);
         if words == name {
-            draw(canvas)
+            draw(canvas);
         } else {
-            canvas.titled(name, draw)
+            canvas.titled(name, draw);
         }
         let class = "sc-small sc-muted";
         canvas.text(class, (RIGHT, at), Anchor::End, figures);
@@ -223,16 +223,13 @@ fn legend(
     };
     let figures =
         |place: &Place| format!("{} at {}", percent(place.agreement), percent(place.cost));
-    match plan {
-        Some(place) => {
-            let here = row(canvas, "the plan", &figures(place), "sc-bold");
-            canvas.circle("sc-mark", (14.0, here - 4.0), 6.0);
-        }
-        None => {
-            let words = format!("the plan: {} for every item", reference(scene));
-            let here = row(canvas, &words, "100 % at 100 %", "sc-bold");
-            canvas.circle("sc-dot", (14.0, here - 4.0), 4.5);
-        }
+    if let Some(place) = plan {
+        let here = row(canvas, "the plan", &figures(place), "sc-bold");
+        canvas.circle("sc-mark", (14.0, here - 4.0), 6.0);
+    } else {
+        let words = format!("the plan: {} for every item", reference(scene));
+        let here = row(canvas, &words, "100 % at 100 %", "sc-bold");
+        canvas.circle("sc-dot", (14.0, here - 4.0), 4.5);
     }
     let here = row(canvas, "the target", &format!("{}", scene.report.plan.target.agreement()), "");
     canvas.line("sc-target", (5.0, here - 4.0), (24.0, here - 4.0));
