@@ -145,7 +145,7 @@ fn the_page_says_what_the_report_says() {
     let page = recorder.html(&report);
     let certificate = report.plan.certificate.as_ref().unwrap();
     for said in [
-        "at least 90 % of the answers".to_owned(),
+        "at least 90\u{a0}% of the answers".to_owned(),
         format!("Spent</dt><dd>{}<", report.cost()),
         format!("alone</dt><dd>{}<", report.reference_cost),
         format!("<dt>failures</dt><dd>{}</dd>", certificate.failures),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::ModelId;
 use crate::plan::Verdict;
+use crate::target::Share;
 
 use super::scene::{Scene, Sketch};
 use super::svg::{PALETTE, escape};
@@ -110,12 +111,13 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     let class = if plan.verdict == Verdict::Pays { "pays" } else { "quiet" };
     page.put(format_args!("<p class=\"eyebrow\">Report of a run over {} items</p>", count(items)));
     page.put(format_args!("<h1 class=\"{class}\">{}</h1>", escape(title)));
-    let target = plan.target;
+    // A number keeps its sign.
+    let whole = |share: Share| share.to_string().replace(' ', "\u{a0}");
     page.put(format_args!(
         "<p class=\"lead\">Promised: with {} confidence, at least {} of the answers are \
          equivalent to {}’s; at most {} of {} may differ.</p>",
-        target.confidence(),
-        target.agreement(),
+        whole(plan.target.confidence()),
+        whole(plan.target.agreement()),
         name(reference(scene)),
         count(report.allowance),
         count(items)
