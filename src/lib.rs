@@ -38,6 +38,7 @@ pub mod plan;
 mod pool;
 mod pricing;
 pub mod profile;
+pub mod progress;
 pub mod published;
 #[cfg(feature = "replay")]
 pub mod replay;
@@ -49,6 +50,8 @@ mod smart;
 pub mod stats;
 mod tally;
 mod target;
+#[cfg(feature = "tracing")]
+pub mod telemetry;
 
 pub use answer::{Answer, Reason};
 pub use async_trait::async_trait;

@@ -6,7 +6,7 @@ use super::scene::Scene;
 use super::svg::{Anchor, Canvas, Point, Scale, WIDTH, shorten};
 use super::words::count;
 
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 54.0;
 const RIGHT: f64 = WIDTH - 16.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 258.0;
@@ -191,12 +191,12 @@ fn legend(canvas: &mut Canvas, paths: &[Path], looked: bool) -> f64 {
         } else {
             canvas.line(class, (4.0, at - 4.0), (24.0, at - 4.0));
         }
-        let words = shorten(name, 66);
+        let words = shorten(name, 58);
         let draw = |canvas: &mut Canvas| canvas.text("", (32.0, at), Anchor::Start, &words);
         if words == name {
-            draw(canvas)
+            draw(canvas);
         } else {
-            canvas.titled(name, draw)
+            canvas.titled(name, draw);
         }
         at += 18.0;
     };

@@ -4,7 +4,7 @@ use super::scene::{Place, Scene, Sketch};
 use super::svg::{Anchor, Canvas, Point, Scale, WIDTH, shorten};
 use super::words::percent;
 
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 54.0;
 const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 258.0;
@@ -49,6 +49,8 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     if let Some(place) = plan {
         badges.taken.push((x.at(place.cost), y.at(place.agreement)));
     }
+    let points = numbered(&shown).filter_map(|(_, sketch)| sketch.whole);
+    badges.taken.extend(points.map(|place| (x.at(place.cost), y.at(place.agreement))));
     for (number, sketch) in numbered(&shown) {
         let Some(place) = sketch.whole else { continue };
         whisker(&mut canvas, &place, &x, &y, "sc-faint");
@@ -177,7 +179,7 @@ impl Badges {
         let free = |(dx, dy): &Point| {
             let (x, y) = (point.0 + dx, point.1 + dy);
             let inside = x > LEFT + 8.0 && x < RIGHT - 6.0 && y > TOP + 2.0 && y < BOTTOM - 8.0;
-            let clear = |(tx, ty): &Point| (tx - x).hypot(ty - y) >= 16.0;
+            let clear = |(tx, ty): &Point| (tx - x).hypot(ty - y) >= 13.5;
             inside && self.taken.iter().all(clear)
         };
         let (dx, dy) = PLACES.into_iter().find(free).unwrap_or((-15.0, 0.0));
@@ -186,7 +188,6 @@ impl Badges {
             canvas.line("sc-faint", point, at);
         }
         self.taken.push(at);
-        self.taken.push(point);
         badge(canvas, at, number, chosen);
     }
 }
@@ -208,12 +209,12 @@ fn legend(
 ) -> f64 {
     let mut at = LEGEND;
     let mut row = |canvas: &mut Canvas, name: &str, figures: &str, class: &str| {
-        let words = shorten(name, 44);
+        let words = shorten(name, 40);
         let draw = |canvas: &mut Canvas| canvas.text(class, (30.0, at), Anchor::Start, &words);
         if words == name {
-            draw(canvas)
+            draw(canvas);
         } else {
-            canvas.titled(name, draw)
+            canvas.titled(name, draw);
         }
         let class = "sc-small sc-muted";
         canvas.text(class, (RIGHT, at), Anchor::End, figures);
@@ -222,16 +223,13 @@ fn legend(
     };
     let figures =
         |place: &Place| format!("{} at {}", percent(place.agreement), percent(place.cost));
-    match plan {
-        Some(place) => {
-            let here = row(canvas, "the plan", &figures(place), "sc-bold");
-            canvas.circle("sc-mark", (14.0, here - 4.0), 6.0);
-        }
-        None => {
-            let words = format!("the plan: {} for every item", reference(scene));
-            let here = row(canvas, &words, "100 % at 100 %", "sc-bold");
-            canvas.circle("sc-dot", (14.0, here - 4.0), 4.5);
-        }
+    if let Some(place) = plan {
+        let here = row(canvas, "the plan", &figures(place), "sc-bold");
+        canvas.circle("sc-mark", (14.0, here - 4.0), 6.0);
+    } else {
+        let words = format!("the plan: {} for every item", reference(scene));
+        let here = row(canvas, &words, "100 % at 100 %", "sc-bold");
+        canvas.circle("sc-dot", (14.0, here - 4.0), 4.5);
     }
     let here = row(canvas, "the target", &format!("{}", scene.report.plan.target.agreement()), "");
     canvas.line("sc-target", (5.0, here - 4.0), (24.0, here - 4.0));

@@ -38,7 +38,7 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
             name, early.cost, late.cost
         );
         canvas.titled(&words, |canvas| {
-            let label = format!("{} · {} calls", shorten(name, 40), count(calls));
+            let label = format!("{} · {} calls", shorten(name, 36), count(calls));
             canvas.text("", (LEFT, top), Anchor::Start, &label);
             canvas.text("sc-bold", (RIGHT, top), Anchor::End, &cost.to_string());
             let width = |cost: Cost| {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::ModelId;
 use crate::plan::Verdict;
+use crate::target::Share;
 
 use super::scene::{Scene, Sketch};
 use super::svg::{PALETTE, escape};
@@ -110,12 +111,13 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     let class = if plan.verdict == Verdict::Pays { "pays" } else { "quiet" };
     page.put(format_args!("<p class=\"eyebrow\">Report of a run over {} items</p>", count(items)));
     page.put(format_args!("<h1 class=\"{class}\">{}</h1>", escape(title)));
-    let target = plan.target;
+    // A number keeps its sign.
+    let whole = |share: Share| share.to_string().replace(' ', "\u{a0}");
     page.put(format_args!(
         "<p class=\"lead\">Promised: with {} confidence, at least {} of the answers are \
          equivalent to {}’s; at most {} of {} may differ.</p>",
-        target.confidence(),
-        target.agreement(),
+        whole(plan.target.confidence()),
+        whole(plan.target.agreement()),
         name(reference(scene)),
         count(report.allowance),
         count(items)
@@ -129,10 +131,16 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     page.fact("Spent", &report.cost().to_string(), &planned);
     let note = "estimated from the profiled items";
     page.fact("The reference alone", &report.reference_cost.to_string(), note);
-    let saved = report.reference_cost.saturating_sub(report.cost());
-    let share = saved.as_usd() / report.reference_cost.as_usd().max(f64::MIN_POSITIVE);
-    let note = format!("{} of the reference’s bill", percent(share));
-    page.fact("Saved", &saved.to_string(), &note);
+    let (cost, reference) = (report.cost(), report.reference_cost);
+    if cost > reference {
+        let extra = cost.saturating_sub(reference).to_string();
+        page.fact("Spent beyond that", &extra, "the price of finding out");
+    } else {
+        let saved = reference.saturating_sub(cost);
+        let share = saved.as_usd() / reference.as_usd().max(f64::MIN_POSITIVE);
+        let note = format!("{} of the reference’s bill", percent(share));
+        page.fact("Saved", &saved.to_string(), &note);
+    }
     let profiled = format!("{} items", count(report.profiled));
     let note = format!("for {}; {}", report.profiling_cost(), report.stopped);
     page.fact("Profiled", &profiled, &note);

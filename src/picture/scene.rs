@@ -111,9 +111,7 @@ impl<'a> Scene<'a> {
             if plan.considered.iter().all(|c| c.chain.as_ref() != Some(&alone)) {
                 let name = plan.roster.name(id).to_owned();
                 let whole = self.whole(&alone);
-                let (considered, chain) = (None, Some(alone));
-                let rest = Sketch { name, considered, chain, ..Sketch::default() };
-                sketches.push(Sketch { whole, ..rest });
+                sketches.push(Sketch { name, chain: Some(alone), whole, ..Sketch::default() });
             }
         }
         // The plan first, then those that were tested, then as considered.

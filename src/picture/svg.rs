@@ -124,7 +124,7 @@ impl Canvas {
 
     /// The picture, `height` units high, with words for those who cannot see it.
     ///
-    /// Alone it carries its colours and its namespace; in a page the page has them.
+    /// Alone it carries its colours, its paper and its namespace; in a page the page has them.
     pub(super) fn finish(self, height: f64, label: &str, alone: bool) -> String {
         let (label, body) = (escape(label), self.body);
         let head =
@@ -132,7 +132,7 @@ impl Canvas {
         if alone {
             format!(
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{height:.0}\" \
-                 {head}><style>{PALETTE}</style>{body}</svg>\n"
+                 {head}><style>{PALETTE}</style><rect class=\"sc-paper\" width=\"100%\" height=\"100%\"/>{body}</svg>\n"
             )
         } else {
             format!("<svg {head}>{body}</svg>")

@@ -1,0 +1,343 @@
+//! How far a run has come: [`Progress`], an observer to draw from.
+//!
+//! Give a clone to the run, keep one, and draw what [`Progress::snapshot`] says as often as you
+//! like: from a timer, a thread, a request handler. Watching a call costs the run two additions on
+//! atomics and no lock; locks are taken only where profiling folds an item or decides something.
+//! `examples/progress.rs` draws it in a terminal with `indicatif`.
+//!
+//! ```
+//! use smart_core::backend::Simulated;
+//! use smart_core::equivalence::Exact;
+//! use smart_core::progress::{Phase, Progress};
+//! use smart_core::{Generated, Model, Pricing, Roster, Smart, Target};
+//!
+//! # futures::executor::block_on(async {
+//! let price = |usd| Pricing::per_request(usd);
+//! let roster = Roster::new(
+//!     Model::new("large", Simulated::reference(1)).with_pricing(price(0.01)?),
+//!     [Model::new("small", Simulated::candidate("small", 0.98, 1)).with_pricing(price(0.001)?)],
+//! )?;
+//! let progress = Progress::new();
+//! let smart = Smart::new(roster, Exact, Target::new(0.95, 0.95)?).with_observer(progress.clone());
+//! smart.run(&Generated::new(2_000, |index| index)).await?;
+//!
+//! let now = progress.snapshot();
+//! assert_eq!((now.phase, now.answered, now.items), (Phase::Finished, 2_000, 2_000));
+//! assert!(now.spent < now.reference_so_far);
+//! println!("{now}"); // one line
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::evidence::{Agreement, ItemEvidence};
+use crate::observe::{CallKind, Event, Observer};
+use crate::plan::Forecast;
+use crate::pricing::Cost;
+use crate::roster::{ModelId, RosterSpec};
+use crate::stats::{Probability, two_sided_rate};
+use crate::target::Target;
+
+/// Keeps count of a run. Clones share their counts: give one to the run.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    calls: AtomicU64,
+    failed: AtomicU64,
+    spent: AtomicU64,
+    /// Calls of the reference for answers, and their cost.
+    reference_calls: AtomicU64,
+    reference_spent: AtomicU64,
+    slow: Mutex<Slow>,
+}
+
+/// What changes only where profiling does.
+#[derive(Debug, Default)]
+struct Slow {
+    items: u64,
+    phase: Phase,
+    target: Option<Target>,
+    roster: Option<RosterSpec>,
+    profiled: u64,
+    /// Items each candidate was tried on and failed on, by position less one.
+    tried: Vec<(u64, u64)>,
+    dropped: Vec<ModelId>,
+    forecast: Option<Forecast>,
+    policy: Option<String>,
+}
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It has not begun.
+    #[default]
+    Waiting,
+    /// Finding out how far the candidates agree.
+    Profiling,
+    /// Answering the items that are left.
+    Answering,
+    /// All is done.
+    Finished,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Profiling => "profiling",
+            Self::Answering => "answering",
+            Self::Finished => "finished",
+        })
+    }
+}
+
+/// How one candidate fares in profiling.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CandidateProgress {
+    /// Its name.
+    pub name: String,
+    /// Profiled items it was tried on.
+    pub tried: u64,
+    /// Those of them on which its answer differed from the reference's.
+    pub failures: u64,
+    /// Exact two-sided 95 % interval of the share of items on which it agrees, or gives no answer
+    /// and so escalates. For people; the certificate does not use it.
+    pub agreement: (f64, f64),
+    /// Whether profiling still asks it.
+    pub live: bool,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// What the run is doing.
+    pub phase: Phase,
+    /// How many items there are.
+    pub items: u64,
+    /// Items folded into the evidence.
+    pub profiled: u64,
+    /// Items with an answer delivered, or given up. Profiled items are delivered once profiling is
+    /// over, so this starts to move then.
+    pub answered: u64,
+    /// Calls made or recalled.
+    pub calls: u64,
+    /// Those of them that failed for good.
+    pub failed: u64,
+    /// Money spent, what earlier runs paid included.
+    pub spent: Cost,
+    /// What the reference alone would have cost for the items done so far, at its mean cost.
+    pub reference_so_far: Cost,
+    /// What is asked for, once the run began.
+    pub target: Option<Target>,
+    /// The candidates, in the roster's order.
+    pub candidates: Vec<CandidateProgress>,
+    /// The latest forecast of the whole bill, if there is one.
+    pub forecast: Option<Forecast>,
+    /// The certified policy or the plan, in words, if there is one.
+    pub policy: Option<String>,
+}
+
+impl Progress {
+    /// Nothing done yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn slow(&self) -> MutexGuard<'_, Slow> {
+        self.counts.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the run has come now.
+    pub fn snapshot(&self) -> Snapshot {
+        let counts = &*self.counts;
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        let slow = self.slow();
+        let done = read(&counts.answered).max(slow.profiled);
+        let mean =
+            read(&counts.reference_spent) as f64 / read(&counts.reference_calls).max(1) as f64;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+        let reference_so_far = Cost::from_nanos((mean * done as f64) as u64);
+        let candidates = slow.roster.as_ref().map_or_else(Vec::new, |roster| {
+            let each = roster.candidates().zip(&slow.tried);
+            each.map(|(id, (tried, failures))| CandidateProgress {
+                name: roster.name(id).to_owned(),
+                tried: *tried,
+                failures: *failures,
+                agreement: interval(*tried, *failures),
+                live: slow.phase == Phase::Profiling && !slow.dropped.contains(&id),
+            })
+            .collect()
+        });
+        Snapshot {
+            phase: slow.phase,
+            items: slow.items,
+            profiled: slow.profiled,
+            answered: read(&counts.answered),
+            calls: read(&counts.calls),
+            failed: read(&counts.failed),
+            spent: Cost::from_nanos(read(&counts.spent)),
+            reference_so_far,
+            target: slow.target,
+            candidates,
+            forecast: slow.forecast,
+            policy: slow.policy.clone(),
+        }
+    }
+
+    fn begin(&self, items: u64, roster: &RosterSpec, target: Target) {
+        let counts = &*self.counts;
+        for count in [
+            &counts.answered,
+            &counts.calls,
+            &counts.failed,
+            &counts.spent,
+            &counts.reference_calls,
+            &counts.reference_spent,
+        ] {
+            count.store(0, Relaxed);
+        }
+        *self.slow() = Slow {
+            items,
+            phase: Phase::Profiling,
+            target: Some(target),
+            tried: vec![(0, 0); roster.candidate_count()],
+            roster: Some(roster.clone()),
+            ..Slow::default()
+        };
+    }
+
+    fn fold(&self, profiled: u64, evidence: &ItemEvidence) {
+        let mut slow = self.slow();
+        slow.profiled = profiled;
+        for (record, (tried, failures)) in evidence.candidates.iter().zip(&mut slow.tried) {
+            if let Some(record) = record {
+                let fails = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
+                *tried += 1;
+                *failures += u64::from(fails);
+            }
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn on_event(&self, event: &Event<'_>) {
+        let counts = &*self.counts;
+        match event {
+            Event::CallFinished { model, kind, cost, error, .. } => {
+                counts.calls.fetch_add(1, Relaxed);
+                counts.spent.fetch_add(cost.as_nanos(), Relaxed);
+                if error.is_some() {
+                    counts.failed.fetch_add(1, Relaxed);
+                } else if model.is_reference() && *kind == CallKind::Answer {
+                    counts.reference_calls.fetch_add(1, Relaxed);
+                    counts.reference_spent.fetch_add(cost.as_nanos(), Relaxed);
+                }
+            }
+            Event::Answered { .. } => {
+                counts.answered.fetch_add(1, Relaxed);
+            }
+            Event::Started { items, roster, target } => self.begin(*items, roster, *target),
+            Event::Profiled { profiled, evidence, .. } => self.fold(*profiled, evidence),
+            Event::CandidateDropped { model, .. } => self.slow().dropped.push(*model),
+            Event::Forecast { forecast, .. } => self.slow().forecast = Some(**forecast),
+            Event::Certified { policy, .. } => self.slow().policy = Some((*policy).to_owned()),
+            Event::Planned { plan } => {
+                let mut slow = self.slow();
+                slow.phase = Phase::Answering;
+                slow.forecast = Some(plan.forecast);
+                slow.policy = Some(plan.policy.describe(&plan.roster));
+            }
+            Event::Finished { .. } => self.slow().phase = Phase::Finished,
+            _ => {}
+        }
+    }
+}
+
+/// One line: phase, items, money, and the forecast if there is one.
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { phase, items, profiled, answered, spent, reference_so_far, .. } = self;
+        match phase {
+            Phase::Waiting => return write!(f, "{phase}"),
+            Phase::Profiling => write!(f, "{phase} {profiled} of {items} items")?,
+            Phase::Answering | Phase::Finished => write!(f, "{phase} {answered} of {items} items")?,
+        }
+        write!(f, ", {spent} spent against {reference_so_far} for the reference alone")?;
+        if let (Some(forecast), false) = (&self.forecast, *phase == Phase::Finished) {
+            write!(f, ", forecast {} ({} to {})", forecast.cost, forecast.low, forecast.high)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CandidateProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (low, high) = self.agreement;
+        let Self { name, tried, failures, .. } = self;
+        write!(f, "{name}: {:.1} % to {:.1} % agreement", low * 100.0, high * 100.0)?;
+        write!(f, ", {failures} of {tried} differ")
+    }
+}
+
+fn interval(tried: u64, failures: u64) -> (f64, f64) {
+    Probability::new(0.05)
+        .and_then(|alpha| two_sided_rate(tried, failures, alpha))
+        .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Simulated;
+    use crate::equivalence::Exact;
+    use crate::{Generated, Model, Pricing, Roster, Smart};
+
+    #[test]
+    fn the_counts_are_those_of_the_report() {
+        let price = |usd| Pricing::per_request(usd).unwrap();
+        let candidate = |name: &str, agreement| {
+            Model::new(name, Simulated::candidate(name, agreement, 5)).with_pricing(price(0.001))
+        };
+        let roster = Roster::new(
+            Model::new("large", Simulated::reference(5)).with_pricing(price(0.01)),
+            [candidate("good", 0.97), candidate("poor", 0.3)],
+        )
+        .unwrap();
+        let progress = Progress::new();
+        let seen = progress.clone();
+        let moving = move |event: &Event<'_>| {
+            if let Event::Profiled { profiled, .. } = event {
+                let now = seen.snapshot();
+                assert_eq!((now.phase, now.profiled), (Phase::Profiling, *profiled));
+                assert!(now.candidates.iter().all(|c| c.agreement.0 <= c.agreement.1));
+            }
+        };
+        let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap())
+            .with_observer(progress.clone())
+            .with_observer(moving);
+        let items = Generated::new(3_000, |index| index);
+        let report = futures::executor::block_on(smart.run(&items)).unwrap().report;
+
+        let end = progress.snapshot();
+        assert_eq!(end.phase, Phase::Finished);
+        assert_eq!((end.items, end.answered), (3_000, 3_000));
+        assert_eq!((end.profiled, end.spent), (report.profiled, report.cost()));
+        let calls: u64 = report.plan.roster.ids().map(|id| report.spending(id).calls()).sum();
+        assert_eq!(end.calls, calls);
+        assert_eq!(end.reference_so_far, report.reference_cost);
+        assert_eq!(end.forecast, Some(report.plan.forecast));
+        assert_eq!(end.candidates.len(), 2);
+        assert!(end.candidates.iter().all(|candidate| !candidate.live && candidate.tried >= 30));
+    }
+}
