@@ -174,6 +174,28 @@ impl Usage {
         }
     }
 
+    /// Tokens read, those of them that were cached, and tokens written, as a client reports them:
+    /// in its own integer type, each or none. A negative count is unknown.
+    ///
+    /// ```
+    /// use smart_core::Usage;
+    /// assert_eq!(Usage::reported(Some(300_i32), None, Some(2)), Usage::tokens(300, 2));
+    /// assert_eq!(Usage::reported(None, None, Some(-1_i32)), Usage::default());
+    /// ```
+    pub fn reported<T: TryInto<u64>>(
+        input: Option<T>,
+        cached_input: Option<T>,
+        output: Option<T>,
+    ) -> Self {
+        let count = |tokens: Option<T>| tokens.and_then(|tokens| tokens.try_into().ok());
+        Self {
+            input_tokens: count(input),
+            cached_input_tokens: count(cached_input),
+            output_tokens: count(output),
+            cost: None,
+        }
+    }
+
     /// A bill, without token counts.
     pub const fn billed(cost: Cost) -> Self {
         Self {

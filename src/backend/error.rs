@@ -136,9 +136,9 @@ impl BackendError {
         Self::new(ErrorKind::Permanent, message)
     }
 
-    /// The failure an HTTP response stands for: the kind from its status, and the wait from its
-    /// `retry-after` header in seconds, where the kind is worth a retry. A header with a date is
-    /// ignored, for there is no clock here.
+    /// The failure of a call over HTTP: the kind from the response's status (transient if there was
+    /// no response), and the wait from its `retry-after` header in seconds, where the kind is worth
+    /// a retry. A header with a date is ignored, for there is no clock here.
     ///
     /// ```
     /// use std::time::Duration;
@@ -148,8 +148,14 @@ impl BackendError {
     /// assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
     /// assert_eq!(BackendError::from_status(400, Some("2"), "too long").retry_after(), None);
     /// ```
-    pub fn from_status(status: u16, retry_after: Option<&str>, message: impl Into<String>) -> Self {
-        let error = Self::new(ErrorKind::from_status(status), message);
+    pub fn from_status(
+        status: impl Into<Option<u16>>,
+        retry_after: Option<&str>,
+        message: impl Into<String>,
+    ) -> Self {
+        let status: Option<u16> = status.into();
+        let kind = status.map_or(ErrorKind::Transient, ErrorKind::from_status);
+        let error = Self::new(kind, message);
         let wait = retry_after.and_then(|seconds| seconds.trim().parse::<f64>().ok());
         match wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
             Some(wait) if error.kind.is_retryable() => error.with_retry_after(wait),
@@ -226,5 +232,6 @@ mod tests {
             assert_eq!(wait(header), None, "{header}");
         }
         assert_eq!(BackendError::from_status(503, None, "busy").retry_after(), None);
+        assert_eq!(BackendError::from_status(None, None, "lost").kind(), ErrorKind::Transient);
     }
 }

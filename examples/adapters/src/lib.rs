@@ -1,9 +1,9 @@
 //! Popular clients as backends of smart-core, each in at most fifteen lines.
 //!
-//! * [`plain`]: `reqwest` and the JSON of an OpenAI-compatible service
-//! * [`openai`]: `async-openai`
-//! * [`rig`]: `rig-core`
-//! * [`genai`]: `genai`
+//! * `reqwest` and the JSON of an OpenAI-compatible service: [`plain`]
+//! * `async-openai`: [`openai`]
+//! * `rig-core`: [`rig`]
+//! * `genai`: [`genai`]
 //!
 //! [`server`] is what they are tested against: a small service on loopback. The tests run the
 //! crate's conformance suite over HTTP, look at every number and every kind of failure, and answer

@@ -6,7 +6,6 @@ use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
     ChatCompletionRequestUserMessage, CompletionUsage, CreateChatCompletionRequest,
-    CreateChatCompletionRequestArgs,
 };
 use smart_core::{BackendError, Completion, LlmBackend, Usage, async_trait};
 
@@ -38,10 +37,13 @@ impl AsyncOpenAi {
     }
 
     /// Your prompt.
-    fn request(&self, item: &str) -> Result<CreateChatCompletionRequest, OpenAIError> {
-        let message = ChatCompletionRequestUserMessage::from(item);
-        let mut request = CreateChatCompletionRequestArgs::default();
-        request.model(&self.model).messages([message.into()]).logprobs(true).build()
+    fn request(&self, item: &str) -> CreateChatCompletionRequest {
+        CreateChatCompletionRequest {
+            model: self.model.clone(),
+            messages: vec![ChatCompletionRequestUserMessage::from(item).into()],
+            logprobs: Some(true),
+            ..CreateChatCompletionRequest::default()
+        }
     }
 }
 
@@ -57,10 +59,8 @@ fn failure(error: OpenAIError) -> BackendError {
 }
 
 fn usage(used: CompletionUsage) -> Usage {
-    let details = used.prompt_tokens_details;
-    let cached = details.and_then(|details| details.cached_tokens);
-    let usage = Usage::tokens(used.prompt_tokens.into(), used.completion_tokens.into());
-    Usage { cached_input_tokens: cached.map(u64::from), ..usage }
+    let cached = used.prompt_tokens_details.and_then(|details| details.cached_tokens);
+    Usage::reported(Some(used.prompt_tokens), cached, Some(used.completion_tokens))
 }
 
 // The adapter.
@@ -68,8 +68,7 @@ fn usage(used: CompletionUsage) -> Usage {
 impl LlmBackend<str> for AsyncOpenAi {
     type Output = String;
     async fn complete(&self, item: &str) -> Result<Completion<String>, BackendError> {
-        let request = self.request(item).map_err(failure)?;
-        let reply = self.client.chat().create(request).await.map_err(failure)?;
+        let reply = self.client.chat().create(self.request(item)).await.map_err(failure)?;
         let choice = reply.choices.into_iter().next().ok_or_else(no_text)?;
         let text = choice.message.content.ok_or_else(no_text)?;
         let tokens = choice.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();

@@ -38,6 +38,6 @@ impl LlmBackend<str> for Plain {
         let reply: Value = reply.json().await.map_err(lost)?;
         let text = reply["choices"][0]["message"]["content"].as_str().ok_or_else(no_text)?;
         let answer = Completion::new(text.to_owned()).with_usage(usage(&reply));
-        Ok(answer.with_logprobs(&logprobs(&reply)))
+        Ok(answer.with_logprobs(&logprobs(Some(&reply))))
     }
 }

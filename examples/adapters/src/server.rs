@@ -105,7 +105,7 @@ async fn complete(
         return failure(status, told(&prompt, "retry-after"), "as the prompt asked for");
     }
     if prompt.contains("[slow]") {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
     let name = request["model"].as_str().unwrap_or_default();
     match service.models.iter().find(|(known, _)| known == name) {
@@ -145,7 +145,7 @@ async fn answer(model: &Simulated, name: &str, prompt: &str, request: &Value) ->
     let label = LABELS[simulated.output as usize % LABELS.len()];
     let text = if prompt.contains("[silent]") { Value::Null } else { json!(label) };
     // A score is any number; a probability is what its logistic makes of it.
-    let score = simulated.confidence.map_or(0.0, |score| score.as_f64());
+    let score = simulated.confidence.map_or(0.0, smart_core::Confidence::as_f64);
     let token = |logprob: f64| json!({"token": label, "logprob": logprob, "bytes": null, "top_logprobs": []});
     let logprobs = match request["logprobs"] {
         Value::Bool(true) => json!({"content": [token(-(-score).exp().ln_1p())], "refusal": null}),

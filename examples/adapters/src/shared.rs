@@ -1,6 +1,7 @@
 //! What the adapters have in common: an HTTP reply that failed, and the service's own JSON.
 
 use reqwest::Response;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 use smart_core::{BackendError, Usage};
 
@@ -11,8 +12,12 @@ pub async fn checked(reply: reqwest::Result<Response>) -> Result<Response, Backe
         return Ok(reply);
     }
     let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-    let wait = headers.get("retry-after").and_then(|wait| wait.to_str().ok());
-    Err(BackendError::from_status(status, wait, reply.text().await.map_err(lost)?))
+    Err(BackendError::from_status(status, wait(&headers), reply.text().await.map_err(lost)?))
+}
+
+/// The `retry-after` header.
+pub fn wait(headers: &HeaderMap) -> Option<&str> {
+    headers.get("retry-after")?.to_str().ok()
 }
 
 /// A call without a reply.
@@ -29,16 +34,15 @@ pub fn no_text() -> BackendError {
 /// What a reply's JSON says it used.
 pub fn usage(reply: &Value) -> Usage {
     let count = |path: &str| reply.pointer(path).and_then(Value::as_u64);
-    Usage {
-        input_tokens: count("/usage/prompt_tokens"),
-        cached_input_tokens: count("/usage/prompt_tokens_details/cached_tokens"),
-        output_tokens: count("/usage/completion_tokens"),
-        cost: None,
-    }
+    Usage::reported(
+        count("/usage/prompt_tokens"),
+        count("/usage/prompt_tokens_details/cached_tokens"),
+        count("/usage/completion_tokens"),
+    )
 }
 
-/// The log-probabilities of a reply's tokens.
-pub fn logprobs(reply: &Value) -> Vec<f64> {
-    let tokens = reply.pointer("/choices/0/logprobs/content").and_then(Value::as_array);
+/// The log-probabilities of the tokens in a reply's JSON.
+pub fn logprobs(reply: Option<&Value>) -> Vec<f64> {
+    let tokens = reply.and_then(|reply| reply.pointer("/choices/0/logprobs/content")?.as_array());
     tokens.into_iter().flatten().filter_map(|token| token["logprob"].as_f64()).collect()
 }
