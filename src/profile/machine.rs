@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::StopReason;
-use super::brain::{Brain, Decision};
+use super::brain::Brain;
+use super::decision::Decision;
 use super::settings::ProfileSettings;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, ModelSet};
