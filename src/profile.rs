@@ -6,10 +6,12 @@
 //! driver    the calls                                              (async)
 //! ```
 
+mod before;
 mod boundaries;
 mod brain;
 mod chain_test;
 mod curve;
+mod decision;
 mod driver;
 mod machine;
 mod repeat;
@@ -17,13 +19,17 @@ mod search;
 mod settings;
 mod stored;
 mod tab;
+#[cfg(test)]
+mod tests;
 mod worth;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use brain::{Brain, Decision, Demand, Standing};
+pub use before::{Guess, forecast_before};
+pub use brain::Brain;
+pub use decision::{Decision, Demand, Standing};
 pub(crate) use driver::{Router, drive};
 pub use machine::{ProfileMachine, ProtocolError, Request, Step};
 pub use repeat::SelfAgreement;

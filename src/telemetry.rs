@@ -290,6 +290,7 @@ const fn kind_name(kind: CallKind) -> &'static str {
         CallKind::Answer => "answer",
         CallKind::Rating => "rating",
         CallKind::Comparison => "comparison",
+        CallKind::Repeat => "repeat",
     }
 }
 

@@ -93,7 +93,7 @@ impl<'a> Scene<'a> {
         let judging = &self.report.judging;
         let comparison = judging.cost.as_nanos() as f64 / (judging.comparisons.max(1)) as f64;
         let roster = &self.report.plan.roster;
-        Till { roster, judge: &self.judge, means: &self.means, comparison }
+        Till { roster, means: &self.means, comparison }
     }
 
     /// The items on which all of these models were asked.

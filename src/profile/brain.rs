@@ -3,6 +3,9 @@
 //! The brain folds items strictly in rank order and decides by them alone, so its decisions depend
 //! on the seed and the recorded answers, and on nothing else.
 
+mod choose;
+mod planning;
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -10,20 +13,18 @@ use serde::{Deserialize, Serialize};
 use super::StopReason;
 use super::boundaries;
 use super::chain_test::ChainTest;
-use super::search::{self, Pilot, Prospect};
+use super::decision::{Decision, Demand, Standing};
+use super::search;
 use super::settings::{Families, ProfileSettings};
 use super::worth::{self, Stakes};
 use crate::backend::Scoring;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
-use crate::observe::{ChainStanding, Event, Observers};
 use crate::order::Order;
-use crate::plan::{
-    Chain, Considered, Forecast, Key, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Till, Verdict,
-};
+use crate::plan::{Chain, Considered, Mark, Policy, Till};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{Boundary, BoundaryKind, Design, MAX_POPULATION, Probability, two_sided_rate};
+use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
 use crate::target::Target;
 
 /// Items after which hopeless candidates are dropped (adaptive Bonferroni, DESIGN 5).
@@ -33,122 +34,6 @@ const SIEVE_FAILURES: u64 = 28;
 /// What the sieve costs of the level: the chance to drop a candidate that matters, or to keep one
 /// that does not.
 const SIEVE_LEVEL: f64 = 2e-4;
-
-/// A prospect pays if it is expected to cost less than this share of what the reference does.
-const PAYING: f64 = 0.995;
-/// How many prospects a plan lists.
-const MOST_CONSIDERED: usize = 10;
-/// How many stricter thresholds are priced beside the one a look certifies.
-const STRICTER: usize = 16;
-
-/// What to find out about the next item.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Demand {
-    /// The candidates to ask.
-    pub ask: ModelSet,
-    /// Those whose answers to have rated.
-    pub rate: ModelSet,
-    /// Whether to compare candidates with each other.
-    pub compare: bool,
-}
-
-/// Something the brain decided, for observers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Decision {
-    /// The evidence was judged.
-    Look {
-        /// Items folded.
-        profiled: u64,
-        /// The live chains.
-        chains: Vec<Standing>,
-    },
-    /// A candidate is not called any more.
-    Dropped {
-        /// Which.
-        model: ModelId,
-        /// Items folded.
-        profiled: u64,
-        /// Why.
-        reason: String,
-    },
-    /// A new forecast of the bill.
-    Forecast {
-        /// Items folded.
-        profiled: u64,
-        /// The forecast.
-        forecast: Forecast,
-    },
-    /// A policy was certified.
-    Certified {
-        /// The policy in words.
-        policy: String,
-        /// Items folded.
-        profiled: u64,
-    },
-    /// Profiling ended.
-    Stopped {
-        /// Items folded.
-        profiled: u64,
-        /// Why.
-        reason: StopReason,
-    },
-}
-
-/// How a live chain stood at a look.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Standing {
-    /// The chain in words.
-    pub name: String,
-    /// Items tested.
-    pub tested: u64,
-    /// Failures among them if every item were given to the chain.
-    pub failures: u64,
-    /// The most failures that certify here.
-    pub limit: Option<u64>,
-}
-
-impl Decision {
-    /// Tells observers.
-    pub(crate) fn announce(&self, observers: &Observers) {
-        match self {
-            Self::Look { profiled, chains } => {
-                let standings: Vec<ChainStanding<'_>> = chains.iter().map(Standing::view).collect();
-                observers.emit(&Event::Look { profiled: *profiled, chains: &standings });
-            }
-            Self::Dropped { model, profiled, reason } => {
-                let (model, profiled) = (*model, *profiled);
-                observers.emit(&Event::CandidateDropped { model, profiled, reason });
-            }
-            Self::Forecast { profiled, forecast } => {
-                observers.emit(&Event::Forecast { profiled: *profiled, forecast });
-            }
-            Self::Certified { policy, profiled } => {
-                observers.emit(&Event::Certified { policy, profiled: *profiled });
-            }
-            Self::Stopped { profiled, reason } => {
-                let (profiled, reason) = (*profiled, *reason);
-                observers.emit(&Event::ProfilingStopped { profiled, reason });
-            }
-        }
-    }
-}
-
-impl Standing {
-    fn view(&self) -> ChainStanding<'_> {
-        let interval = Probability::new(0.05)
-            .and_then(|alpha| two_sided_rate(self.tested, self.failures, alpha))
-            .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low));
-        ChainStanding {
-            name: &self.name,
-            tested: self.tested,
-            failures: self.failures,
-            limit: self.limit,
-            agreement: interval,
-        }
-    }
-}
 
 /// What everything after the pilot is expected to cost, in nano-units.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -394,167 +279,10 @@ impl Brain {
         self.review_demand();
     }
 
-    /// The next rank of the pilot at which candidates may be dropped.
-    fn next_gate(&self, profiled: u64) -> u64 {
-        let gates = search::gates(self.pilot);
-        gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
-    }
-
-    fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
-        Pilot {
-            items,
-            till: self.till(),
-            design,
-            remaining: self.order.population() - self.profiled(),
-            level: self.level(),
-            families: self.settings.families,
-            asked: self.demand.ask,
-            floor: self.settings.floor,
-        }
-    }
-
-    /// In the pilot: goes on with the candidates that may still matter.
-    fn narrow(&mut self) {
-        let Ok(design) = self.design(self.profiled()) else { return };
-        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
-        let demand = self.scene(&items, design).narrowed();
-        let profiled = self.profiled();
-        for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
-            let reason = "after the first items, not expected to pay".to_owned();
-            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
-        }
-        self.demand = demand;
-        if self.demand.ask.is_empty() {
-            self.halt(StopReason::NotWorthMore);
-        }
-    }
-
-    /// Chooses the chain to test, once the pilot is complete.
-    fn open_tests(&mut self) {
-        let Ok(design) = self.design(self.pilot) else { return };
-        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
-        let (reference, prospects) = {
-            let pilot = self.scene(&items, design);
-            (pilot.reference_total(), pilot.prospects())
-        };
-        let mut opened = Vec::new();
-        for prospect in prospects.iter().take(MOST_CONSIDERED) {
-            let pays = prospect.look > 0 && prospect.total < PAYING * reference;
-            if pays && opened.is_empty() {
-                if let Some(boundary) = self.boundary(prospect, design) {
-                    self.outlook = Some(Outlook {
-                        from: self.pilot,
-                        total: prospect.total,
-                        range: prospect.range,
-                    });
-                    opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
-                    continue;
-                }
-            }
-            let outcome = if pays {
-                format!("after the pilot, expected to cost {} in all", cost(prospect.total))
-            } else {
-                "after the pilot, not expected to pay".to_owned()
-            };
-            self.considered.push(Considered {
-                name: prospect.chain.describe(&self.roster),
-                chain: Some(prospect.chain.clone()),
-                cost_per_item: Some(cost(prospect.per_item)),
-                tested: 0,
-                failures: 0,
-                outcome,
-                chosen: false,
-            });
-        }
-        self.tests = opened;
-        self.review_demand();
-        if self.tests.is_empty() {
-            self.halt(StopReason::NotWorthMore);
-        }
-    }
-
-    /// The test of a prospect: one look on a small population; on a large one dense looks for a
-    /// single candidate (profiling longer is its mix with the reference), and geometric ones for a
-    /// chain.
-    fn boundary(&self, prospect: &Prospect, design: Design) -> Option<Boundary> {
-        let level = self.level();
-        let remaining = self.order.population() - self.pilot;
-        if self.order.population() >= search::LARGE {
-            if prospect.chain.key == Key::Coin {
-                let looks = search::single_looks(design, level, remaining);
-                return boundaries::single_policy_at(design, level, &looks).ok();
-            }
-            let looks = search::chain_looks(design, level, remaining);
-            if looks.len() > 1 {
-                return boundaries::chain(design, level, &looks).ok();
-            }
-        }
-        Boundary::single_look(design, level, prospect.look).ok()
-    }
-
-    /// What going on to the best of a chain's later looks would cost in all, from the evidence: a
-    /// look with `b` tolerated failures among `k` is taken to tolerate `(b + 0.6) / k` of what is
-    /// known now.
-    fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
-        let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
-        let trials = known.iter().filter_map(|(item, coin)| test.chain.trial(item, *coin));
-        let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
-        failing.sort_by(|a, b| b.cmp(a));
-        let profiling = self.means.answer(ModelId::REFERENCE)
-            + test.chain.models().iter().map(|id| self.means.answer(id)).sum::<f64>();
-        let remaining = (self.order.population() - self.profiled()) as f64;
-        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
-        let mut best = f64::INFINITY;
-        for (look, limit) in looks.filter(|(look, _)| **look > test.tested) {
-            let Some(limit) = limit else { continue };
-            let allowed = (*limit as f64 + 0.6) * known.len() as f64 / *look as f64;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
-            let threshold = failing.get(allowed as usize).map_or(Mark::LOWEST, Mark::just_above);
-            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
-            let then = till.mean(&policy, known.iter().copied()).min(now);
-            let more = (*look - test.tested) as f64;
-            best = best.min(more * profiling + (remaining - more).max(0.0) * then);
-        }
-        best
-    }
-
-    /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.
-    fn cheapen(&mut self, position: usize) {
-        let Some(test) = self.tests.get(position) else { return };
-        let Some(lowest) = test.certified_threshold() else { return };
-        let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
-        let price = |threshold: Mark| {
-            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
-            till.mean(&policy, known.iter().copied())
-        };
-        let mut best = (price(lowest), lowest);
-        for threshold in test.stricter(&lowest, STRICTER) {
-            let cost = price(threshold);
-            if cost < best.0 && test.above_floor(&threshold, self.settings.floor) {
-                best = (cost, threshold);
-            }
-        }
-        let threshold = best.1;
-        if threshold != lowest {
-            if let Some(test) = self.tests.get_mut(position) {
-                test.tighten(threshold);
-            }
-        }
-    }
-
     fn till(&self) -> Till<'_> {
         let calls = self.evidence.len() * self.roster.candidate_count().max(1);
         let comparison = self.judged / (calls as f64).max(1.0);
-        Till { roster: &self.roster, judge: &self.judge, means: &self.means, comparison }
-    }
-
-    /// The items on which every model of a set was asked: those before any of them was dropped.
-    fn complete(&self, models: ModelSet) -> impl Iterator<Item = (&ItemEvidence, u64)> {
-        let asked =
-            move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
-        self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
+        Till { roster: &self.roster, means: &self.means, comparison }
     }
 
     /// The mean cost of a policy of a test's chain over the items it is known on, in nano-units.
@@ -565,11 +293,18 @@ impl Brain {
     }
 
     fn update_tabs(&mut self) {
-        let Self { roster, judge, means, tests, evidence, .. } = self;
-        let till = Till { roster, judge, means, comparison: 0.0 };
+        let Self { roster, means, tests, evidence, .. } = self;
+        let till = Till { roster, means, comparison: 0.0 };
         for test in tests.iter_mut() {
             test.tab.update(&test.chain, evidence, &till);
         }
+    }
+
+    /// The items on which every model of a set was asked: those before any of them was dropped.
+    fn complete(&self, models: ModelSet) -> impl Iterator<Item = (&ItemEvidence, u64)> {
+        let asked =
+            move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
+        self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
     }
 
     /// The cheapest certified policy and its expected cost per item, in nano-units.
@@ -644,7 +379,7 @@ impl Brain {
     fn drop_test(&mut self, position: usize, reason: &str) {
         if let Some(test) = self.tests.get_mut(position) {
             test.live = false;
-            test.ended = reason.to_owned();
+            reason.clone_into(&mut test.ended);
         }
     }
 
@@ -678,121 +413,9 @@ impl Brain {
         }
     }
 
-    /// The plan for the items that are left, given that ranks below `asked` are answered.
-    pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
-        let (best, per_item) = self.best();
-        let certified = best.and_then(|test| test.certified.as_ref());
-        let policy = certified.map_or(Policy::Reference, |c| c.policy.clone());
-        let verdict = match certified {
-            Some(_) => Verdict::Pays,
-            None => Verdict::DoesNotPay(self.why_not()),
-        };
-        let mut considered: Vec<Considered> = Vec::new();
-        for test in &self.tests {
-            let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
-            let outcome = match &test.certified {
-                Some(c) if chosen => format!("chosen: {}", c.certificate),
-                Some(_) => "certified, but not the cheapest".to_owned(),
-                None if test.ended.is_empty() => "not certified".to_owned(),
-                None => format!("not certified: {}", test.ended),
-            };
-            considered.push(Considered {
-                name: test.chain.describe(&self.roster),
-                chain: Some(test.chain.clone()),
-                cost_per_item: chosen.then(|| cost(per_item)),
-                tested: test.tested,
-                failures: test.failures(),
-                outcome,
-                chosen,
-            });
-        }
-        considered.extend(self.considered.iter().cloned());
-        Plan {
-            label: PlanLabel::default(),
-            version: PLAN_VERSION,
-            roster: self.roster.clone(),
-            equivalence,
-            target: self.target,
-            order: self.order,
-            asked,
-            policy,
-            certificate: certified.map(|c| c.certificate.clone()),
-            forecast: self.forecast(asked, per_item),
-            considered,
-            verdict,
-        }
-    }
-
-    fn why_not(&self) -> String {
-        let reference = self.means.answer(ModelId::REFERENCE);
-        if self.roster.candidate_count() == 0 {
-            return "there are no candidates".to_owned();
-        }
-        if self.settings.families == Families::Reference {
-            return "only the reference was to be considered".to_owned();
-        }
-        if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
-            return "no candidate is cheaper than the reference".to_owned();
-        }
-        if self.tests.iter().any(|test| test.certified.is_some()) {
-            return "what could be certified costs no less than the reference".to_owned();
-        }
-        "no policy could be certified at a cost that pays".to_owned()
-    }
-
-    /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
-    fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
-        let spent: f64 = self.evidence.iter().map(|item| self.spent_on(item)).sum();
-        let reference = self.means.answer(ModelId::REFERENCE);
-        let late = asked.saturating_sub(self.profiled()) as f64 * reference;
-        let left = self.order.population().saturating_sub(asked) as f64;
-        // The mean of n costs is known to about their spread over sqrt(n).
-        let spread = per_item * 1.96 / (self.profiled().max(1) as f64).sqrt();
-        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0));
-        Forecast {
-            cost: total(per_item),
-            low: total(per_item - spread),
-            high: total(per_item + spread),
-            reference_cost: cost(reference * self.order.population() as f64),
-        }
-    }
-
-    /// What the whole run is expected to cost, seen from inside it: by the best certified policy,
-    /// or by what the pilot led to expect, or by the reference.
-    fn outlook(&self) -> Forecast {
-        let (best, per_item) = self.best();
-        match self.outlook.filter(|_| best.is_none()) {
-            Some(Outlook { from, total, range }) => {
-                let pilot = self.evidence.iter().take(usize::try_from(from).unwrap_or(usize::MAX));
-                let spent: f64 = pilot.map(|item| self.spent_on(item)).sum();
-                let reference = self.means.answer(ModelId::REFERENCE);
-                Forecast {
-                    cost: cost(spent + total),
-                    low: cost(spent + range.0.min(total)),
-                    high: cost(spent + range.1.max(total)),
-                    reference_cost: cost(reference * self.order.population() as f64),
-                }
-            }
-            None => self.forecast(self.profiled(), per_item),
-        }
-    }
-
-    fn spent_on(&self, item: &ItemEvidence) -> f64 {
-        let mut spent = Cost::ZERO;
-        for (id, model) in self.roster.ids().zip(self.roster.models()) {
-            if id.is_reference() {
-                spent += model.pricing.cost(item.usage.as_ref());
-            } else if let Some(record) = item.candidate(id) {
-                spent += model.pricing.cost(record.usage.as_ref());
-                if record.rating.is_some() {
-                    spent += model.pricing.cost(record.rating.as_ref());
-                }
-            }
-        }
-        if item.judged.is_some() {
-            spent += self.judge.cost(item.judged.as_ref());
-        }
-        spent.as_nanos() as f64
+    /// The same brain for another order, before it has folded anything.
+    pub(super) fn with_order(self, order: Order) -> Self {
+        Self { order, ..self }
     }
 
     pub(super) fn roster(&self) -> &RosterSpec {
@@ -809,10 +432,6 @@ impl Brain {
     }
     pub(super) fn settings(&self) -> &ProfileSettings {
         &self.settings
-    }
-    /// The same brain for another order, before it has folded anything.
-    pub(super) fn with_order(self, order: Order) -> Self {
-        Self { order, ..self }
     }
 
     /// Ends profiling from outside.

@@ -22,7 +22,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::StopReason;
-use super::brain::{Brain, Decision, Demand};
+use super::brain::Brain;
+use super::decision::{Decision, Demand};
 use super::settings::ProfileSettings;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, ModelSet};

@@ -27,12 +27,12 @@
 //!
 //! Only one chain is opened after a pilot, so there is nothing to correct for.
 
-use super::brain::Demand;
 use super::curve::CostCurve;
+use super::decision::Demand;
 use super::settings::Families;
 use crate::backend::Scoring;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::plan::{Chain, Key, Till};
+use crate::plan::{Chain, Example, Fit, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, single_look_limit};
 
@@ -230,7 +230,15 @@ impl Pilot<'_> {
         if wants(Families::Consensus) {
             for first in &hopeful {
                 let others = self.asked.iter().filter(|second| second != first);
-                chains.extend(others.map(|second| Chain::consensus(*first, second, false)));
+                // Asked for consensus alone, scores that are there order it further.
+                let fitted = self.families == Families::Consensus && self.has_scores(*first);
+                chains.extend(others.map(|second| {
+                    if fitted {
+                        self.fitted(*first, second)
+                    } else {
+                        Chain::consensus(*first, second, false)
+                    }
+                }));
             }
         }
         chains
@@ -247,6 +255,24 @@ impl Pilot<'_> {
         all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.floor
     }
 
+    /// A fit of the first model's correctness to its score and the second's agreement.
+    fn fitted(&self, first: ModelId, second: ModelId) -> Chain {
+        let example = |item: &&ItemEvidence| {
+            let own = item.candidate(first)?;
+            let other = item.candidate(second)?;
+            let answered = own.agreement != Agreement::NoAnswer;
+            let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
+            answered.then_some(Example {
+                first: own.score.map(|s| s.as_f64()),
+                second: None,
+                agree: Some(agree),
+                right: own.agreement == Agreement::Agrees,
+            })
+        };
+        let examples: Vec<Example> = self.items.iter().filter_map(example).collect();
+        Chain { first, second: Some(second), key: Key::Fitted(Fit::new(&examples)) }
+    }
+
     fn has_scores(&self, id: ModelId) -> bool {
         self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
     }
@@ -259,17 +285,6 @@ pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) ->
     let looks = grown(from, remaining / 10, |at| at * 0.5);
     let certifies = |look: &u64| single_look_limit(design, *look, level).is_some();
     looks.into_iter().filter(certifies).collect()
-}
-
-/// The looks of a single candidate on a large population, up to where everything certifies. Steps
-/// of 8 % and of at most a hundredth of the population are as good as denser ones within 1 %, and
-/// calibrate several times faster.
-pub(super) fn single_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
-    let end = remaining.saturating_sub(design.allowance().unwrap_or(0) + 1);
-    let widest = remaining as f64 / 100.0;
-    let looks = grown(10.0, end, |at| (at * 0.08).min(widest));
-    let first = looks.partition_point(|look| single_look_limit(design, *look, level).is_none());
-    looks.into_iter().skip(first).collect()
 }
 
 fn grown(from: f64, end: u64, step: impl Fn(f64) -> f64) -> Vec<u64> {

@@ -1,0 +1,170 @@
+//! Which candidates the pilot keeps, which chain is tested, and which certified threshold is used.
+
+use super::super::StopReason;
+use super::super::boundaries;
+use super::super::chain_test::ChainTest;
+use super::super::decision::Decision;
+use super::super::search::{self, Pilot, Prospect};
+use super::{Brain, Outlook, cost};
+use crate::evidence::ItemEvidence;
+use crate::plan::{Considered, Key, Mark, Policy};
+use crate::roster::ModelId;
+use crate::stats::{Boundary, Design};
+
+/// A prospect pays if it is expected to cost less than this share of what the reference does.
+const PAYING: f64 = 0.995;
+/// How many prospects a plan lists.
+const MOST_CONSIDERED: usize = 10;
+/// How many stricter thresholds are priced beside the one a look certifies.
+const STRICTER: usize = 16;
+
+impl Brain {
+    /// The next rank of the pilot at which candidates may be dropped.
+    pub(super) fn next_gate(&self, profiled: u64) -> u64 {
+        let gates = search::gates(self.pilot);
+        gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
+    }
+
+    fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
+        Pilot {
+            items,
+            till: self.till(),
+            design,
+            remaining: self.order.population() - self.profiled(),
+            level: self.level(),
+            families: self.settings.families,
+            asked: self.demand.ask,
+            floor: self.settings.floor,
+        }
+    }
+
+    /// In the pilot: goes on with the candidates that may still matter.
+    pub(super) fn narrow(&mut self) {
+        let Ok(design) = self.design(self.profiled()) else { return };
+        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
+        let demand = self.scene(&items, design).narrowed();
+        let profiled = self.profiled();
+        for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
+            let reason = "after the first items, not expected to pay".to_owned();
+            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
+        }
+        self.demand = demand;
+        if self.demand.ask.is_empty() {
+            self.halt(StopReason::NotWorthMore);
+        }
+    }
+
+    /// Chooses the chain to test, once the pilot is complete.
+    pub(super) fn open_tests(&mut self) {
+        let Ok(design) = self.design(self.pilot) else { return };
+        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
+        let (reference, prospects) = {
+            let pilot = self.scene(&items, design);
+            (pilot.reference_total(), pilot.prospects())
+        };
+        let mut opened = Vec::new();
+        for prospect in prospects.iter().take(MOST_CONSIDERED) {
+            let pays = prospect.look > 0 && prospect.total < PAYING * reference;
+            if pays && opened.is_empty() {
+                if let Some(boundary) = self.boundary(prospect, design) {
+                    self.outlook = Some(Outlook {
+                        from: self.pilot,
+                        total: prospect.total,
+                        range: prospect.range,
+                    });
+                    opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
+                    continue;
+                }
+            }
+            let outcome = if pays {
+                format!("after the pilot, expected to cost {} in all", cost(prospect.total))
+            } else {
+                "after the pilot, not expected to pay".to_owned()
+            };
+            self.considered.push(Considered {
+                name: prospect.chain.describe(&self.roster),
+                chain: Some(prospect.chain.clone()),
+                cost_per_item: Some(cost(prospect.per_item)),
+                tested: 0,
+                failures: 0,
+                outcome,
+                chosen: false,
+            });
+        }
+        self.tests = opened;
+        self.review_demand();
+        if self.tests.is_empty() {
+            self.halt(StopReason::NotWorthMore);
+        }
+    }
+
+    /// The test of a prospect: one look on a small population; on a large one dense looks for a
+    /// single candidate (profiling longer is its mix with the reference), and geometric ones for a
+    /// chain.
+    fn boundary(&self, prospect: &Prospect, design: Design) -> Option<Boundary> {
+        let level = self.level();
+        let remaining = self.order.population() - self.pilot;
+        if self.order.population() >= search::LARGE {
+            if prospect.chain.key == Key::Coin {
+                return boundaries::single_policy(design, level).ok();
+            }
+            let looks = search::chain_looks(design, level, remaining);
+            if looks.len() > 1 {
+                return boundaries::chain(design, level, &looks).ok();
+            }
+        }
+        Boundary::single_look(design, level, prospect.look).ok()
+    }
+
+    /// What going on to the best of a chain's later looks would cost in all, from the evidence: a
+    /// look with `b` tolerated failures among `k` is taken to tolerate `(b + 0.6) / k` of what is
+    /// known now.
+    pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
+        let till = self.till();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let trials = known.iter().filter_map(|(item, coin)| test.chain.trial(item, *coin));
+        let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
+        failing.sort_by(|a, b| b.cmp(a));
+        let profiling = self.means.answer(ModelId::REFERENCE)
+            + test.chain.models().iter().map(|id| self.means.answer(id)).sum::<f64>();
+        let remaining = (self.order.population() - self.profiled()) as f64;
+        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
+        let mut best = f64::INFINITY;
+        for (look, limit) in looks.filter(|(look, _)| **look > test.tested) {
+            let Some(limit) = limit else { continue };
+            let allowed = (*limit as f64 + 0.6) * known.len() as f64 / *look as f64;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
+            let threshold = failing.get(allowed as usize).map_or(Mark::LOWEST, Mark::just_above);
+            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
+            let then = till.mean(&policy, known.iter().copied()).min(now);
+            let more = (*look - test.tested) as f64;
+            best = best.min(more * profiling + (remaining - more).max(0.0) * then);
+        }
+        best
+    }
+
+    /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.
+    pub(super) fn cheapen(&mut self, position: usize) {
+        let Some(test) = self.tests.get(position) else { return };
+        let Some(lowest) = test.certified_threshold() else { return };
+        let till = self.till();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let price = |threshold: Mark| {
+            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
+            till.mean(&policy, known.iter().copied())
+        };
+        let mut best = (price(lowest), lowest);
+        for threshold in test.stricter(&lowest, STRICTER) {
+            let cost = price(threshold);
+            if cost < best.0 && test.above_floor(&threshold, self.settings.floor) {
+                best = (cost, threshold);
+            }
+        }
+        let threshold = best.1;
+        if threshold != lowest {
+            if let Some(test) = self.tests.get_mut(position) {
+                test.tighten(threshold);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The plan and its forecast.
+
+use super::super::settings::Families;
+use super::{Brain, Outlook, cost};
+use crate::evidence::ItemEvidence;
+use crate::plan::{Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
+use crate::pricing::Cost;
+use crate::roster::ModelId;
+
+impl Brain {
+    /// The plan for the items that are left, given that ranks below `asked` are answered.
+    pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
+        let (best, per_item) = self.best();
+        let certified = best.and_then(|test| test.certified.as_ref());
+        let policy = certified.map_or(Policy::Reference, |c| c.policy.clone());
+        let verdict = match certified {
+            Some(_) => Verdict::Pays,
+            None => Verdict::DoesNotPay(self.why_not()),
+        };
+        let mut considered: Vec<Considered> = Vec::new();
+        for test in &self.tests {
+            let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
+            let outcome = match &test.certified {
+                Some(c) if chosen => format!("chosen: {}", c.certificate),
+                Some(_) => "certified, but not the cheapest".to_owned(),
+                None if test.ended.is_empty() => "not certified".to_owned(),
+                None => format!("not certified: {}", test.ended),
+            };
+            considered.push(Considered {
+                name: test.chain.describe(&self.roster),
+                chain: Some(test.chain.clone()),
+                cost_per_item: chosen.then(|| cost(per_item)),
+                tested: test.tested,
+                failures: test.failures(),
+                outcome,
+                chosen,
+            });
+        }
+        considered.extend(self.considered.iter().cloned());
+        Plan {
+            label: PlanLabel::default(),
+            version: PLAN_VERSION,
+            roster: self.roster.clone(),
+            equivalence,
+            target: self.target,
+            order: self.order,
+            asked,
+            policy,
+            certificate: certified.map(|c| c.certificate.clone()),
+            forecast: self.forecast(asked, per_item),
+            considered,
+            verdict,
+        }
+    }
+
+    fn why_not(&self) -> String {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        if self.roster.candidate_count() == 0 {
+            return "there are no candidates".to_owned();
+        }
+        if self.settings.families == Families::Reference {
+            return "only the reference was to be considered".to_owned();
+        }
+        if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
+            return "no candidate is cheaper than the reference".to_owned();
+        }
+        if self.tests.iter().any(|test| test.certified.is_some()) {
+            return "what could be certified costs no less than the reference".to_owned();
+        }
+        "no policy could be certified at a cost that pays".to_owned()
+    }
+
+    /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
+    fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
+        let spent: f64 = self.evidence.iter().map(|item| self.spent_on(item)).sum();
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let late = asked.saturating_sub(self.profiled()) as f64 * reference;
+        let left = self.order.population().saturating_sub(asked) as f64;
+        // The mean of n costs is known to about their spread over sqrt(n).
+        let spread = per_item * 1.96 / (self.profiled().max(1) as f64).sqrt();
+        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0));
+        Forecast {
+            cost: total(per_item),
+            low: total(per_item - spread),
+            high: total(per_item + spread),
+            reference_cost: cost(reference * self.order.population() as f64),
+        }
+    }
+
+    /// What the whole run is expected to cost, seen from inside it: by the best certified policy,
+    /// or by what the pilot led to expect, or by the reference.
+    pub(super) fn outlook(&self) -> Forecast {
+        let (best, per_item) = self.best();
+        match self.outlook.filter(|_| best.is_none()) {
+            Some(Outlook { from, total, range }) => {
+                let pilot = self.evidence.iter().take(usize::try_from(from).unwrap_or(usize::MAX));
+                let spent: f64 = pilot.map(|item| self.spent_on(item)).sum();
+                let reference = self.means.answer(ModelId::REFERENCE);
+                Forecast {
+                    cost: cost(spent + total),
+                    low: cost(spent + range.0.min(total)),
+                    high: cost(spent + range.1.max(total)),
+                    reference_cost: cost(reference * self.order.population() as f64),
+                }
+            }
+            None => self.forecast(self.profiled(), per_item),
+        }
+    }
+
+    fn spent_on(&self, item: &ItemEvidence) -> f64 {
+        let mut spent = Cost::ZERO;
+        for (id, model) in self.roster.ids().zip(self.roster.models()) {
+            if id.is_reference() {
+                spent += model.pricing.cost(item.usage.as_ref());
+            } else if let Some(record) = item.candidate(id) {
+                spent += model.pricing.cost(record.usage.as_ref());
+                if record.rating.is_some() {
+                    spent += model.pricing.cost(record.rating.as_ref());
+                }
+            }
+        }
+        if item.judged.is_some() {
+            spent += self.judge.cost(item.judged.as_ref());
+        }
+        spent.as_nanos() as f64
+    }
+}

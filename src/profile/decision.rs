@@ -1,0 +1,119 @@
+//! What the brain wants to know, and what it decided: [`Demand`] and [`Decision`].
+
+use serde::{Deserialize, Serialize};
+
+use super::StopReason;
+use crate::evidence::ModelSet;
+use crate::observe::{ChainStanding, Event, Observers};
+use crate::plan::Forecast;
+use crate::roster::ModelId;
+use crate::stats::{Probability, two_sided_rate};
+
+/// What to find out about the next item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The candidates to ask.
+    pub ask: ModelSet,
+    /// Those whose answers to have rated.
+    pub rate: ModelSet,
+    /// Whether to compare candidates with each other.
+    pub compare: bool,
+}
+
+/// Something the brain decided, for observers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Decision {
+    /// The evidence was judged.
+    Look {
+        /// Items folded.
+        profiled: u64,
+        /// The live chains.
+        chains: Vec<Standing>,
+    },
+    /// A candidate is not called any more.
+    Dropped {
+        /// Which.
+        model: ModelId,
+        /// Items folded.
+        profiled: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A new forecast of the bill.
+    Forecast {
+        /// Items folded.
+        profiled: u64,
+        /// The forecast.
+        forecast: Forecast,
+    },
+    /// A policy was certified.
+    Certified {
+        /// The policy in words.
+        policy: String,
+        /// Items folded.
+        profiled: u64,
+    },
+    /// Profiling ended.
+    Stopped {
+        /// Items folded.
+        profiled: u64,
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// How a live chain stood at a look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The chain in words.
+    pub name: String,
+    /// Items tested.
+    pub tested: u64,
+    /// Failures among them if every item were given to the chain.
+    pub failures: u64,
+    /// The most failures that certify here.
+    pub limit: Option<u64>,
+}
+
+impl Decision {
+    /// Tells observers.
+    pub(crate) fn announce(&self, observers: &Observers) {
+        match self {
+            Self::Look { profiled, chains } => {
+                let standings: Vec<ChainStanding<'_>> = chains.iter().map(Standing::view).collect();
+                observers.emit(&Event::Look { profiled: *profiled, chains: &standings });
+            }
+            Self::Dropped { model, profiled, reason } => {
+                let (model, profiled) = (*model, *profiled);
+                observers.emit(&Event::CandidateDropped { model, profiled, reason });
+            }
+            Self::Forecast { profiled, forecast } => {
+                observers.emit(&Event::Forecast { profiled: *profiled, forecast });
+            }
+            Self::Certified { policy, profiled } => {
+                observers.emit(&Event::Certified { policy, profiled: *profiled });
+            }
+            Self::Stopped { profiled, reason } => {
+                let (profiled, reason) = (*profiled, *reason);
+                observers.emit(&Event::ProfilingStopped { profiled, reason });
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn view(&self) -> ChainStanding<'_> {
+        let interval = Probability::new(0.05)
+            .and_then(|alpha| two_sided_rate(self.tested, self.failures, alpha))
+            .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low));
+        ChainStanding {
+            name: &self.name,
+            tested: self.tested,
+            failures: self.failures,
+            limit: self.limit,
+            agreement: interval,
+        }
+    }
+}

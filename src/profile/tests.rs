@@ -1,0 +1,159 @@
+//! The whole procedure on small populations: valid, repeatable, and never dearer by its own account.
+
+use super::*;
+use crate::backend::{Completion, Confidence};
+use crate::evidence::{Agreement, CandidateRecord, ItemEvidence};
+use crate::order::Order;
+use crate::plan::{Heard, Known, Move, Plan, Scored};
+use crate::pricing::{Cost, Pricing, Usage};
+use crate::roster::{Model, ModelId, RosterSpec};
+use crate::target::Target;
+
+/// Items with two candidates: whether each fails, and the first one's score.
+type Items = Vec<([bool; 2], f64)>;
+
+fn roster() -> RosterSpec {
+    let model = |name: &str| {
+        let backend = crate::from_fn(|_: &u64| async { Ok(Completion::new(0_u8)) });
+        Model::<u64, u8>::new(name, backend).spec().clone()
+    };
+    RosterSpec::new(vec![model("dear"), model("cheap"), model("cheaper")]).unwrap()
+}
+
+fn evidence(items: &Items, index: u64) -> ItemEvidence {
+    let (fails, score) = items[index as usize];
+    let usage = |nanos| Some(Usage::billed(Cost::from_nanos(nanos)));
+    let record = |fails, score: Option<f64>, nanos| {
+        let agreement = if fails { Agreement::Differs } else { Agreement::Agrees };
+        let score = score.and_then(Confidence::new);
+        Some(CandidateRecord { agreement, score, usage: usage(nanos), rating: None })
+    };
+    let pair = (ModelId::new(1), ModelId::new(2));
+    ItemEvidence {
+        index,
+        answered: true,
+        usage: usage(1_000_000),
+        candidates: vec![record(fails[0], Some(score), 30_000), record(fails[1], None, 20_000)],
+        pairs: if fails[0] && fails[1] { vec![pair] } else { vec![] },
+        router: None,
+        judged: None,
+    }
+}
+
+fn profiled(items: &Items, target: Target, seed: u64, families: Families) -> Plan {
+    let order = Order::new(items.len() as u64, seed);
+    let settings = ProfileSettings::default().with_families(families);
+    let mut machine =
+        ProfileMachine::new(&roster(), Pricing::default(), target, order, &settings).unwrap();
+    while let Step::Profile(request) = machine.poll_step() {
+        let mut item = evidence(items, request.index);
+        for (position, record) in (1_u8..).zip(&mut item.candidates) {
+            if !request.ask.contains(ModelId::new(position)) {
+                *record = None;
+            }
+        }
+        machine.handle_outcome(item).unwrap();
+    }
+    machine.brain().plan(machine.asked(), "same".to_owned())
+}
+
+/// How many delivered answers fail.
+fn failures(items: &Items, plan: &Plan) -> u64 {
+    let wrong = |index: &u64| {
+        let (fails, score) = items[*index as usize];
+        let mut known: Known = plan.start(*index, None);
+        let first = ModelId::new(1);
+        let heard = |id| Heard::Answer { score: Scored::Known((id == first).then_some(score)) };
+        let models: Vec<ModelId> = match &plan.policy {
+            crate::plan::Policy::Chain { chain, .. } => {
+                std::iter::once(chain.first).chain(chain.second).collect()
+            }
+            crate::plan::Policy::Reference => return false,
+        };
+        loop {
+            match plan.policy.next(&known) {
+                Move::Ask(id) if id == models[0] => known.first = heard(id),
+                Move::Ask(id) => known.second = heard(id),
+                Move::Compare(..) => known.agree = Some(fails[0] == fails[1]),
+                Move::Accept(id) => return fails[id.position() - 1],
+                Move::Rate(_) | Move::Escalate => return false,
+            }
+        }
+    };
+    let rest = (0..items.len() as u64).filter(|index| !plan.is_profiled(*index));
+    rest.filter(wrong).count() as u64
+}
+
+/// A population in which the first candidate fails on `failing` items, the second on the same and
+/// some more; scores tell `informed` of the failing items apart.
+fn population(count: u64, failing: u64, informed: u64) -> Items {
+    (0..count)
+        .map(|i| {
+            let fails = [i < failing, i < failing + 5];
+            let score = if i < informed { 0.1 } else { 0.3 + (i * 7_919 % 1_000) as f64 / 2_000.0 };
+            (fails, score)
+        })
+        .collect()
+}
+
+#[test]
+fn the_same_evidence_gives_the_same_plan_to_the_bit() {
+    let items = population(600, 45, 30);
+    let target = Target::new(0.9, 0.95).unwrap();
+    for families in [Families::Auto, Families::Single, Families::Mix, Families::Consensus] {
+        let text = |()| serde_json::to_string(&profiled(&items, target, 3, families)).unwrap();
+        assert_eq!(text(()), text(()));
+    }
+}
+
+#[test]
+fn a_plan_never_costs_more_than_the_reference_by_its_own_account() {
+    let target = Target::new(0.9, 0.95).unwrap();
+    for seed in 0..40 {
+        let items = population(600, 20 + seed * 10, seed);
+        let plan = profiled(&items, target, seed, Families::Auto);
+        if let Some(certificate) = &plan.certificate {
+            assert!(certificate.failures <= certificate.limit, "{certificate}");
+            assert!(certificate.error <= 0.05);
+            let left = items.len() as u64 - plan.asked;
+            let spent = Cost::from_nanos(plan.asked * 1_050_000);
+            assert!(plan.forecast.cost <= spent + Cost::from_nanos(left * 1_000_000));
+        }
+        assert!(plan.considered.len() <= 12);
+    }
+}
+
+#[test]
+fn the_promise_holds_where_it_is_hardest() {
+    // Just too many failures, found by no score, by every score, or by some; 5 % may be missed.
+    let runs: u64 = 500;
+    let target = Target::new(0.9, 0.95).unwrap();
+    for families in [Families::Auto, Families::Single, Families::Mix] {
+        for (failing, informed) in [(34, 0), (38, 0), (46, 10), (80, 40)] {
+            let items = population(300, failing, informed);
+            let allowed = target.allowance(300);
+            let misses = (0..runs)
+                .filter(|seed| {
+                    failures(&items, &profiled(&items, target, *seed, families)) > allowed
+                })
+                .count() as u64;
+            // P(Bin(500, 0.05) > 45) < 1e-4.
+            assert!(misses <= 45, "{families:?} {failing} {informed}: {misses} of {runs}");
+        }
+    }
+}
+
+#[test]
+fn guesses_give_a_forecast() {
+    let target = Target::new(0.95, 0.95).unwrap();
+    let cost = Cost::from_nanos;
+    let good = Guess { agreement: 0.98, cost: cost(30_000) };
+    let bad = Guess { agreement: 0.5, cost: cost(10_000) };
+    let forecast = forecast_before(50_000, target, cost(1_000_000), &[bad, good]).unwrap();
+    assert!(forecast.saving() > 15.0, "{forecast}");
+    assert!(forecast.low <= forecast.cost && forecast.cost <= forecast.high);
+    let alone = forecast_before(50_000, target, cost(1_000_000), &[]).unwrap();
+    assert!((alone.saving() - 1.0).abs() < 1e-9);
+    let nonsense = Guess { agreement: f64::NAN, cost: cost(1) };
+    assert!(forecast_before(50_000, target, cost(1), &[nonsense]).is_err());
+}
