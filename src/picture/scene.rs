@@ -24,7 +24,6 @@ pub(super) struct Scene<'a> {
     /// The profiled items with their coins, in rank order.
     items: Vec<(&'a ItemEvidence, u64)>,
     means: MeanCosts,
-    judge: Pricing,
     /// What the reference costs per item, in nano-units.
     reference: f64,
     pub(super) sketches: Vec<Sketch<'a>>,
@@ -71,7 +70,6 @@ impl<'a> Scene<'a> {
             looks: &record.looks,
             items,
             means,
-            judge: Pricing::default(),
             reference: report.reference_cost.as_nanos() as f64 / population,
             sketches: Vec::new(),
         };

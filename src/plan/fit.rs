@@ -169,7 +169,7 @@ fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
 fn solve(mut a: [[f64; FEATURES]; FEATURES], mut b: [f64; FEATURES]) -> Option<[f64; FEATURES]> {
     for col in 0..FEATURES {
         let pivot = (col..FEATURES).max_by(|i, j| a[*i][col].abs().total_cmp(&a[*j][col].abs()))?;
-        if !(a[pivot][col].abs() > 1e-12) {
+        if a[pivot][col].abs().partial_cmp(&1e-12) != Some(std::cmp::Ordering::Greater) {
             return None;
         }
         a.swap(col, pivot);

@@ -169,7 +169,7 @@ fn scored(
         .iter()
         .filter_map(|item| item.candidate(chain.first))
         .filter(|record| record.agreement != Agreement::NoAnswer)
-        .map(|r| (log_odds(r.score.map(|s| s.as_f64())), r.agreement != Agreement::Agrees))
+        .map(|r| (log_odds(r.score.map(super::super::backend::Confidence::as_f64)), r.agreement != Agreement::Agrees))
         .collect();
     seen.sort_by(|a, b| b.0.total_cmp(&a.0));
     let n = seen.len().max(1) as f64;

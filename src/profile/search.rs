@@ -263,7 +263,7 @@ impl Pilot<'_> {
             let answered = own.agreement != Agreement::NoAnswer;
             let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
             answered.then_some(Example {
-                first: own.score.map(|s| s.as_f64()),
+                first: own.score.map(super::super::backend::Confidence::as_f64),
                 second: None,
                 agree: Some(agree),
                 right: own.agreement == Agreement::Agrees,

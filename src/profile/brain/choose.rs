@@ -65,8 +65,8 @@ impl Brain {
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
             let pays = prospect.look > 0 && prospect.total < PAYING * reference;
-            if pays && opened.is_empty() {
-                if let Some(boundary) = self.boundary(prospect, design) {
+            if pays && opened.is_empty()
+                && let Some(boundary) = self.boundary(prospect, design) {
                     self.outlook = Some(Outlook {
                         from: self.pilot,
                         total: prospect.total,
@@ -75,7 +75,6 @@ impl Brain {
                     opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                     continue;
                 }
-            }
             let outcome = if pays {
                 format!("after the pilot, expected to cost {} in all", cost(prospect.total))
             } else {
@@ -161,10 +160,9 @@ impl Brain {
             }
         }
         let threshold = best.1;
-        if threshold != lowest {
-            if let Some(test) = self.tests.get_mut(position) {
+        if threshold != lowest
+            && let Some(test) = self.tests.get_mut(position) {
                 test.tighten(threshold);
             }
-        }
     }
 }
