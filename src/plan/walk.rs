@@ -4,14 +4,12 @@ use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::plan::{Chain, Mark};
 use crate::plan::{Heard, Known, Move, Policy, Scored, recorded};
-use crate::pricing::Pricing;
 use crate::roster::{ModelId, RosterSpec};
 
 /// Prices calls on recorded items, in nano-units.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Till<'a> {
     pub(crate) roster: &'a RosterSpec,
-    pub(crate) judge: &'a Pricing,
     pub(crate) means: &'a MeanCosts,
     /// What one comparison costs on average.
     pub(crate) comparison: f64,

@@ -279,7 +279,7 @@ impl Brain {
             judged.map(|usage| self.judge.cost(Some(&usage)).as_nanos() as f64).collect();
         let calls = self.evidence.len() * self.roster.candidate_count().max(1);
         let comparison = bills.iter().sum::<f64>() / (calls as f64).max(1.0);
-        Till { roster: &self.roster, judge: &self.judge, means: &self.means, comparison }
+        Till { roster: &self.roster, means: &self.means, comparison }
     }
 
     /// The items on which every model of a set was asked: those before any of them was dropped.
@@ -362,7 +362,7 @@ impl Brain {
     fn drop_test(&mut self, position: usize, reason: &str) {
         if let Some(test) = self.tests.get_mut(position) {
             test.live = false;
-            test.ended = reason.to_owned();
+            reason.clone_into(&mut test.ended);
         }
     }
 
