@@ -90,6 +90,36 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The table of models: answers, calls, failures, money.
+    fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.plan;
+        writeln!(f)?;
+        let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
+        writeln!(
+            f,
+            "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
+            "model", "answers", "calls", "failed", "cost"
+        )?;
+        for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
+            let spent = self.spending(id);
+            let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
+            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.to_string());
+            writeln!(
+                f,
+                "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
+                model.name
+            )?;
+        }
+        if self.judging.calls() > 0 {
+            let (calls, failed) = (self.judging.calls(), self.judging.failures);
+            let cost = self.judging.cost.to_string();
+            writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
@@ -122,28 +152,7 @@ impl fmt::Display for Report {
             self.reference_cost,
             self.saving()
         )?;
-        writeln!(f)?;
-        let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
-        writeln!(
-            f,
-            "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
-            "model", "answers", "calls", "failed", "cost"
-        )?;
-        for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
-            let spent = self.spending(id);
-            let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
-            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.to_string());
-            writeln!(
-                f,
-                "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
-                model.name
-            )?;
-        }
-        if self.judging.calls() > 0 {
-            let (calls, failed) = (self.judging.calls(), self.judging.failures);
-            let cost = self.judging.cost.to_string();
-            writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
-        }
+        self.write_models(f)?;
         if self.delivered.unanswered() > 0 {
             writeln!(
                 f,

@@ -4,7 +4,7 @@ use std::cmp::Ordering::Equal;
 
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::plan::{Chain, Considered, Key, Mark, Policy, Till};
-use crate::pricing::{Cost, Pricing};
+use crate::pricing::Cost;
 use crate::report::Report;
 use crate::roster::ModelId;
 use crate::stats::{Probability, two_sided_rate};

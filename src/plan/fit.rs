@@ -169,7 +169,7 @@ fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
 fn solve(mut a: [[f64; FEATURES]; FEATURES], mut b: [f64; FEATURES]) -> Option<[f64; FEATURES]> {
     for col in 0..FEATURES {
         let pivot = (col..FEATURES).max_by(|i, j| a[*i][col].abs().total_cmp(&a[*j][col].abs()))?;
-        if a[pivot][col].abs().partial_cmp(&1e-12) != Some(std::cmp::Ordering::Greater) {
+        if a[pivot][col].abs() <= 1e-12 || a[pivot][col].is_nan() {
             return None;
         }
         a.swap(col, pivot);
@@ -194,11 +194,13 @@ mod tests {
     use super::*;
 
     fn examples() -> Vec<Example> {
+        #[allow(clippy::cast_possible_truncation, reason = "below a hundred")]
+        let base = |score: f64| (20.0 + 50.0 * score) as i32;
         (0..200)
             .map(|i| {
                 let score = f64::from(i % 20) / 20.0;
                 let agree = i % 3 != 0;
-                let right = (i * 7919) % 100 < (20.0 + 50.0 * score) as i32 + i32::from(agree) * 25;
+                let right = (i * 7919) % 100 < base(score) + i32::from(agree) * 25;
                 Example { first: Some(score), second: None, agree: Some(agree), right }
             })
             .collect()

@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Confidence;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::roster::{ModelId, RosterSpec};
 
@@ -316,14 +317,15 @@ impl Chain {
         }
         // All of what is still possible is accepted: it only remains to get the answer.
         if low >= *threshold
-            && let Some(model) = self.delivers(known) {
-                let heard = if model == self.first { known.first } else { known.second };
-                return match heard {
-                    Heard::Answer { .. } => Move::Accept(model),
-                    Heard::NoAnswer => Move::Escalate,
-                    Heard::Nothing => Move::Ask(model),
-                };
-            }
+            && let Some(model) = self.delivers(known)
+        {
+            let heard = if model == self.first { known.first } else { known.second };
+            return match heard {
+                Heard::Answer { .. } => Move::Accept(model),
+                Heard::NoAnswer => Move::Escalate,
+                Heard::Nothing => Move::Ask(model),
+            };
+        }
         self.wanted(known).unwrap_or(Move::Escalate)
     }
 
@@ -366,13 +368,15 @@ pub(crate) fn recorded(chain: &Chain, item: &ItemEvidence, coin: u64) -> Known {
     let heard = |id: ModelId| match item.candidate(id) {
         None => Heard::Nothing,
         Some(record) if !record.agreement.is_answer() => Heard::NoAnswer,
-        Some(record) => Heard::Answer { score: Scored::Known(record.score.map(super::super::backend::Confidence::as_f64)) },
+        Some(record) => {
+            Heard::Answer { score: Scored::Known(record.score.map(Confidence::as_f64)) }
+        }
     };
     let second = chain.second.map_or(Heard::Nothing, heard);
     let agree = chain.second.filter(|_| matches!(second, Heard::Answer { .. }));
     Known {
         coin,
-        router: item.router.map(super::super::backend::Confidence::as_f64),
+        router: item.router.map(Confidence::as_f64),
         first: heard(chain.first),
         second,
         agree: agree

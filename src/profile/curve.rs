@@ -4,6 +4,7 @@
 //! Each family has its own smooth curve of cost against failure rate, with half a failure added
 //! (Jeffreys), and a prediction averages over what the test may turn out to tolerate.
 
+use crate::backend::Confidence;
 use crate::evidence::{Agreement, ItemEvidence};
 use crate::plan::{Chain, Key, Till};
 use crate::roster::ModelId;
@@ -107,6 +108,11 @@ impl CostCurve {
         NODES.iter().map(|z| self.at(rate * (z * sd).exp())).sum::<f64>() / NODES.len() as f64
     }
 
+    /// The failure rate of the whole chain.
+    pub(super) fn whole(&self) -> f64 {
+        self.points.last().map_or(1.0, |(rate, _)| *rate)
+    }
+
     /// The cost per item where the test turns out to tolerate much, and little.
     pub(super) fn range(&self, limit: u64, draws: u64) -> (f64, f64) {
         let (rate, sd) = self.tolerated(limit, draws);
@@ -169,7 +175,7 @@ fn scored(
         .iter()
         .filter_map(|item| item.candidate(chain.first))
         .filter(|record| record.agreement != Agreement::NoAnswer)
-        .map(|r| (log_odds(r.score.map(super::super::backend::Confidence::as_f64)), r.agreement != Agreement::Agrees))
+        .map(|r| (log_odds(r.score.map(Confidence::as_f64)), r.agreement != Agreement::Agrees))
         .collect();
     seen.sort_by(|a, b| b.0.total_cmp(&a.0));
     let n = seen.len().max(1) as f64;

@@ -30,7 +30,7 @@
 use super::curve::CostCurve;
 use super::decision::Demand;
 use super::settings::Families;
-use crate::backend::Scoring;
+use crate::backend::{Confidence, Scoring};
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{Chain, Example, Fit, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
@@ -82,6 +82,8 @@ pub(super) struct Prospect {
     pub(super) total: f64,
     /// Expected cost per item under the certified policy, in nano-units.
     pub(super) per_item: f64,
+    /// The failure rate if every item were given to the chain.
+    pub(super) rate: f64,
     /// Roughly the range in which `total` will lie.
     pub(super) range: (f64, f64),
 }
@@ -185,8 +187,14 @@ impl Pilot<'_> {
     fn prospect(&self, chain: Chain, looks: &[(u64, u64)]) -> Prospect {
         let curve = CostCurve::new(&chain, self.items, &self.till);
         let nothing = f64::INFINITY;
-        let mut best =
-            Prospect { chain, look: 0, total: nothing, per_item: 0.0, range: (0.0, nothing) };
+        let mut best = Prospect {
+            chain,
+            look: 0,
+            total: nothing,
+            per_item: 0.0,
+            rate: curve.whole(),
+            range: (0.0, nothing),
+        };
         for (look, limit) in looks {
             let per_item = curve.expected(*limit, *look);
             let rest = self.remaining.saturating_sub(*look) as f64;
@@ -263,7 +271,7 @@ impl Pilot<'_> {
             let answered = own.agreement != Agreement::NoAnswer;
             let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
             answered.then_some(Example {
-                first: own.score.map(super::super::backend::Confidence::as_f64),
+                first: own.score.map(Confidence::as_f64),
                 second: None,
                 agree: Some(agree),
                 right: own.agreement == Agreement::Agrees,

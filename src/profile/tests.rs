@@ -1,5 +1,7 @@
 //! The whole procedure on small populations: valid, repeatable, and never dearer by its own account.
 
+#![allow(clippy::cast_possible_truncation, reason = "a few hundred items")]
+
 use super::*;
 use crate::backend::{Completion, Confidence};
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence};

@@ -13,6 +13,9 @@ use crate::stats::{Boundary, Design};
 
 /// A prospect pays if it is expected to cost less than this share of what the reference does.
 const PAYING: f64 = 0.995;
+/// Profiling on until a single candidate certifies is its mix with the reference, if no more than
+/// about half of the items need it; below this share of tolerated failures a chain by coin is.
+const MIXED: f64 = 0.45;
 /// How many prospects a plan lists.
 const MOST_CONSIDERED: usize = 10;
 /// How many stricter thresholds are priced beside the one a look certifies.
@@ -65,16 +68,18 @@ impl Brain {
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
             let pays = prospect.look > 0 && prospect.total < PAYING * reference;
-            if pays && opened.is_empty()
-                && let Some(boundary) = self.boundary(prospect, design) {
-                    self.outlook = Some(Outlook {
-                        from: self.pilot,
-                        total: prospect.total,
-                        range: prospect.range,
-                    });
-                    opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
-                    continue;
-                }
+            if pays
+                && opened.is_empty()
+                && let Some(boundary) = self.boundary(prospect, design)
+            {
+                self.outlook = Some(Outlook {
+                    from: self.pilot,
+                    total: prospect.total,
+                    range: prospect.range,
+                });
+                opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
+                continue;
+            }
             let outcome = if pays {
                 format!("after the pilot, expected to cost {} in all", cost(prospect.total))
             } else {
@@ -104,7 +109,7 @@ impl Brain {
         let level = self.level();
         let remaining = self.order.population() - self.pilot;
         if self.order.population() >= search::LARGE {
-            if prospect.chain.key == Key::Coin {
+            if prospect.chain.key == Key::Coin && design.rate() >= MIXED * prospect.rate {
                 return boundaries::single_policy(design, level).ok();
             }
             let looks = search::chain_looks(design, level, remaining);
@@ -161,8 +166,9 @@ impl Brain {
         }
         let threshold = best.1;
         if threshold != lowest
-            && let Some(test) = self.tests.get_mut(position) {
-                test.tighten(threshold);
-            }
+            && let Some(test) = self.tests.get_mut(position)
+        {
+            test.tighten(threshold);
+        }
     }
 }
