@@ -192,7 +192,7 @@ impl Replay {
         self.cost(name, self.line(index)?.models.get(name)?)
     }
 
-    /// Who agreed where and at what cost, for [`published::run`](crate::published::run). Models are
+    /// Who agreed where and at what cost, for [`published::run`](crate::published::run()). Models are
     /// priced by their mean cost an item: a trace need not know the price of a prompt token.
     ///
     /// # Errors

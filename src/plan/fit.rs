@@ -19,7 +19,7 @@ const STEPS: usize = 25;
 /// The number of features.
 const FEATURES: usize = 6;
 
-/// A fitted logistic model: see the [module](self).
+/// A fitted logistic model: see the head of this file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fit {

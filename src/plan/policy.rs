@@ -102,7 +102,7 @@ pub enum Key {
     },
 }
 
-/// A family of policies over one or two candidates: see the [module](self).
+/// A family of policies over one or two candidates: see the head of this file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {

@@ -11,27 +11,20 @@ const KEPT: usize = 64;
 
 static FOUND: Mutex<VecDeque<Boundary>> = Mutex::new(VecDeque::new());
 
-/// The boundary of one policy over dense looks, remembered.
-///
-/// The looks end where there is little left to save, at three fifths of a small population or of a
-/// strict target, earlier else: the calibration of looks near the end is slow and may fail. What is
-/// not looked at cannot certify, so leaving looks out is always valid.
+/// [`Boundary::single_policy`], a pure function, remembered.
 pub(super) fn single_policy(design: Design, alpha: Probability) -> Result<Boundary, StatsError> {
-    let population = match design.population() {
-        Population::Finite(population) => population as f64,
-        Population::Unbounded => return Boundary::single_policy(design, alpha),
-    };
-    let until = |share: f64| {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let looks = Looks::schedule_until(design, alpha, (population * share) as u64);
-        let slice = looks.as_slice().to_vec();
-        let same = move |b: &Boundary| is(b, BoundaryKind::SinglePolicy, design, alpha, &slice);
-        remembered(same, || Boundary::single_policy_at(design, alpha, &looks))
-    };
-    let large = population >= 4_000.0;
-    let share = if large { (0.04 / design.rate().max(1e-9)).clamp(0.2, 0.6) } else { 0.6 };
-    let boundary = until(share)?;
-    if boundary.level() > 0.0 { Ok(boundary) } else { until(0.2) }
+    single_policy_at(design, alpha, Looks::schedule(design, alpha).as_slice())
+}
+
+/// [`Boundary::single_policy_at`] these looks, remembered.
+pub(super) fn single_policy_at(
+    design: Design,
+    alpha: Probability,
+    looks: &[u64],
+) -> Result<Boundary, StatsError> {
+    let same = |b: &Boundary| is(b, BoundaryKind::SinglePolicy, design, alpha, looks);
+    let looks = || Looks::explicit(design, looks.to_vec());
+    remembered(same, || Boundary::single_policy_at(design, alpha, &looks()?))
 }
 
 /// [`Boundary::chain`] over these looks, remembered.

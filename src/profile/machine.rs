@@ -78,7 +78,7 @@ pub enum ProtocolError {
     },
 }
 
-/// The profiler as a state machine: see the [module](self).
+/// The profiler as a state machine: see the head of this file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProfileMachine {
     order: Order,
