@@ -1,4 +1,28 @@
 //! Answer many items with cheap language models wherever they provably agree with an expensive one.
+//!
+//! Name a **reference model** you trust, cheaper **candidates**, and a target: at least 95 % of the
+//! answers equivalent to the reference's, with 95 % confidence. [`Smart`] profiles the candidates on
+//! a few items, weighs what more profiling would cost against what it could save, and runs the rest
+//! on the cheapest combination of models it can certify. [`Profiler`] and [`Executor`] are its two
+//! halves. The [guide] says how; the README has the quick start.
+//!
+//! ```text
+//! items ──► profile ──► plan ──► execute ──► report
+//! ```
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`backend`], [`equivalence`] | what a caller brings, and wrappers around it |
+//! | [`profile`], [`plan`], [`evidence`] | the decision core, without I/O |
+//! | [`execute`], [`journal`], [`observe`] | calls, what is paid for, and who watches |
+//! | [`stats`] | the mathematics of the certificates |
+//! | [`published`], [`simulation`] | the paper's algorithm, and runs without backends |
+//! | [`picture`], [`progress`] | a run to look at |
+//!
+//! # Features
+//! None is on by default; the default tree is six crates. `json`: the journal file and JSON
+//! equality. `replay`: recorded answers as live models. `tokio`: its timer. `governor`: rate limits.
+//! `conformance`: a suite for backends, equivalences and journals. `tracing`: spans and events.
 #![cfg_attr(
     not(test),
     deny(
@@ -38,6 +62,7 @@ pub mod plan;
 mod pool;
 mod pricing;
 pub mod profile;
+mod profiler;
 pub mod progress;
 pub mod published;
 #[cfg(feature = "replay")]
@@ -68,6 +93,7 @@ pub use order::{First, Order};
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
 pub use profile::{Families, Profile, ProfileSettings, SelfAgreement, StopReason};
+pub use profiler::Profiler;
 pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,

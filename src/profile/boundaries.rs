@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use crate::stats::{Boundary, BoundaryKind, Design, Looks, Population, Probability, StatsError};
+use crate::stats::{Boundary, BoundaryKind, Design, Looks, Probability, StatsError};
 
 /// How many boundaries are kept; a dense one of a large population holds some thousand looks.
 const KEPT: usize = 64;
