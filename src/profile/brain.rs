@@ -326,7 +326,6 @@ impl Brain {
     fn review(&mut self) {
         self.update_tabs();
         let (_, now) = self.best();
-        let reference = self.means.answer(ModelId::REFERENCE);
         let remaining = self.order.population() - self.profiled();
         let mut verdicts = Vec::new();
         for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
@@ -341,19 +340,15 @@ impl Brain {
                 }
                 continue;
             }
-            let models = test.chain.models();
-            let whole = Policy::whole(test.chain.clone());
-            let then = self.mean(test, &whole);
-            let calls: f64 = models.iter().map(|id| self.means.answer(id)).sum();
-            let stakes = Stakes { remaining, now, then, extra: reference + calls - now };
-            if then >= now {
+            if self.mean(test, &Policy::whole(test.chain.clone())) >= now {
                 verdicts.push((position, "a plan at least as cheap is certified"));
-            } else if worth::of_whole_chain(test, self.before(test), &stakes).value <= 0.0 {
-                verdicts.push((position, "more profiling is not expected to pay for it"));
             }
         }
         for (position, reason) in verdicts {
             self.drop_test(position, reason);
+        }
+        while let Some(position) = self.least_worth(now, remaining) {
+            self.drop_test(position, "more profiling is not expected to pay for it");
         }
         let (profiled, forecast) = (self.profiled(), self.outlook());
         self.decisions.push_back(Decision::Forecast { profiled, forecast });
@@ -363,6 +358,32 @@ impl Brain {
             let reason = if certified { StopReason::Certified } else { StopReason::NotWorthMore };
             self.halt(reason);
         }
+    }
+
+    /// The single candidate that is worth the least, if going on with all of them does not pay for
+    /// it. A profiled item pays for the calls of every live candidate, so they are dropped one by
+    /// one, the worst first, until those that are left are worth their calls together.
+    fn least_worth(&self, now: f64, remaining: u64) -> Option<usize> {
+        let dense =
+            |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
+        let live: ModelSet = self.tests.iter().filter(dense).map(|test| test.chain.first).collect();
+        let calls: f64 = live.iter().map(|id| self.means.answer(id)).sum();
+        let extra = self.means.answer(ModelId::REFERENCE) + calls - now;
+        let worths =
+            self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {
+                let then = self.mean(test, &Policy::whole(test.chain.clone()));
+                let stakes = Stakes { remaining, now, then, extra };
+                (at, worth::of_whole_chain(test, self.before(test), &stakes))
+            });
+        let least = worths.min_by(|a, b| {
+            // Among those worth nothing, the one whose calls cost most goes first.
+            let price = |at: usize| {
+                let first = self.tests.get(at).map_or(ModelId::REFERENCE, |t| t.chain.first);
+                self.means.answer(first)
+            };
+            a.1.value.total_cmp(&b.1.value).then(price(b.0).total_cmp(&price(a.0)))
+        });
+        least.filter(|(_, worth)| worth.value <= 0.0).map(|(at, _)| at)
     }
 
     /// Items before a test began on which its chain was seen, and its failures among them.
