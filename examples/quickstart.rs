@@ -57,7 +57,19 @@ fn model(position: usize, seed: u64) -> Result<Model<u64, u32>, Box<dyn Error>> 
     Ok(Model::new(name, client).with_pricing(pricing))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> std::process::ExitCode {
+    let Err(error) = run() else { return std::process::ExitCode::SUCCESS };
+    eprint!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprint!(": {cause}");
+        source = cause.source();
+    }
+    eprintln!();
+    std::process::ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let (agreement, seed, seeds) = arguments()?;
     for seed in seed..seed + seeds {
         let candidates = (1..MODELS.len())
