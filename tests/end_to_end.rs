@@ -255,6 +255,8 @@ fn a_dearer_candidate_is_never_chosen_and_the_report_says_so() -> Result {
         let verdict = &outcome.report.plan.verdict;
         let said = matches!(verdict, Verdict::DoesNotPay(why) if why.contains("cheaper"));
         assert!(said, "{families:?}: {verdict:?}");
+        let mut considered = outcome.report.plan.considered.iter();
+        assert!(considered.any(|chain| chain.outcome.contains("dearer")), "{families:?}");
     }
     Ok(())
 }

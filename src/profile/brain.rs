@@ -27,6 +27,8 @@ use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
 use crate::target::Target;
 
+/// What becomes of a candidate that costs no less than the reference.
+const DEARER: &str = "it is dearer than the reference, and never chosen";
 /// Items after which hopeless candidates are dropped (adaptive Bonferroni, DESIGN 5).
 const SIEVE: u64 = 30;
 /// Failures among the first [`SIEVE`] items that drop a candidate.
@@ -340,7 +342,10 @@ impl Brain {
                 }
                 continue;
             }
-            if self.mean(test, &Policy::whole(test.chain.clone())) >= now {
+            let then = self.mean(test, &Policy::whole(test.chain.clone()));
+            if then >= self.means.answer(ModelId::REFERENCE) {
+                verdicts.push((position, DEARER));
+            } else if then >= now {
                 verdicts.push((position, "a plan at least as cheap is certified"));
             }
         }

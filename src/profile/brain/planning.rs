@@ -1,8 +1,8 @@
 //! The plan and its forecast.
 
 use super::super::settings::Families;
-use super::{Brain, Outlook, cost};
-use crate::evidence::ItemEvidence;
+use super::{Brain, DEARER, Outlook, cost};
+use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
@@ -36,6 +36,7 @@ impl Brain {
                 chosen,
             });
         }
+        considered.extend(self.dearer());
         considered.extend(self.considered.iter().cloned());
         Plan {
             label: PlanLabel::default(),
@@ -51,6 +52,25 @@ impl Brain {
             considered,
             verdict,
         }
+    }
+
+    /// The candidates that no chain was made of because they cost no less than the reference.
+    fn dearer(&self) -> impl Iterator<Item = Considered> {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let tested: ModelSet =
+            self.tests.iter().flat_map(|t| t.chain.models().iter().collect::<Vec<_>>()).collect();
+        let dear = move |id: &ModelId| !tested.contains(*id) && self.means.answer(*id) >= reference;
+        // Where nothing is known to cost anything, nothing is dear.
+        let priced = reference > 0.0;
+        self.roster.candidates().filter(move |id| priced && dear(id)).map(|id| Considered {
+            name: self.roster.name(id).to_owned(),
+            chain: None,
+            cost_per_item: Some(cost(self.means.answer(id))),
+            tested: 0,
+            failures: 0,
+            outcome: DEARER.to_owned(),
+            chosen: false,
+        })
     }
 
     fn why_not(&self) -> String {
