@@ -22,8 +22,8 @@
 //!   among certified policies costs nothing. A policy stricter than a certified one delivers a
 //!   subset of its failures and needs no test of its own.
 //! * *Models are dropped, and looks skipped, for any reason.* Skipping a look shrinks the event.
-//! * *Running past a look.* Items asked beyond the last folded rank deliver the reference's answer:
-//!   they only lower the number of delivered failures.
+//! * *Running past a look.* Items asked beyond the last folded rank are no evidence and follow the
+//!   plan like all the others: they are among the `W_t - f_k` that the test bounds.
 //!
 //! Only one chain is opened after a pilot, so there is nothing to correct for.
 
