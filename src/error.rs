@@ -2,7 +2,7 @@
 //! escalates, or stays unanswered, and the report says so.
 
 use crate::profile::ProtocolError;
-use crate::roster::RosterError;
+use crate::roster::{RosterError, RosterSpec};
 use crate::target::TargetError;
 
 /// A setting that makes no sense.
@@ -92,4 +92,24 @@ pub enum RunError {
         /// The population the plan was made for.
         population: u64,
     },
+}
+
+impl RunError {
+    /// Refuses a stored artefact that is of another version, or was made with other models or
+    /// another equivalence. Each pair is what was stored and what is wanted now.
+    pub(crate) fn unless_fits(
+        what: &'static str,
+        (version, wanted): (u32, u32),
+        (stored, roster): (&RosterSpec, &RosterSpec),
+        (was, is): (&str, &str),
+    ) -> Result<(), Self> {
+        let difference = if version != wanted {
+            Some(format!("it is of version {version}, not {wanted}"))
+        } else if let Some(difference) = stored.difference(roster) {
+            Some(difference)
+        } else {
+            (was != is).then(|| format!("the equivalence was `{was}` and is now `{is}`"))
+        };
+        difference.map_or(Ok(()), |difference| Err(Self::Mismatch { what, difference }))
+    }
 }

@@ -91,20 +91,8 @@ impl Plan {
     /// # Errors
     /// [`RunError::Mismatch`] with what differs; prices may.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
-        let mismatch = |difference| RunError::Mismatch { what: "the stored plan", difference };
-        if self.version != PLAN_VERSION {
-            let difference = format!("it is of version {}, not {PLAN_VERSION}", self.version);
-            return Err(mismatch(difference));
-        }
-        if let Some(difference) = self.roster.difference(roster) {
-            return Err(mismatch(difference));
-        }
-        if self.equivalence != equivalence {
-            let was = &self.equivalence;
-            return Err(mismatch(format!(
-                "the equivalence was `{was}` and is now `{equivalence}`"
-            )));
-        }
-        Ok(())
+        let version = (self.version, PLAN_VERSION);
+        let equivalence = (self.equivalence.as_str(), equivalence);
+        RunError::unless_fits("the stored plan", version, (&self.roster, roster), equivalence)
     }
 }

@@ -130,11 +130,7 @@ impl fmt::Display for Report {
             "           (at most {} answers that differ from the reference's)",
             self.allowance
         )?;
-        let late = plan.asked - self.profiled;
         write!(f, "Profiled   {} items", self.profiled)?;
-        if late > 0 {
-            write!(f, " and {late} more that were under way")?;
-        }
         writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
         match &plan.certificate {

@@ -88,21 +88,9 @@ impl Profile {
     /// # Errors
     /// [`RunError::Mismatch`] with what differs; prices may.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
-        let mismatch = |difference| RunError::Mismatch { what: "the stored profile", difference };
-        if self.version != PROFILE_VERSION {
-            let difference = format!("it is of version {}, not {PROFILE_VERSION}", self.version);
-            return Err(mismatch(difference));
-        }
-        if let Some(difference) = self.roster.difference(roster) {
-            return Err(mismatch(difference));
-        }
-        if self.equivalence != equivalence {
-            let was = &self.equivalence;
-            return Err(mismatch(format!(
-                "the equivalence was `{was}` and is now `{equivalence}`"
-            )));
-        }
-        Ok(())
+        let version = (self.version, PROFILE_VERSION);
+        let equivalence = (self.equivalence.as_str(), equivalence);
+        RunError::unless_fits("the stored profile", version, (&self.roster, roster), equivalence)
     }
 
     /// The plan that profiling ended with.
