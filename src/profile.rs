@@ -7,6 +7,7 @@
 //! ```
 
 mod before;
+mod belief;
 mod boundaries;
 mod brain;
 mod chain_test;

@@ -27,49 +27,56 @@
 //!
 //! Only one chain is opened after a pilot, so there is nothing to correct for.
 
+use super::belief::Beliefs;
 use super::curve::CostCurve;
 use super::decision::Demand;
-use super::settings::Families;
+use super::settings::{Families, ProfileSettings};
 use crate::backend::{Confidence, Scoring};
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{Chain, Example, Fit, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, single_look_limit};
 
-/// Candidates that cost more than this share of the reference are asked only if few are cheaper.
-const DEAR: f64 = 0.2;
 /// The ratio between the look sizes that are tried out.
 const LOOK_RATIO: f64 = 1.12;
 /// From this many items on a test has several looks.
 pub(super) const LARGE: u64 = 4_000;
 
-/// How many items the pilot takes.
+/// How many items the pilot takes at most.
 pub(super) fn pilot_size(population: u64) -> u64 {
     let size = if population < LARGE {
-        (population * 8 / 100).min(36)
+        (population / 10).min(60)
     } else {
-        (population * 12 / 1_000).min(120)
+        (population * 12 / 1_000).clamp(60, 120)
     };
     size.max(10).min(population)
 }
 
-/// Ranks at which candidates may be dropped: costs are known after a few items, agreement later.
+/// Ranks at which candidates may be dropped, or the pilot may end.
 pub(super) fn gates(pilot: u64) -> Vec<u64> {
-    [4, 10, 20, 40, 70].into_iter().filter(|gate| *gate < pilot).chain([pilot]).collect()
+    [4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 84, 110]
+        .into_iter()
+        .filter(|gate| *gate < pilot)
+        .chain([pilot])
+        .collect()
 }
 
 /// What to find out about the pilot's first items.
 pub(super) fn pilot_demand(roster: &RosterSpec, families: Families) -> Demand {
     let ask: ModelSet = roster.candidates().collect();
-    demand(roster, families, ask)
+    // Scores that cost money are bought once it is known what an answer costs.
+    let rate = if families == Families::Cascade { paid(roster, ask) } else { ModelSet::EMPTY };
+    Demand { ask, rate, compare: compares(families, ask) }
 }
 
-/// Scores that cost money are bought only by a caller who wants cascades and nothing else.
-fn demand(roster: &RosterSpec, families: Families, ask: ModelSet) -> Demand {
+/// The candidates whose scores take a second call.
+fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
     let second = |id: &ModelId| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-    let rate = ask.iter().filter(second).filter(|_| families == Families::Cascade).collect();
-    let compare = matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1;
-    Demand { ask, rate, compare }
+    ask.iter().filter(second).collect()
+}
+
+fn compares(families: Families, ask: ModelSet) -> bool {
+    matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1
 }
 
 /// A chain with what testing it is expected to lead to.
@@ -84,8 +91,27 @@ pub(super) struct Prospect {
     pub(super) per_item: f64,
     /// The failure rate if every item were given to the chain.
     pub(super) rate: f64,
-    /// Roughly the range in which `total` will lie.
-    pub(super) range: (f64, f64),
+    /// The total for each possible truth, all equally likely.
+    pub(super) truths: Vec<f64>,
+}
+
+impl Prospect {
+    /// Roughly the range in which the total will lie.
+    pub(super) fn range(&self) -> (f64, f64) {
+        let ends = self.truths.iter();
+        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
+    }
+
+    /// What finding out more about two prospects may save: the expected gain of choosing `other`
+    /// instead where it turns out cheaper, if a share `learned` of the variance is resolved.
+    fn gain(&self, other: &Self, learned: f64) -> f64 {
+        let seen = |of: &Self, truth: f64| of.total + learned.sqrt() * (truth - of.total);
+        let pairs = self.truths.len() * other.truths.len();
+        let gains = self.truths.iter().flat_map(|own| {
+            other.truths.iter().map(|their| (seen(self, *own) - seen(other, *their)).max(0.0))
+        });
+        gains.sum::<f64>() / pairs.max(1) as f64
+    }
 }
 
 /// The stage for the search.
@@ -96,17 +122,30 @@ pub(super) struct Pilot<'a> {
     /// Items after the pilot.
     pub(super) remaining: u64,
     pub(super) level: Probability,
-    pub(super) families: Families,
+    pub(super) settings: &'a ProfileSettings,
     pub(super) asked: ModelSet,
-    pub(super) floor: f64,
+}
+
+/// What a gate decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Go on with the pilot.
+    GoOn(Demand),
+    /// What is known is enough to choose what to test.
+    Open,
 }
 
 impl Pilot<'_> {
     /// All prospects, the cheapest first.
     pub(super) fn prospects(&self) -> Vec<Prospect> {
         let looks = self.looks();
-        let mut found: Vec<Prospect> =
-            self.chains().into_iter().map(|chain| self.prospect(chain, &looks)).collect();
+        let till = &self.till;
+        let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
+        let mut found: Vec<Prospect> = self
+            .chains()
+            .into_iter()
+            .map(|chain| self.prospect(chain, &looks, &mut beliefs))
+            .collect();
         // Sorting is stable: of equals the simpler chain, listed first, wins.
         found.sort_by(|a, b| a.total.total_cmp(&b.total));
         found
@@ -117,40 +156,54 @@ impl Pilot<'_> {
         self.remaining as f64 * self.till.means.answer(ModelId::REFERENCE)
     }
 
-    /// What to go on asking after a gate.
-    pub(super) fn narrowed(&self) -> Demand {
+    /// Whether to go on with the pilot until `next`, and what to ask there.
+    ///
+    /// A candidate is asked on while what it may turn out to save is more than its calls cost, and
+    /// the pilot goes on while that holds of the choice as a whole (the knowledge gradient: Frazier,
+    /// Powell and Dayanik 2008), either up to the next gate or until twice as much is known.
+    pub(super) fn gate(&self, next: u64) -> Gate {
         let seen = self.items.len() as u64;
-        let roster = self.till.roster;
-        let mut keep = self.affordable();
-        if seen >= 10 {
-            let prospects = self.prospects();
-            let reference = self.reference_total();
-            let best = prospects.first().map_or(reference, |p| p.total).min(reference);
-            let slack = match seen {
-                0..20 => 0.15,
-                20..40 => 0.10,
-                _ => 0.08,
-            };
-            let near = prospects.iter().filter(|p| p.total <= best + slack * reference);
-            let useful: ModelSet =
-                near.flat_map(|p| p.chain.models().iter().collect::<Vec<_>>()).collect();
-            keep = keep.intersection(useful);
+        let reference = self.till.means.answer(ModelId::REFERENCE);
+        let prospects = self.prospects();
+        let alone = Prospect {
+            chain: Chain::single(ModelId::REFERENCE),
+            look: 0,
+            total: self.reference_total(),
+            per_item: reference,
+            rate: 0.0,
+            truths: vec![self.reference_total()],
+        };
+        let best = prospects.first().filter(|p| p.total < alone.total).unwrap_or(&alone);
+        let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
+        let learned = |more: u64| more as f64 / (seen + more) as f64;
+        // What a prospect may save beyond its price, over the better horizon.
+        let worth = |other: &Prospect, price: f64| {
+            horizons.iter().any(|more| best.gain(other, learned(*more)) > *more as f64 * price)
+        };
+        let others = || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.truths.is_empty());
+        let mut keep: ModelSet = best.chain.models().iter().filter(|id| !id.is_reference()).collect();
+        for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
+            let price = self.till.means.answer(id);
+            if others().any(|p| p.chain.models().contains(id) && worth(p, price)) {
+                keep.insert(id);
+            }
         }
-        demand(roster, self.families, keep)
-    }
-
-    /// Candidates that cost little enough to matter, but always the two cheapest.
-    fn affordable(&self) -> ModelSet {
-        let means = self.till.means;
-        let reference = means.answer(ModelId::REFERENCE);
-        let mut by_cost: Vec<(f64, ModelId)> =
-            self.asked.iter().map(|id| (means.answer(id), id)).collect();
-        by_cost.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let few = by_cost.iter().enumerate();
-        let kept = few.filter(|(place, (cost, _))| {
-            *cost < DEAR * reference || (*place < 2 && *cost < 0.95 * reference)
-        });
-        kept.map(|(_, (_, id))| *id).collect()
+        let mut rate = ModelSet::EMPTY;
+        for id in paid(self.till.roster, keep).iter() {
+            let price = self.till.rating_guess(id);
+            let reads = |p: &Prospect| p.chain.scored_models().contains(id);
+            if reads(best) || others().any(|p| reads(p) && worth(p, price)) {
+                rate.insert(id);
+            }
+        }
+        let calls: f64 = keep.iter().map(|id| self.till.means.answer(id)).sum::<f64>()
+            + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
+        let price = reference + calls - best.per_item;
+        let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
+        if others().chain([&alone]).filter(|p| std::ptr::eq(*p, &alone) || known(p)).any(|p| worth(p, price)) {
+            return Gate::GoOn(Demand { ask: keep, rate, compare: compares(self.settings.families, keep) });
+        }
+        Gate::Open
     }
 
     /// Look sizes to try, with the failures they tolerate: for each number of failures the
@@ -184,28 +237,26 @@ impl Pilot<'_> {
         looks
     }
 
-    fn prospect(&self, chain: Chain, looks: &[(u64, u64)]) -> Prospect {
-        let curve = CostCurve::new(&chain, self.items, &self.till);
-        let nothing = f64::INFINITY;
+    fn prospect(&self, chain: Chain, looks: &[(u64, u64)], beliefs: &mut Beliefs) -> Prospect {
+        let curve = CostCurve::new(&chain, self.items, &self.till, beliefs);
         let mut best = Prospect {
             chain,
             look: 0,
-            total: nothing,
+            total: f64::INFINITY,
             per_item: 0.0,
-            rate: curve.whole(),
-            range: (0.0, nothing),
+            rate: curve.whole,
+            truths: Vec::new(),
         };
         for (look, limit) in looks {
-            let per_item = curve.expected(*limit, *look);
+            let truths = curve.expected(*limit, *look);
+            let count = truths.clone().count().max(1) as f64;
+            let per_item = truths.clone().sum::<f64>() / count;
             let rest = self.remaining.saturating_sub(*look) as f64;
-            let total = *look as f64 * curve.profiling + rest * per_item;
+            let spent = *look as f64 * curve.profiling;
+            let total = spent + rest * per_item;
             if total < best.total {
-                best.look = *look;
-                best.total = total;
-                best.per_item = per_item;
-                let ends = curve.range(*limit, *look);
-                let spent = *look as f64 * curve.profiling;
-                best.range = (spent + rest * ends.0, spent + rest * ends.1);
+                (best.look, best.total, best.per_item) = (*look, total, per_item);
+                best.truths = truths.map(|each| spent + rest * each).collect();
             }
         }
         best
@@ -222,7 +273,7 @@ impl Pilot<'_> {
             .iter()
             .filter(|id| means.answer(*id) < reference && self.hopeful(*id))
             .collect();
-        let wants = |family| self.families == Families::Auto || self.families == family;
+        let wants = |family| self.settings.families == Families::Auto || self.settings.families == family;
         let mut chains = Vec::new();
         for id in &hopeful {
             if wants(Families::Mix) {
@@ -231,7 +282,8 @@ impl Pilot<'_> {
                     chains.push(Chain { first: *id, second: None, key: Key::Router });
                 }
             }
-            if wants(Families::Cascade) && self.has_scores(*id) {
+            let second = !paid(self.till.roster, std::iter::once(*id).collect()).is_empty();
+            if wants(Families::Cascade) && (second || self.has_scores(*id)) {
                 chains.push(Chain::cascade(*id));
             }
         }
@@ -239,7 +291,7 @@ impl Pilot<'_> {
             for first in &hopeful {
                 let others = self.asked.iter().filter(|second| second != first);
                 // Asked for consensus alone, scores that are there order it further.
-                let fitted = self.families == Families::Consensus && self.has_scores(*first);
+                let fitted = self.settings.families == Families::Consensus && self.has_scores(*first);
                 chains.extend(others.map(|second| {
                     if fitted {
                         self.fitted(*first, second)
@@ -260,7 +312,7 @@ impl Pilot<'_> {
             let fail = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
             (fails + f64::from(u8::from(fail)), all + 1.0)
         });
-        all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.floor
+        all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.settings.floor
     }
 
     /// A fit of the first model's correctness to its score and the second's agreement.

@@ -4,7 +4,7 @@ use super::super::StopReason;
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::decision::Decision;
-use super::super::search::{self, Pilot, Prospect};
+use super::super::search::{self, Gate, Pilot, Prospect};
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Key, Mark, Policy};
@@ -35,18 +35,21 @@ impl Brain {
             design,
             remaining: self.order.population() - self.profiled(),
             level: self.level(),
-            families: self.settings.families,
+            settings: &self.settings,
             asked: self.demand.ask,
-            floor: self.settings.floor,
         }
     }
 
-    /// In the pilot: goes on with the candidates that may still matter.
+    /// In the pilot: goes on with the candidates that may still matter, or ends it.
     pub(super) fn narrow(&mut self) {
-        let Ok(design) = self.design(self.profiled()) else { return };
-        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
-        let demand = self.scene(&items, design).narrowed();
         let profiled = self.profiled();
+        let Ok(design) = self.design(profiled) else { return };
+        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
+        let next = self.next_gate(profiled);
+        let Gate::GoOn(demand) = self.scene(&items, design).gate(next) else {
+            self.pilot = profiled;
+            return self.open_tests();
+        };
         for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
             let reason = "after the first items, not expected to pay".to_owned();
             self.decisions.push_back(Decision::Dropped { model, profiled, reason });
@@ -75,7 +78,7 @@ impl Brain {
                 self.outlook = Some(Outlook {
                     from: self.pilot,
                     total: prospect.total,
-                    range: prospect.range,
+                    range: prospect.range(),
                 });
                 opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                 continue;
