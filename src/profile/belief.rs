@@ -29,6 +29,7 @@ const LEVEL: (f64, f64) = (-1.7, 0.5);
 /// How often a second candidate gives the same wrong answer as the first.
 const ALIKE: f64 = 0.45;
 
+
 /// Beliefs about the candidates of a roster.
 #[derive(Debug)]
 pub(super) struct Beliefs {

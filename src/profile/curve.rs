@@ -26,6 +26,8 @@ use crate::stats::{normal_cdf, normal_quantile};
 const SEPARATIONS: [f64; 3] = [-1.09, 0.0, 1.09];
 /// Prior mean and standard deviation of a separation: an area under the curve of .75, give or take.
 const SEPARATION: (f64, f64) = (0.95, 0.45);
+/// The same of a score that a second call yields (a model asked whether its answer is right).
+const RATED: (f64, f64) = (0.7, 0.4);
 /// Steps of a curve by score, in standard deviations of the score.
 const STEP: f64 = 0.25;
 /// Standard normal variables at equally likely nodes of what a look turns out to tolerate.
@@ -122,7 +124,8 @@ impl CostCurve {
                         Key::Router => (first + silent, reference),
                         _ => (calls, calls + reference),
                     };
-                    let (d, sd) = separation(chain, items);
+                    let prior = if ratings > 0.0 { RATED } else { SEPARATION };
+                    let (d, sd) = separation(chain, items, prior);
                     let apart = SEPARATIONS.map(|z| (d + z * sd).max(0.0));
                     let of = |p: &f64| apart.map(|d| node(by_score(*p, d, (kept, sent))));
                     posterior.iter().flat_map(of).collect()
@@ -193,7 +196,7 @@ fn by_score(p: f64, d: f64, (kept, sent): (f64, f64)) -> Vec<(f64, f64)> {
 
 /// Posterior mean and standard deviation of how far the chain's score separates right answers from
 /// failing ones, in standard deviations of the score.
-fn separation(chain: &Chain, items: &[&ItemEvidence]) -> (f64, f64) {
+fn separation(chain: &Chain, items: &[&ItemEvidence], prior: (f64, f64)) -> (f64, f64) {
     let mut failing = Vec::new();
     let mut right = Vec::new();
     for item in items {
@@ -206,10 +209,10 @@ fn separation(chain: &Chain, items: &[&ItemEvidence]) -> (f64, f64) {
             Agreement::NoAnswer | Agreement::Unheard => {}
         }
     }
-    let (mean, sd) = SEPARATION;
+    let (mean, sd) = prior;
     let pairs = failing.len() * right.len();
     if pairs == 0 {
-        return SEPARATION;
+        return prior;
     }
     // Mann and Whitney's count: pairs in which the failing answer scores lower, ties half.
     let pair = |f: f64, r: f64| match f.total_cmp(&r) {

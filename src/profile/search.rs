@@ -39,6 +39,11 @@ use crate::stats::{Design, Probability, single_look_limit};
 
 /// The ratio between the look sizes that are tried out.
 const LOOK_RATIO: f64 = 1.12;
+/// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
+/// Prospects that have a candidate in common rise and fall together, and each is gained once, so the
+/// sum of what they promise is too much; how much was measured on recorded traces.
+const ONE_CALL: f64 = 0.15;
+const ONE_ITEM: f64 = 0.7;
 /// From this many items on a test has several looks.
 pub(super) const LARGE: u64 = 4_000;
 
@@ -177,9 +182,12 @@ impl Pilot<'_> {
         let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
         let learned = |more: u64| more as f64 / (seen + more) as f64;
         // What a prospect may save beyond its price, over the better horizon.
-        let worth = |other: &Prospect, price: f64| {
-            horizons.iter().any(|more| best.gain(other, learned(*more)) > *more as f64 * price)
+        let pays = |other: &Prospect, price: f64, share: f64| {
+            let gain = |more: u64| share * best.gain(other, learned(more));
+            horizons.iter().any(|more| gain(*more) > *more as f64 * price)
         };
+        let worth = |other: &Prospect, price: f64| pays(other, price, ONE_CALL);
+        let go_on = |other: &Prospect, price: f64| pays(other, price, ONE_ITEM);
         let others = || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.truths.is_empty());
         let mut keep: ModelSet = best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
@@ -200,7 +208,7 @@ impl Pilot<'_> {
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.per_item;
         let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
-        if others().chain([&alone]).filter(|p| std::ptr::eq(*p, &alone) || known(p)).any(|p| worth(p, price)) {
+        if others().chain([&alone]).filter(|p| std::ptr::eq(*p, &alone) || known(p)).any(|p| go_on(p, price)) {
             return Gate::GoOn(Demand { ask: keep, rate, compare: compares(self.settings.families, keep) });
         }
         Gate::Open
