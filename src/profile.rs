@@ -16,6 +16,7 @@ mod decision;
 mod driver;
 mod machine;
 mod repeat;
+mod scheme;
 mod search;
 mod settings;
 mod stored;

@@ -26,9 +26,9 @@ const WEIGHT: f64 = 8.0;
 const SLOPE: f64 = 1.0;
 /// Prior mean and precision of `a`: a candidate at the reference's price fails on some 15 %.
 const LEVEL: (f64, f64) = (-1.7, 0.5);
-/// How often a second candidate gives the same wrong answer as the first.
-const ALIKE: f64 = 0.45;
-
+/// How often a second candidate gives the same wrong answer as the first: prior mean, and its weight in
+/// failures. Errors are seldom shared half of the time: they are of a kind or they are not.
+const ALIKE: (f64, f64) = (0.45, 2.0);
 
 /// Beliefs about the candidates of a roster.
 #[derive(Debug)]
@@ -72,22 +72,22 @@ impl Beliefs {
         id.position().checked_sub(1).and_then(|at| self.expected.get(at)).copied().unwrap_or(0.5)
     }
 
-    /// Equally likely failure rates of a candidate after `failures` among `draws`; with `checked`,
-    /// rates at which it fails and a second candidate gives the same answer.
-    pub(super) fn nodes(
-        &mut self,
-        (id, checked): (ModelId, bool),
-        draws: u64,
-        failures: u64,
-    ) -> Vec<f64> {
-        let share = if checked { ALIKE } else { 1.0 };
+    /// Equally likely failure rates of a candidate after `failures` among `draws`.
+    pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Vec<f64> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 8")]
-        let before = (WEIGHT * share * self.expected(id)).round() as u64;
+        let before = (WEIGHT * self.expected(id)).round() as u64;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 8")]
         let key = (draws + WEIGHT as u64, failures + before);
         let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES));
         self.nodes.entry(key).or_insert_with(|| make().unwrap_or_default()).clone()
     }
+}
+
+/// The share of a candidate's failures in which a second one gives the same answer, after `alike` of
+/// `failures` did.
+pub(super) fn alike(alike: u64, failures: u64) -> f64 {
+    let (mean, weight) = ALIKE;
+    (alike as f64 + mean * weight) / (failures as f64 + weight)
 }
 
 /// The level `a` that fits all candidates' counts: price, items and failures of each.

@@ -15,7 +15,7 @@
 
 use std::cmp::Ordering;
 
-use super::belief::Beliefs;
+use super::belief::{self, Beliefs};
 use crate::backend::Confidence;
 use crate::evidence::{Agreement, ItemEvidence};
 use crate::plan::{Chain, Key, Till};
@@ -68,8 +68,6 @@ pub(super) struct CostCurve {
     nodes: Vec<Node>,
     /// What one more tested item costs, the reference's call included.
     pub(super) profiling: f64,
-    /// The failure rate if every item were given to the chain.
-    pub(super) whole: f64,
 }
 
 /// What the pilot counted of one chain.
@@ -100,16 +98,15 @@ impl CostCurve {
         let share = |count: u64, of: u64| (count as f64 + 0.5) / (of as f64 + 1.0);
         let silent = counts.silent as f64 / counts.items.max(1) as f64 * reference;
         let failures = counts.agreeing_failures + counts.disagreeing_failures;
-        let whose = (chain.first, chain.second.is_some());
-        let posterior = beliefs.nodes(whose, counts.items, counts.agreeing_failures);
+        let posterior = beliefs.nodes(chain.first, counts.items, failures);
         let node = |points| Node::new(points, reference);
         let nodes = if chain.second.is_some() {
             let apart = share(counts.disagreements, counts.items);
-            let rest = apart * share(counts.disagreeing_failures, counts.disagreements);
+            let together = belief::alike(counts.agreeing_failures, failures);
             let both = first + second + comparing + apart * reference + silent;
-            let of = |together: &f64| {
-                let all = (together + rest, first + silent);
-                node(vec![(0.0, reference), (*together, both), all])
+            let of = |p: &f64| {
+                let points = vec![(0.0, reference), (together * p, both), (*p, first + silent)];
+                node(points)
             };
             posterior.iter().map(of).collect()
         } else {
@@ -133,7 +130,18 @@ impl CostCurve {
             }
         };
         let profiling = reference + first + second + ratings + comparing;
-        Self { nodes, profiling, whole: share(failures, counts.items) }
+        Self { nodes, profiling }
+    }
+
+    /// How many possible truths there are.
+    pub(super) fn count(&self) -> f64 {
+        self.nodes.len() as f64
+    }
+
+    /// The failure rate if every item were given to the chain.
+    pub(super) fn whole(&self) -> f64 {
+        let ends = self.nodes.iter().filter_map(|node| node.points.last());
+        ends.map(|(rate, _)| rate).sum::<f64>() / self.count().max(1.0)
     }
 
     /// The cost per item under what a look at `draws` items with `limit` tolerated failures

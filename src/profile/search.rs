@@ -29,23 +29,20 @@
 
 use super::belief::Beliefs;
 use super::curve::CostCurve;
+use super::scheme::{LARGE, Priced, Schedule, Scheme};
 use super::decision::Demand;
 use super::settings::{Families, ProfileSettings};
 use crate::backend::{Confidence, Scoring};
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{Chain, Example, Fit, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{Design, Probability, single_look_limit};
+use crate::stats::{Design, Probability};
 
-/// The ratio between the look sizes that are tried out.
-const LOOK_RATIO: f64 = 1.12;
 /// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
 /// Prospects that have a candidate in common rise and fall together, and each is gained once, so the
 /// sum of what they promise is too much; how much was measured on recorded traces.
 const ONE_CALL: f64 = 0.15;
 const ONE_ITEM: f64 = 0.7;
-/// From this many items on a test has several looks.
-pub(super) const LARGE: u64 = 4_000;
 
 /// How many items the pilot takes at most.
 pub(super) fn pilot_size(population: u64) -> u64 {
@@ -88,32 +85,18 @@ fn compares(families: Families, ask: ModelSet) -> bool {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prospect {
     pub(super) chain: Chain,
-    /// The best look, in tested items; 0 if no test is expected to pay.
-    pub(super) look: u64,
-    /// Expected cost of everything after the pilot, in nano-units.
-    pub(super) total: f64,
-    /// Expected cost per item under the certified policy, in nano-units.
-    pub(super) per_item: f64,
-    /// The failure rate if every item were given to the chain.
-    pub(super) rate: f64,
-    /// The total for each possible truth, all equally likely.
-    pub(super) truths: Vec<f64>,
+    pub(super) priced: Priced,
 }
 
 impl Prospect {
-    /// Roughly the range in which the total will lie.
-    pub(super) fn range(&self) -> (f64, f64) {
-        let ends = self.truths.iter();
-        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
-    }
-
     /// What finding out more about two prospects may save: the expected gain of choosing `other`
     /// instead where it turns out cheaper, if a share `learned` of the variance is resolved.
     fn gain(&self, other: &Self, learned: f64) -> f64 {
-        let seen = |of: &Self, truth: f64| of.total + learned.sqrt() * (truth - of.total);
-        let pairs = self.truths.len() * other.truths.len();
-        let gains = self.truths.iter().flat_map(|own| {
-            other.truths.iter().map(|their| (seen(self, *own) - seen(other, *their)).max(0.0))
+        let (own, their) = (&self.priced, &other.priced);
+        let seen = |of: &Priced, truth: f64| of.total + learned.sqrt() * (truth - of.total);
+        let pairs = own.truths.len() * their.truths.len();
+        let gains = own.truths.iter().flat_map(|a| {
+            their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0))
         });
         gains.sum::<f64>() / pairs.max(1) as f64
     }
@@ -124,7 +107,8 @@ pub(super) struct Pilot<'a> {
     pub(super) items: &'a [&'a ItemEvidence],
     pub(super) till: Till<'a>,
     pub(super) design: Design,
-    /// Items after the pilot.
+    /// How many items there are, and how many of them come after the pilot.
+    pub(super) population: u64,
     pub(super) remaining: u64,
     pub(super) level: Probability,
     pub(super) settings: &'a ProfileSettings,
@@ -143,16 +127,20 @@ pub(super) enum Gate {
 impl Pilot<'_> {
     /// All prospects, the cheapest first.
     pub(super) fn prospects(&self) -> Vec<Prospect> {
-        let looks = self.looks();
+        let schedule = Schedule::new(self.design, self.level, self.remaining, self.population);
         let till = &self.till;
         let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
         let mut found: Vec<Prospect> = self
             .chains()
             .into_iter()
-            .map(|chain| self.prospect(chain, &looks, &mut beliefs))
+            .map(|chain| {
+                let curve = CostCurve::new(&chain, self.items, till, &mut beliefs);
+                let priced = schedule.price(&chain, &curve);
+                Prospect { chain, priced }
+            })
             .collect();
         // Sorting is stable: of equals the simpler chain, listed first, wins.
-        found.sort_by(|a, b| a.total.total_cmp(&b.total));
+        found.sort_by(|a, b| a.priced.total.total_cmp(&b.priced.total));
         found
     }
 
@@ -170,15 +158,17 @@ impl Pilot<'_> {
         let seen = self.items.len() as u64;
         let reference = self.till.means.answer(ModelId::REFERENCE);
         let prospects = self.prospects();
+        let total = self.reference_total();
         let alone = Prospect {
             chain: Chain::single(ModelId::REFERENCE),
-            look: 0,
-            total: self.reference_total(),
-            per_item: reference,
-            rate: 0.0,
-            truths: vec![self.reference_total()],
+            priced: Priced {
+                scheme: Scheme::Never,
+                total,
+                per_item: reference,
+                truths: vec![total],
+            },
         };
-        let best = prospects.first().filter(|p| p.total < alone.total).unwrap_or(&alone);
+        let best = prospects.first().filter(|p| p.priced.total < total).unwrap_or(&alone);
         let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
         let learned = |more: u64| more as f64 / (seen + more) as f64;
         // What a prospect may save beyond its price, over the better horizon.
@@ -188,7 +178,7 @@ impl Pilot<'_> {
         };
         let worth = |other: &Prospect, price: f64| pays(other, price, ONE_CALL);
         let go_on = |other: &Prospect, price: f64| pays(other, price, ONE_ITEM);
-        let others = || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.truths.is_empty());
+        let others = || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty());
         let mut keep: ModelSet = best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
             let price = self.till.means.answer(id);
@@ -206,68 +196,12 @@ impl Pilot<'_> {
         }
         let calls: f64 = keep.iter().map(|id| self.till.means.answer(id)).sum::<f64>()
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
-        let price = reference + calls - best.per_item;
+        let price = reference + calls - best.priced.per_item;
         let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
         if others().chain([&alone]).filter(|p| std::ptr::eq(*p, &alone) || known(p)).any(|p| go_on(p, price)) {
             return Gate::GoOn(Demand { ask: keep, rate, compare: compares(self.settings.families, keep) });
         }
         Gate::Open
-    }
-
-    /// Look sizes to try, with the failures they tolerate: for each number of failures the
-    /// smallest look that tolerates it.
-    fn looks(&self) -> Vec<(u64, u64)> {
-        let mut looks: Vec<(u64, u64)> = Vec::new();
-        let mut at = 12.0_f64;
-        let end = self.remaining as f64 * 0.5;
-        let limit_at = |look| single_look_limit(self.design, look, self.level);
-        while at <= end && at < 60_000.0 {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
-            let look = at as u64;
-            if let Some(limit) = limit_at(look) {
-                let (mut below, mut above) = (look * 3 / 4, look);
-                if limit < 100 {
-                    while above - below > 1 {
-                        let middle = below + (above - below) / 2;
-                        if limit_at(middle).is_some_and(|l| l >= limit) {
-                            above = middle;
-                        } else {
-                            below = middle;
-                        }
-                    }
-                }
-                if looks.last().is_none_or(|last| last.0 < above) {
-                    looks.push((above, limit));
-                }
-            }
-            at = (at * LOOK_RATIO).max(at + 1.0);
-        }
-        looks
-    }
-
-    fn prospect(&self, chain: Chain, looks: &[(u64, u64)], beliefs: &mut Beliefs) -> Prospect {
-        let curve = CostCurve::new(&chain, self.items, &self.till, beliefs);
-        let mut best = Prospect {
-            chain,
-            look: 0,
-            total: f64::INFINITY,
-            per_item: 0.0,
-            rate: curve.whole,
-            truths: Vec::new(),
-        };
-        for (look, limit) in looks {
-            let truths = curve.expected(*limit, *look);
-            let count = truths.clone().count().max(1) as f64;
-            let per_item = truths.clone().sum::<f64>() / count;
-            let rest = self.remaining.saturating_sub(*look) as f64;
-            let spent = *look as f64 * curve.profiling;
-            let total = spent + rest * per_item;
-            if total < best.total {
-                (best.look, best.total, best.per_item) = (*look, total, per_item);
-                best.truths = truths.map(|each| spent + rest * each).collect();
-            }
-        }
-        best
     }
 
     /// The chains worth considering, simple ones first. A chain by score contains the single
@@ -344,24 +278,4 @@ impl Pilot<'_> {
     fn has_scores(&self, id: ModelId) -> bool {
         self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
     }
-}
-
-/// The looks of a chain on a large population: geometric, from about the first that can certify to
-/// a tenth of the population. Every look costs level, and half as much again is flat.
-pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
-    let from = (2.4 / design.rate().max(1e-9)).max(15.0);
-    let looks = grown(from, remaining / 10, |at| at * 0.5);
-    let certifies = |look: &u64| single_look_limit(design, *look, level).is_some();
-    looks.into_iter().filter(certifies).collect()
-}
-
-fn grown(from: f64, end: u64, step: impl Fn(f64) -> f64) -> Vec<u64> {
-    let mut looks = Vec::new();
-    let mut at = from;
-    while at <= end as f64 {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-        looks.push(at as u64);
-        at += step(at).max(1.0);
-    }
-    looks
 }

@@ -4,18 +4,16 @@ use super::super::StopReason;
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::decision::Decision;
+use super::super::scheme::{self, Scheme};
 use super::super::search::{self, Gate, Pilot, Prospect};
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Key, Mark, Policy};
+use crate::plan::{Considered, Mark, Policy};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
 /// A prospect pays if it is expected to cost less than this share of what the reference does.
 const PAYING: f64 = 0.995;
-/// Profiling on until a single candidate certifies is its mix with the reference, if no more than
-/// about half of the items need it; below this share of tolerated failures a chain by coin is.
-const MIXED: f64 = 0.45;
 /// How many prospects a plan lists.
 const MOST_CONSIDERED: usize = 10;
 /// How many stricter thresholds are priced beside the one a look certifies.
@@ -33,6 +31,7 @@ impl Brain {
             items,
             till: self.till(),
             design,
+            population: self.order.population(),
             remaining: self.order.population() - self.profiled(),
             level: self.level(),
             settings: &self.settings,
@@ -70,28 +69,28 @@ impl Brain {
         };
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
-            let pays = prospect.look > 0 && prospect.total < PAYING * reference;
+            let pays = prospect.priced.total < PAYING * reference;
             if pays
                 && opened.is_empty()
                 && let Some(boundary) = self.boundary(prospect, design)
             {
                 self.outlook = Some(Outlook {
                     from: self.pilot,
-                    total: prospect.total,
-                    range: prospect.range(),
+                    total: prospect.priced.total,
+                    range: prospect.priced.range(),
                 });
                 opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                 continue;
             }
             let outcome = if pays {
-                format!("after the pilot, expected to cost {} in all", cost(prospect.total))
+                format!("after the pilot, expected to cost {} in all", cost(prospect.priced.total))
             } else {
                 "after the pilot, not expected to pay".to_owned()
             };
             self.considered.push(Considered {
                 name: prospect.chain.describe(&self.roster),
                 chain: Some(prospect.chain.clone()),
-                cost_per_item: Some(cost(prospect.per_item)),
+                cost_per_item: Some(cost(prospect.priced.per_item)),
                 tested: 0,
                 failures: 0,
                 outcome,
@@ -105,22 +104,19 @@ impl Brain {
         }
     }
 
-    /// The test of a prospect: one look on a small population; on a large one dense looks for a
-    /// single candidate (profiling longer is its mix with the reference), and geometric ones for a
-    /// chain.
+    /// The boundary of a prospect's test.
     fn boundary(&self, prospect: &Prospect, design: Design) -> Option<Boundary> {
         let level = self.level();
-        let remaining = self.order.population() - self.pilot;
-        if self.order.population() >= search::LARGE {
-            if prospect.chain.key == Key::Coin && design.rate() >= MIXED * prospect.rate {
-                return boundaries::single_policy(design, level).ok();
+        match prospect.priced.scheme {
+            Scheme::Never => None,
+            Scheme::One(look) => Boundary::single_look(design, level, look).ok(),
+            Scheme::Several => {
+                let remaining = self.order.population() - self.pilot;
+                let looks = scheme::chain_looks(design, level, remaining);
+                boundaries::chain(design, level, &looks).ok()
             }
-            let looks = search::chain_looks(design, level, remaining);
-            if looks.len() > 1 {
-                return boundaries::chain(design, level, &looks).ok();
-            }
+            Scheme::Dense => boundaries::single_policy(design, level).ok(),
         }
-        Boundary::single_look(design, level, prospect.look).ok()
     }
 
     /// What going on to the best of a chain's later looks would cost in all, from the evidence: a
