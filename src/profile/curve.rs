@@ -68,6 +68,8 @@ pub(super) struct CostCurve {
     nodes: Vec<Node>,
     /// What one more tested item costs, the reference's call included.
     pub(super) profiling: f64,
+    /// What the reference costs an item.
+    pub(super) reference: f64,
 }
 
 /// What the pilot counted of one chain.
@@ -130,7 +132,7 @@ impl CostCurve {
             }
         };
         let profiling = reference + first + second + ratings + comparing;
-        Self { nodes, profiling }
+        Self { nodes, profiling, reference }
     }
 
     /// How many possible truths there are.
@@ -138,10 +140,14 @@ impl CostCurve {
         self.nodes.len() as f64
     }
 
+    /// Failure rate and cost per item if every item were given to the chain, for each truth.
+    pub(super) fn wholes(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.nodes.iter().filter_map(|node| node.points.last().copied())
+    }
+
     /// The failure rate if every item were given to the chain.
     pub(super) fn whole(&self) -> f64 {
-        let ends = self.nodes.iter().filter_map(|node| node.points.last());
-        ends.map(|(rate, _)| rate).sum::<f64>() / self.count().max(1.0)
+        self.wholes().map(|(rate, _)| rate).sum::<f64>() / self.count().max(1.0)
     }
 
     /// The cost per item under what a look at `draws` items with `limit` tolerated failures

@@ -16,6 +16,8 @@ pub(super) const LARGE: u64 = 4_000;
 /// Profiling on until a single candidate certifies is its mix with the reference, if no more than
 /// about half of the items need it; below this share of tolerated failures a chain by coin is.
 const MIXED: f64 = 0.45;
+/// The share of the level that is left at each of the dense looks, roughly.
+const DENSE: f64 = 0.27;
 /// What a second candidate must promise to save before the first is not tried alone: of many pairs the
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.03;
@@ -42,6 +44,8 @@ pub(super) struct Schedule {
     /// Whether tests may have several looks, and whether there is room for them.
     large: bool,
     several: bool,
+    /// Roughly what dense looks tolerate.
+    dense: Vec<(u64, u64)>,
     one: Vec<(u64, u64)>,
 }
 
@@ -76,7 +80,9 @@ impl Schedule {
         let large = population >= LARGE;
         let several = large && chain_looks(design, level, remaining).len() > 1;
         let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0));
-        Self { remaining, rate: design.rate(), large, several, one }
+        let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
+        let dense = if large { sizes(design, dense, remaining as f64) } else { Vec::new() };
+        Self { remaining, dense, rate: design.rate(), large, several, one }
     }
 
     /// The cheapest way to test a chain, which without one costs as much as the reference.
@@ -102,6 +108,17 @@ impl Schedule {
             let single = chain.key == Key::Coin && chain.second.is_none();
             if single && self.rate >= MIXED * curve.whole() {
                 best.scheme = Scheme::Dense;
+                let in_vain = self.remaining as f64 * curve.reference;
+                let certified = |(rate, then): (f64, f64)| {
+                    let look = self.dense.iter().find(|(k, b)| *b as f64 >= rate * *k as f64);
+                    let total = look.map(|(k, _)| *k as f64 * curve.profiling + rest(*k) * then);
+                    total.map_or(in_vain, |total| total.min(in_vain))
+                };
+                let truths: Vec<f64> = curve.wholes().map(certified).collect();
+                let total = truths.iter().sum::<f64>() / curve.count();
+                if total < best.total {
+                    (best.total, best.truths) = (total, truths);
+                }
             } else if self.several {
                 best.scheme = Scheme::Several;
             }
@@ -144,11 +161,11 @@ fn sizes(design: Design, level: Probability, end: f64) -> Vec<(u64, u64)> {
 }
 
 /// The looks of a chain on a large population: geometric, from about the first that can certify to
-/// a tenth of the population. Every look costs level, and half as much again is flat.
+/// a third of the population. Every look costs level, and half as much again is flat.
 pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
     let mut looks = Vec::new();
     let mut at = (2.4 / design.rate().max(1e-9)).max(15.0);
-    while at <= remaining as f64 / 10.0 {
+    while at <= remaining as f64 / 3.0 {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
         looks.push(at as u64);
         at *= 1.5;
