@@ -11,6 +11,7 @@ mod belief;
 mod boundaries;
 mod brain;
 mod chain_test;
+mod chains;
 mod curve;
 mod decision;
 mod driver;

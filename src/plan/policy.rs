@@ -92,6 +92,12 @@ pub enum Key {
     Agreement,
     /// Whether the second model agrees with the first; within each, the first model's confidence.
     AgreementScore,
+    /// Nothing but the coin, of which a second coin gives a share of the items to the first model and
+    /// the rest to the second.
+    Split {
+        /// The first model answers where the second coin is below this.
+        below: u64,
+    },
     /// A probability of being right, fitted to the scores and the agreement.
     Fitted(Fit),
     /// Two stages: the first model's answer where its confidence reaches the gate; else the second
@@ -186,6 +192,19 @@ impl Chain {
         Self { first, second: Some(second), key }
     }
 
+    /// Two candidates: the first one's answer where its confidence reaches `gate`, else the second
+    /// one's where *its* confidence is high.
+    pub const fn relay(first: ModelId, second: ModelId, gate: f64) -> Self {
+        Self { first, second: Some(second), key: Key::Relay { gate } }
+    }
+
+    /// Two candidates by coin: a share of the items, in `[0, 1]`, to the first, the rest to the second.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    pub fn split(first: ModelId, second: ModelId, share: f64) -> Self {
+        let below = (share * u64::MAX as f64) as u64;
+        Self { first, second: Some(second), key: Key::Split { below } }
+    }
+
     /// The models the chain may ask.
     pub fn models(&self) -> ModelSet {
         std::iter::once(self.first).chain(self.second).collect()
@@ -194,7 +213,7 @@ impl Chain {
     /// The models whose scores the chain reads.
     pub fn scored_models(&self) -> ModelSet {
         match &self.key {
-            Key::Coin | Key::Router | Key::Agreement => ModelSet::EMPTY,
+            Key::Coin | Key::Router | Key::Agreement | Key::Split { .. } => ModelSet::EMPTY,
             Key::Score | Key::AgreementScore => std::iter::once(self.first).collect(),
             Key::Fitted(fit) => {
                 let first = fit.reads_first().then_some(self.first);
@@ -207,7 +226,7 @@ impl Chain {
 
     /// Whether the chain compares two candidates' answers.
     pub const fn compares(&self) -> bool {
-        self.second.is_some() && !matches!(self.key, Key::Relay { .. })
+        self.second.is_some() && !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
     }
 
     /// The chain in words.
@@ -216,6 +235,10 @@ impl Chain {
         let second = self.second.map_or("?", |id| roster.name(id));
         match &self.key {
             Key::Coin => first.to_owned(),
+            Key::Split { below } => {
+                let share = *below as f64 / u64::MAX as f64 * 100.0;
+                format!("{first} for {share:.0} % and {second} for the rest")
+            }
             Key::Router => format!("{first} by router score"),
             Key::Score => format!("{first} by confidence"),
             Key::Agreement => format!("{first} where {second} agrees"),
@@ -241,7 +264,7 @@ impl Chain {
             None => (Mark::new(tier, None, coin), Mark::new(tier, Some(f64::MAX), coin)),
         };
         match &self.key {
-            Key::Coin => both(Mark::new(0, Some(0.0), coin)),
+            Key::Coin | Key::Split { .. } => both(Mark::new(0, Some(0.0), coin)),
             Key::Router => both(Mark::new(0, known.router, coin)),
             Key::Score => span(0, known.first),
             Key::Agreement => {
@@ -267,6 +290,9 @@ impl Chain {
 
     /// The model whose answer is delivered if the item is accepted; `None` while that is open.
     fn delivers(&self, known: &Known) -> Option<ModelId> {
+        if let Key::Split { below } = self.key {
+            return if second_coin(known.coin) < below { Some(self.first) } else { self.second };
+        }
         let Key::Relay { gate } = &self.key else { return Some(self.first) };
         match known.first {
             Heard::Nothing | Heard::Answer { score: Scored::Unrated } => None,
@@ -343,13 +369,24 @@ impl Chain {
         let known = recorded(self, item, coin);
         let model = self.delivers(&known)?;
         let heard = if model == self.first { known.first } else { known.second };
-        if known.first == Heard::NoAnswer || !matches!(heard, Heard::Answer { .. }) {
+        // A split asks one model only; elsewhere the first one's silence sends the item on.
+        let silent = known.first == Heard::NoAnswer && !matches!(self.key, Key::Split { .. });
+        if silent || !matches!(heard, Heard::Answer { .. }) {
             return None;
         }
         let (mark, _) = self.bounds(&known);
         let fails = item.candidate(model).is_some_and(|c| c.agreement != Agreement::Agrees);
         Some(Trial { mark, fails, model })
     }
+}
+
+/// A coin independent of an item's private one, made from it (the finaliser of `SplitMix64`: Steele,
+/// Lea and Flood 2014).
+const fn second_coin(coin: u64) -> u64 {
+    let x = coin.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 /// What a chain would make of one profiled item.
@@ -428,6 +465,10 @@ impl Policy {
                         let share = 1.0 - threshold.coin as f64 / u64::MAX as f64;
                         format!("{what} for {:.1} % of the items", share * 100.0)
                     }
+                    Key::Split { .. } if !whole => {
+                        let share = 1.0 - threshold.coin as f64 / u64::MAX as f64;
+                        format!("{what}, of {:.1} % of the items", share * 100.0)
+                    }
                     _ => what,
                 }
             }
@@ -440,7 +481,7 @@ impl Policy {
             Self::Reference => "reference",
             Self::Chain { chain, threshold } => match &chain.key {
                 Key::Coin if *threshold <= Mark::LOWEST => "single",
-                Key::Coin => "mix",
+                Key::Coin | Key::Split { .. } => "mix",
                 Key::Router => "router",
                 Key::Agreement | Key::AgreementScore => "consensus",
                 Key::Fitted(_) if chain.second.is_some() => "consensus",

@@ -130,7 +130,7 @@ impl ChainTest {
     /// it would answer.
     pub(super) fn above_floor(&self, threshold: &Mark, floor: f64) -> bool {
         // A chain by coin gives away an arbitrary part: all its trials speak for that part.
-        let whole = matches!(self.chain.key, Key::Coin);
+        let whole = matches!(self.chain.key, Key::Coin | Key::Split { .. });
         let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
         self.chain.models().iter().all(|id| {
             let own = given().filter(|trial| trial.model == id);

@@ -102,7 +102,25 @@ impl CostCurve {
         let failures = counts.agreeing_failures + counts.disagreeing_failures;
         let posterior = beliefs.nodes(chain.first, counts.items, failures);
         let node = |points| Node::new(points, reference);
-        let nodes = if chain.second.is_some() {
+        let pair = chain.second.filter(|_| !chain.compares());
+        let nodes = if let Some(other) = pair {
+            let whole = Counts::of(&Chain::single(other), items);
+            let theirs = beliefs.nodes(other, whole.items, whole.agreeing_failures);
+            let rates = || posterior.iter().zip(&theirs).map(|(p, q)| (*p, *q));
+            match &chain.key {
+                Key::Split { below } => {
+                    let share = *below as f64 / u64::MAX as f64;
+                    let of = |(p, q)| {
+                        let all = (between(share, q, p), between(share, second, first) + silent);
+                        node(vec![(0.0, reference), all])
+                    };
+                    rates().map(of).collect()
+                }
+                _ => relay(chain, items, rates(), (first, second, reference), silent)
+                    .map(node)
+                    .collect(),
+            }
+        } else if chain.second.is_some() {
             let apart = share(counts.disagreements, counts.items);
             let together = belief::alike(counts.agreeing_failures, failures);
             let both = first + second + comparing + apart * reference + silent;
@@ -206,6 +224,47 @@ fn by_score(p: f64, d: f64, (kept, sent): (f64, f64)) -> Vec<(f64, f64)> {
     }
     points.push((p, kept));
     points
+}
+
+/// `share` of the way from `a` to `b`.
+fn between(share: f64, a: f64, b: f64) -> f64 {
+    a + share * (b - a)
+}
+
+/// A relay's curves: the first model's answers down to the gate, surest first, then the second's.
+fn relay(
+    chain: &Chain,
+    items: &[&ItemEvidence],
+    rates: impl Iterator<Item = (f64, f64)>,
+    (first, second, reference): (f64, f64, f64),
+    silent: f64,
+) -> impl Iterator<Item = Vec<(f64, f64)>> {
+    let gate = if let Key::Relay { gate } = chain.key { gate } else { f64::INFINITY };
+    let scores = items.iter().filter_map(|item| item.candidate(chain.first)?.score);
+    let (above, all) = scores.fold((0.5, 1.0), |(above, all), score| {
+        (above + f64::from(u8::from(score.as_f64() >= gate)), all + 1.0)
+    });
+    let kept: f64 = above / all;
+    let own = |id| separation(&Chain::cascade(id), items, SEPARATION).0.max(0.0);
+    let (d, other) = (own(chain.first), own(chain.second.unwrap_or(chain.first)));
+    rates.map(move |(p, q)| {
+        // Below the gate the second model fails about as much more often as the first does.
+        let upper: Vec<(f64, f64)> = by_score(p, d, (0.0, 1.0))
+            .into_iter()
+            .take_while(|(_, rest)| 1.0 - rest < kept)
+            .collect();
+        let at_gate = upper.last().map_or(0.0, |(rate, _)| *rate);
+        let harder = ((p - at_gate) / (1.0 - kept).max(1e-6) / p.max(1e-9)).max(1.0);
+        let low = (q * harder).min(1.0);
+        let asked = first + (1.0 - kept) * second + silent;
+        let mut points = vec![(0.0, asked + reference)];
+        points.extend(upper.into_iter().map(|(rate, rest)| (rate, asked + rest * reference)));
+        let tail = by_score(low, other, (0.0, 1.0)).into_iter();
+        points.extend(tail.map(|(rate, rest)| {
+            (at_gate + (1.0 - kept) * rate, asked + (1.0 - kept) * rest * reference)
+        }));
+        points
+    })
 }
 
 /// Posterior mean and standard deviation of how far the chain's score separates right answers from

@@ -32,9 +32,9 @@ use super::curve::CostCurve;
 use super::scheme::{LARGE, Priced, Schedule, Scheme};
 use super::decision::Demand;
 use super::settings::{Families, ProfileSettings};
-use crate::backend::{Confidence, Scoring};
-use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::plan::{Chain, Example, Fit, Key, Till};
+use crate::backend::Scoring;
+use crate::evidence::{ItemEvidence, ModelSet};
+use crate::plan::{Chain, Till};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability};
 
@@ -72,7 +72,7 @@ pub(super) fn pilot_demand(roster: &RosterSpec, families: Families) -> Demand {
 }
 
 /// The candidates whose scores take a second call.
-fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
+pub(super) fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
     let second = |id: &ModelId| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
     ask.iter().filter(second).collect()
 }
@@ -202,80 +202,5 @@ impl Pilot<'_> {
             return Gate::GoOn(Demand { ask: keep, rate, compare: compares(self.settings.families, keep) });
         }
         Gate::Open
-    }
-
-    /// The chains worth considering, simple ones first. A chain by score contains the single
-    /// candidate and the share by coin at no statistical price, so where scores are free nothing
-    /// else is listed beside it.
-    fn chains(&self) -> Vec<Chain> {
-        let means = self.till.means;
-        let reference = means.answer(ModelId::REFERENCE);
-        let hopeful: Vec<ModelId> = self
-            .asked
-            .iter()
-            .filter(|id| means.answer(*id) < reference && self.hopeful(*id))
-            .collect();
-        let wants = |family| self.settings.families == Families::Auto || self.settings.families == family;
-        let mut chains = Vec::new();
-        for id in &hopeful {
-            if wants(Families::Mix) {
-                chains.push(Chain::single(*id));
-                if self.items.iter().any(|item| item.router.is_some()) {
-                    chains.push(Chain { first: *id, second: None, key: Key::Router });
-                }
-            }
-            let second = !paid(self.till.roster, std::iter::once(*id).collect()).is_empty();
-            if wants(Families::Cascade) && (second || self.has_scores(*id)) {
-                chains.push(Chain::cascade(*id));
-            }
-        }
-        if wants(Families::Consensus) {
-            for first in &hopeful {
-                let others = self.asked.iter().filter(|second| second != first);
-                // Asked for consensus alone, scores that are there order it further.
-                let fitted = self.settings.families == Families::Consensus && self.has_scores(*first);
-                chains.extend(others.map(|second| {
-                    if fitted {
-                        self.fitted(*first, second)
-                    } else {
-                        Chain::consensus(*first, second, false)
-                    }
-                }));
-            }
-        }
-        chains
-    }
-
-    /// Whether the candidate's agreement may still be above the floor, give or take one standard
-    /// error.
-    fn hopeful(&self, id: ModelId) -> bool {
-        let records = self.items.iter().filter_map(|item| item.candidate(id));
-        let (fails, all) = records.fold((0.0, 0.0), |(fails, all), record| {
-            let fail = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
-            (fails + f64::from(u8::from(fail)), all + 1.0)
-        });
-        all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.settings.floor
-    }
-
-    /// A fit of the first model's correctness to its score and the second's agreement.
-    fn fitted(&self, first: ModelId, second: ModelId) -> Chain {
-        let example = |item: &&ItemEvidence| {
-            let own = item.candidate(first)?;
-            let other = item.candidate(second)?;
-            let answered = own.agreement != Agreement::NoAnswer;
-            let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
-            answered.then_some(Example {
-                first: own.score.map(Confidence::as_f64),
-                second: None,
-                agree: Some(agree),
-                right: own.agreement == Agreement::Agrees,
-            })
-        };
-        let examples: Vec<Example> = self.items.iter().filter_map(example).collect();
-        Chain { first, second: Some(second), key: Key::Fitted(Fit::new(&examples)) }
-    }
-
-    fn has_scores(&self, id: ModelId) -> bool {
-        self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
     }
 }
