@@ -1,5 +1,7 @@
 //! What happened: [`Report`], for people (`Display`) and for machines (serde).
 
+mod merge;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -141,13 +143,18 @@ impl fmt::Display for Report {
             writeln!(f, "Verdict    does not pay: {reason}")?;
         }
         writeln!(f, "Planned    {}", plan.forecast)?;
-        writeln!(
-            f,
-            "Spent      {} against {} for the reference alone: {:.2} times cheaper",
-            self.cost(),
-            self.reference_cost,
-            self.saving()
-        )?;
+        let done = self.delivered.items();
+        if done < items {
+            writeln!(f, "Spent      {} on {done} of the items", self.cost())?;
+        } else {
+            writeln!(
+                f,
+                "Spent      {} against {} for the reference alone: {:.2} times cheaper",
+                self.cost(),
+                self.reference_cost,
+                self.saving()
+            )?;
+        }
         self.write_models(f)?;
         if self.delivered.unanswered() > 0 {
             writeln!(
@@ -173,6 +180,9 @@ impl fmt::Display for Report {
             }
             if audited.switched {
                 write!(f, "; then everything went to the reference")?;
+            } else if audited.workers_switched > 0 {
+                let Audited { workers, workers_switched, .. } = audited;
+                write!(f, "; {workers_switched} of {workers} workers went over to the reference")?;
             }
             if audited.drifted {
                 write!(f, "; candidates fail more often than tolerated: profile anew")?;
