@@ -336,3 +336,64 @@ where
     }
     Ok((Shows(shown.into_values().collect()), answers))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Agreement, CandidateRecord, ModelSet};
+
+    const A: ModelId = ModelId::new(1);
+    const B: ModelId = ModelId::new(2);
+
+    fn set(ids: &[ModelId]) -> ModelSet {
+        ids.iter().copied().collect()
+    }
+
+    #[test]
+    fn what_was_not_wanted_is_taken_back() {
+        let (given, rated) = (Confidence::new(0.25).unwrap(), Confidence::new(0.75).unwrap());
+        let mut record = CandidateRecord::new(Agreement::Differs, None).with_score(Some(rated));
+        record.rating = Some(Usage::tokens(5, 1));
+        let mut evidence = ItemEvidence::new(7, true, None);
+        evidence.candidates = vec![Some(record), Some(record)];
+        evidence.pairs = vec![(A, B)];
+        let used = |tokens| Usage::tokens(tokens, 0);
+        evidence.judged = Some(used(111));
+        let everything = Demand { ask: set(&[A, B]), rate: set(&[A, B]), compare: true };
+        let shown = Shown {
+            evidence: evidence.clone(),
+            asked: Some(everything),
+            judged: vec![
+                (ModelId::REFERENCE, A, used(1)),
+                (ModelId::REFERENCE, B, used(10)),
+                (A, B, used(100)),
+            ],
+            given: vec![(A, given)],
+        };
+        let only = |ask: &[ModelId], rate: &[ModelId], compare| {
+            let (ask, rate) = (set(ask), set(rate));
+            shown.clone().only(Request { rank: 0, index: 7, ask, rate, compare })
+        };
+        assert_eq!(only(&[A, B], &[A, B], true), Some(evidence));
+
+        let plain = only(&[A, B], &[B], false).unwrap();
+        let score = |id| plain.candidate(id).unwrap().score;
+        assert_eq!((score(A), score(B)), (Some(given), Some(rated)));
+        assert!(plain.candidate(A).unwrap().rating.is_none());
+        assert_eq!((plain.pairs.len(), plain.judged), (0, Some(used(11))));
+
+        let one = only(&[A], &[], true).unwrap();
+        assert!(one.candidate(B).is_none() && one.pairs.is_empty());
+        assert_eq!(one.judged, Some(used(1)));
+
+        // Less than is wanted is not enough.
+        let mut bare = shown.clone();
+        bare.asked = Some(Demand { rate: ModelSet::EMPTY, compare: false, ..everything });
+        let request =
+            Request { rank: 0, index: 7, ask: set(&[A]), rate: set(&[A]), compare: false };
+        assert_eq!(bare.clone().only(request), None);
+        let request = Request { rate: ModelSet::EMPTY, compare: true, ..request };
+        assert_eq!(bare.only(request), None);
+        assert_eq!(only(&[ModelId::new(3)], &[], false), None);
+    }
+}

@@ -140,8 +140,7 @@ async fn demo_in(directory: &Path) -> Result<(), Failure> {
     register(&context, directory).await?;
 
     let desk = Arc::new(Desk::new(Duration::ZERO));
-    let machine =
-        Machine { models: Models::Here(desk), journals: None, concurrency: CONCURRENCY };
+    let machine = Machine { models: Models::Here(desk), journals: None, concurrency: CONCURRENCY };
     let smart = machine.models.smart(Target::new(0.9, 0.95)?, 1)?;
     let columns = ("reviews", "id", "text");
     let (shipment, profiled) = profile(&context, columns, SAMPLE, 1, &smart).await?;
@@ -149,8 +148,7 @@ async fn demo_in(directory: &Path) -> Result<(), Failure> {
     let answer = Arc::new(answer);
     context.register_udf(Arc::clone(&answer).into_udf());
 
-    let by_answer =
-        "SELECT answer, count(*) AS reviews FROM (SELECT smart_answer(id, text) AS answer FROM \
+    let by_answer = "SELECT answer, count(*) AS reviews FROM (SELECT smart_answer(id, text) AS answer FROM \
          reviews) GROUP BY answer ORDER BY answer";
     println!("{by_answer}");
     println!("{}\n", pretty_format_batches(&context.sql(by_answer).await?.collect().await?)?);

@@ -85,7 +85,10 @@ pub async fn profile(
     for batch in batches {
         let (ids, strings) = columns(batch.column(0), batch.column(1))?;
         for (id, text) in ids.iter().zip(strings.iter()) {
-            texts.insert(u64::try_from(id.unwrap_or_default())?, text.unwrap_or_default().to_owned());
+            texts.insert(
+                u64::try_from(id.unwrap_or_default())?,
+                text.unwrap_or_default().to_owned(),
+            );
         }
     }
     let items = Sample { population: rows, texts };

@@ -29,7 +29,8 @@ fn draw(id: u64, what: u64, sides: usize) -> usize {
 /// The text of a review.
 pub fn text(id: u64) -> String {
     let good = draw(id, 1, 100) < 60;
-    let word = |good: bool, what| if good { GOOD[draw(id, what, 6)] } else { BAD[draw(id, what, 6)] };
+    let word =
+        |good: bool, what| if good { GOOD[draw(id, what, 6)] } else { BAD[draw(id, what, 6)] };
     let (part, other) = (PARTS[draw(id, 2, 8)], PARTS[draw(id, 3, 8)]);
     let first = word(good, 4);
     match draw(id, 5, 100) {

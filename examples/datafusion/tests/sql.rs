@@ -40,8 +40,7 @@ impl Drop for Place {
 }
 
 async fn context(directory: &Path, partitions: usize, batch: usize) -> SessionContext {
-    let config =
-        SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch);
+    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch);
     let context = SessionContext::new_with_config(config);
     let path = format!("{}/", directory.display());
     context.register_csv("reviews", path, CsvReadOptions::new()).await.unwrap();
