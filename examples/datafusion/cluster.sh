@@ -79,7 +79,7 @@ count() { awk -F'\t' '{ all += $1; if ($1 > 1) again += $1 - 1 } END { print all
 
 echo "-- the plan"
 latency=0 serve_models plan
-"$here" plan --dir "$work/reviews" --models "$models" --agreement 0.9 --seed 1 \
+"$here" plan --dir "$work/reviews" --models "$models" --agreement 0.97 --seed 1 \
     --plan "$work/plan.json" --report "$work/profiled.json"
 stop models
 
@@ -107,6 +107,7 @@ echo "-- two executors, one killed"
 start_cluster kill
 ask kill submit --scheduler "$scheduler" &
 query=$!
+pid[query]=$query
 third=$(($(wc -l <"$work/one/calls.tsv") / 3))
 held() { find "$work/kill/journals" -name '*.jsonl' -exec cat {} + 2>/dev/null | wc -l; }
 for _ in $(seq 600); do
@@ -122,6 +123,7 @@ cp -r "$work/kill/journals" "$work/kill/held"
 echo "killed with $(find "$work/kill/held" -name '*.jsonl' | wc -l) batches begun," \
     "$(find "$work/kill/held" -name '*.report.json' | wc -l) of them finished"
 wait $query || fail "the query did not survive"
+unset "pid[query]"
 "$here" calls --models "$models" >"$work/kill/calls.tsv"
 cmp "$work/one/answers.csv" "$work/kill/answers.csv" || fail "other answers after the kill"
 echo "the same answers"

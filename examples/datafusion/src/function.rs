@@ -3,7 +3,7 @@
 //! The engine hands over batches and waits; within a batch as many calls are under way as the
 //! machine allows, and the engine's partitions run side by side. Both functions are declared
 //! volatile: not that their answers change, but the optimiser then neither evaluates them while
-//! planning nor twice.
+//! planning nor copies them about, with an exception that [`once`] is for.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -16,11 +16,22 @@ use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::prelude::SessionConfig;
 use serde_json::Value;
 use smart_core::{Answer, Reason, Report};
 
 use crate::profiling::{Shipment, columns};
 use crate::worker::{Machine, Worker};
+
+/// Keeps the engine from calling a function once for each field taken from its result.
+///
+/// `DataFusion` 55.2 pushes `a['answer']` down to where `a` is made and copies the call that makes it,
+/// volatile or not: a query that reads three fields pays three times (apache/datafusion#24678, mended
+/// after 55.2 by #24720; #25329 is open). With a journal the copies are recalled and cost nothing;
+/// this keeps them from being made.
+pub fn once(config: SessionConfig) -> SessionConfig {
+    config.set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false)
+}
 
 /// What becomes of an item that stays unanswered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,6 +15,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::{CsvReadOptions, SessionConfig, SessionContext};
-use datafusion_plan::function::{SmartFunction, Unanswered};
+use datafusion_plan::function::{SmartFunction, Unanswered, once};
 use datafusion_plan::models::{Desk, Models, request, serve};
 use datafusion_plan::profiling::{Shipment, columns, profile};
 use datafusion_plan::worker::{Machine, merged};
@@ -116,7 +117,7 @@ async fn main() -> Result<(), Failure> {
 }
 
 pub(crate) fn session(config: SessionConfig) -> SessionConfig {
-    config.with_batch_size(BATCH).with_target_partitions(PARTITIONS)
+    once(config).with_batch_size(BATCH).with_target_partitions(PARTITIONS)
 }
 
 pub(crate) async fn register(context: &SessionContext, directory: &Path) -> Result<(), Failure> {
@@ -192,7 +193,8 @@ pub(crate) async fn run(context: &SessionContext, arguments: &Arguments) -> Resu
     for batch in context.sql(QUERY).await?.collect().await? {
         let (ids, answers) = columns(batch.column(0), batch.column(1))?;
         for (id, answer) in ids.iter().zip(answers.iter()) {
-            rows += &format!("{},{}\n", id.unwrap_or_default(), answer.unwrap_or("NULL"));
+            let (id, answer) = (id.unwrap_or_default(), answer.unwrap_or("NULL"));
+            writeln!(rows, "{id},{answer}")?;
         }
     }
     std::fs::write(arguments.path("answers")?, rows)?;

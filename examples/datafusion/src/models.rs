@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ fn classify(model: &str, text: &str) -> Option<(&'static str, f64)> {
         "tiny" => score = found.first().copied().unwrap_or(0),
         _ => {}
     }
-    let sure = f64::from(score.abs()) / (found.len().max(1) as f64) - 0.1 * f64::from(has("again"));
+    let agreed = f64::from(score.abs()) / f64::from(u32::try_from(found.len().max(1)).ok()?);
+    let sure = agreed - 0.1 * f64::from(has("again"));
     Some((if score > 0 { "positive" } else { "negative" }, sure))
 }
 
@@ -49,21 +51,31 @@ fn classify(model: &str, text: &str) -> Option<(&'static str, f64)> {
 #[derive(Debug, Default)]
 pub struct Desk {
     calls: Mutex<BTreeMap<(String, String), u64>>,
+    under_way: AtomicUsize,
+    most_at_once: AtomicUsize,
     latency: Duration,
 }
 
 impl Desk {
     /// A desk whose calls take this long.
     pub fn new(latency: Duration) -> Self {
-        Self { calls: Mutex::default(), latency }
+        Self { latency, ..Self::default() }
     }
 
     async fn answer(&self, model: &str, text: &str) -> Result<(&'static str, f64), BackendError> {
         let key = (model.to_owned(), text.to_owned());
         *self.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+        let now = self.under_way.fetch_add(1, Relaxed) + 1;
+        self.most_at_once.fetch_max(now, Relaxed);
         tokio::time::sleep(self.latency).await;
+        self.under_way.fetch_sub(1, Relaxed);
         classify(model, text)
             .ok_or_else(|| BackendError::new(ErrorKind::InvalidRequest, "there is no review"))
+    }
+
+    /// The most calls that were under way at once.
+    pub fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Relaxed)
     }
 
     /// How often each model was asked about each text.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use datafusion::arrow::array::{Int64Array, StringArray};
+use datafusion::arrow::array::{Array, Int64Array, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::prelude::{Expr, SessionContext, cast, col, lit};
@@ -105,10 +105,13 @@ pub async fn profile(
     Ok((Shipment { plan: report.plan.clone(), answers }, report))
 }
 
-/// Ids and texts, as the query cast them.
+/// Ids and texts of a batch, as a query cast them.
+///
+/// # Errors
+/// When they are anything but BIGINT and VARCHAR.
 pub fn columns<'a>(
-    ids: &'a dyn datafusion::arrow::array::Array,
-    texts: &'a dyn datafusion::arrow::array::Array,
+    ids: &'a dyn Array,
+    texts: &'a dyn Array,
 ) -> Result<(&'a Int64Array, &'a StringArray), Failure> {
     let ids = ids.as_any().downcast_ref().ok_or("the id is no BIGINT")?;
     let texts = texts.as_any().downcast_ref().ok_or("the text is no VARCHAR")?;

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use smart_core::journal::FileJournal;
+use smart_core::journal::{FileJournal, JournalError};
 use smart_core::{Answer, Executor, Report, Smart};
 
 use crate::Failure;
 use crate::models::Models;
 use crate::profiling::Shipment;
+
+/// How long a batch that is in work elsewhere is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What is particular to one machine, and never shipped.
 #[derive(Debug, Clone)]
@@ -65,7 +70,7 @@ impl Worker {
     /// place of the one that may have been written before: nothing is counted twice.
     ///
     /// # Errors
-    /// When the journal fails, or the batch is in work elsewhere, or an index is none of the plan.
+    /// When the journal fails, or the batch stays in work elsewhere, or an index is none of the plan.
     pub async fn answer(
         &self,
         batch: Vec<(u64, String)>,
@@ -78,7 +83,7 @@ impl Worker {
         }
         let Some(directory) = &self.machine.journals else { return Ok(BTreeMap::new()) };
         let stem = format!("batch-{first:012}");
-        let journal = FileJournal::open(directory.join(format!("{stem}.jsonl")))?;
+        let journal = open(&directory.join(format!("{stem}.jsonl"))).await?;
         let known = &self.shipment.answers;
         let known = batch.iter().filter_map(|(i, _)| Some((*i, known.get(i)?.clone()))).collect();
         let executor =
@@ -101,6 +106,21 @@ impl Worker {
             (Some(shared), _) => Ok(Some(shared.report())),
             (None, Some(directory)) => merged(directory),
             (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Opens a batch's journal. Whoever else has the batch in work (an executor that was taken for dead,
+/// say) is waited for: what it pays for meanwhile need not be paid again.
+async fn open(path: &Path) -> Result<FileJournal, Failure> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match FileJournal::open(path) {
+            Err(JournalError::Locked { .. }) if waited < PATIENCE => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                waited += LOOK_AGAIN;
+            }
+            opened => return Ok(opened?),
         }
     }
 }
