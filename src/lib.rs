@@ -51,7 +51,11 @@ mod error;
 pub mod evidence;
 pub mod execute;
 #[doc = include_str!("../docs/guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[allow(clippy::doc_markdown, reason = "the names of products are no code")]
+    #[doc = include_str!("../docs/workers.md")]
+    pub mod workers {}
+}
 mod items;
 pub mod journal;
 mod ledger;

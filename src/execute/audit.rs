@@ -17,16 +17,16 @@
 //! # Many workers that do not talk
 //! Of a known number of items, what is split over the workers is the *catches*. Let `f_max` be the
 //! limit for the whole allowance `F` and the whole `alpha`, and let worker `i` send everything to
-//! the reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Put the accepted
-//! answers of all workers in one order, say by a clock on the wall that none of them reads. Each
-//! failing one is caught with probability `q`, whatever came before it anywhere, as the coins of
-//! different items are independent. When a failure is delivered, its worker has caught fewer than
-//! `c_i` so far and every other worker at most its `c_j`, so fewer than `f_max + 1` were caught in
-//! all: it is one of the uncaught failures before the `(f_max + 1)`-th caught one, which are more
-//! than `F` with probability at most `alpha`. Nothing is lost to a union bound, and the workers may
-//! differ in size, speed and luck; what a lucky worker leaves unused, no other can use.
-//! (Audits that a worker still has under way at its switch may catch more than `c_i`; they only
-//! come after everything it delivered.)
+//! the reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Of each worker
+//! take the accepted answers up to its `c_i`-th audited failure; by the rule above it delivers none
+//! of those after. Put those of all workers in one order, say by a clock on the wall that none of
+//! them reads. Whether an answer is among them is settled before its coin is looked at, and the
+//! coins of different items are independent, so each failing one is caught with probability `q`,
+//! whatever came before it anywhere; and no more than `f_max + 1` are caught in all. So every
+//! failure that any worker delivers is one of the uncaught failures before the `(f_max + 1)`-th
+//! caught one, and these are more than `F` with probability at most `alpha`. Nothing is lost to a
+//! union bound, and the workers may differ in size, speed and luck; what a lucky worker leaves
+//! unused, no other can use.
 //!
 //! A worker on a stream of unknown length keeps its own share of failures within `delta` with its
 //! own part of `alpha`: the parts sum to `alpha`, and the shares to one that is within `delta`.
@@ -207,17 +207,14 @@ impl Auditor {
     ) -> Result<Self, SettingsError> {
         let q = Probability::new(audit.share.as_f64())?;
         let alpha = Probability::new(target.alpha())?;
-        let rule = match population {
-            Some(items) => {
-                let whole = max_caught(target.allowance(items), q, alpha);
-                // What is shared out is the catch that switches, one more than the limit.
-                let switch = whole.map_or(0, |limit| audit.part.share(limit.saturating_add(1)));
-                Rule::Known(switch.checked_sub(1))
-            }
-            None => {
-                let alpha = Probability::new(alpha.get() * audit.part.fraction())?;
-                Rule::OpenEnded { delta: target.delta(), alpha }
-            }
+        let rule = if let Some(items) = population {
+            let whole = max_caught(target.allowance(items), q, alpha);
+            // What is shared out is the catch that switches, one more than the limit.
+            let switch = whole.map_or(0, |limit| audit.part.share(limit.saturating_add(1)));
+            Rule::Known(switch.checked_sub(1))
+        } else {
+            let alpha = Probability::new(alpha.get() * audit.part.fraction())?;
+            Rule::OpenEnded { delta: target.delta(), alpha }
         };
         let tolerated = audit.tolerated.map_or_else(|| target.delta(), Share::as_f64);
         let detector = DriftDetector::new(Probability::new(tolerated)?, audit.mean_run)?;

@@ -54,7 +54,7 @@ impl Part {
     #[allow(clippy::cast_possible_truncation, reason = "at most `whole`")]
     pub fn share(self, whole: u64) -> u64 {
         // The things up to a boundary, less those up to the one before: neighbours agree on it.
-        let up_to = |end: u64| (whole as u128 * end as u128 / self.of as u128) as u64;
+        let up_to = |end| (u128::from(whole) * u128::from(end) / u128::from(self.of)) as u64;
         up_to(self.to) - up_to(self.from)
     }
 

@@ -52,7 +52,7 @@ impl Report {
         if self.plan != other.plan {
             return Err(differ("they follow different plans"));
         }
-        let stopped = either(self.stopped, other.stopped, StopReason::Elsewhere)
+        let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
             .ok_or_else(|| differ("each profiled, and ended for another reason"))?;
         let audit = match (self.audit, other.audit) {
             (Some(one), Some(two)) => {
@@ -60,7 +60,7 @@ impl Report {
             }
             (one, two) => one.or(two),
         };
-        let self_agreement = either(self.self_agreement, other.self_agreement, None)
+        let self_agreement = either(self.self_agreement, other.self_agreement, &None)
             .ok_or_else(|| differ("each asked the reference twice, with another result"))?;
         Ok(Self {
             profiled: self.profiled.max(other.profiled),
@@ -86,8 +86,11 @@ impl Report {
 }
 
 /// The one that says something; `None` if both do and disagree.
-fn either<T: PartialEq>(one: T, two: T, nothing: T) -> Option<T> {
-    if one == nothing || one == two { Some(two) } else { (two == nothing).then_some(one) }
+fn either<T: PartialEq>(one: T, two: T, nothing: &T) -> Option<T> {
+    if one == *nothing || one == two {
+        return Some(two);
+    }
+    (two == *nothing).then_some(one)
 }
 
 fn sums(one: &[Spending], two: &[Spending]) -> Vec<Spending> {

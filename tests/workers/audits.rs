@@ -121,6 +121,25 @@ fn the_promise_holds_over_all_workers_together() {
     }
 }
 
+/// The figures of `docs/workers.md`.
+#[test]
+fn sharing_catches_leaves_more_of_them_than_sharing_allowance_and_error() {
+    let q = Probability::new(0.05).unwrap();
+    let catches = |allowance: u64, alpha: f64| {
+        max_caught(allowance, q, Probability::new(alpha).unwrap()).map_or(0, |limit| limit + 1)
+    };
+    let whole = catches(2_500, 0.05);
+    let shared = |workers: u64| -> u64 {
+        (0..workers).map(|worker| Part::even(worker, workers).unwrap().share(whole)).sum()
+    };
+    let union = |workers: u32| {
+        u64::from(workers) * catches(2_500 / u64::from(workers), 0.05 / f64::from(workers))
+    };
+    assert_eq!(whole, 113);
+    assert_eq!([1, 4, 10, 20, 100].map(shared), [113; 5]);
+    assert_eq!([1, 4, 10, 20, 100].map(union), [113, 84, 50, 20, 0]);
+}
+
 #[test]
 fn a_worker_too_small_for_a_catch_asks_no_candidate() {
     let plan = plan();

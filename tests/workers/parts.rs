@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use proptest::prelude::*;
 use smart_core::{
     Answer, Generated, Model, ModelSpec, Pricing, Profiled, Report, Roster, RosterSpec, Smart,
-    StopReason,
+    Spending, StopReason,
 };
 
 use crate::Setting;
@@ -139,7 +139,7 @@ fn workers_handed_what_profiling_answered_cost_no_more_than_the_run() {
         assert_eq!(merged, whole.report);
     }
     assert!(merged.cost() >= whole.report.cost());
-    let calls = |report: &Report| report.execution.iter().map(|s| s.calls()).sum::<u64>();
+    let calls = |report: &Report| -> u64 { report.execution.iter().map(Spending::calls).sum() };
     assert!(calls(&merged) <= calls(&whole.report) + profile.late.len() as u64 * 4);
 }
 

@@ -205,13 +205,13 @@ impl AsyncScalarUDFImpl for SmartFunction {
 
 /// The items of a batch.
 fn items(ids: &Int64Array, texts: &StringArray) -> Result<Vec<(u64, String)>> {
-    let item = |(id, text): (Option<i64>, Option<&str>)| match (id, text) {
-        (Some(id), text) => Ok((
-            u64::try_from(id).map_err(external)?,
-            // No text is an item like any other: the models say what they make of it.
-            text.unwrap_or_default().to_owned(),
-        )),
-        (None, _) => exec_err!("an id is NULL: it says which item of the plan a row is"),
+    let item = |(id, text): (Option<i64>, Option<&str>)| {
+        let Some(id) = id else {
+            return exec_err!("an id is NULL: it says which item of the plan a row is");
+        };
+        // No text is an item like any other: the models say what they make of it.
+        let text = text.unwrap_or_default().to_owned();
+        Ok((u64::try_from(id).map_err(external)?, text))
     };
     ids.iter().zip(texts.iter()).map(item).collect()
 }
@@ -220,10 +220,10 @@ fn items(ids: &Int64Array, texts: &StringArray) -> Result<Vec<(u64, String)>> {
 fn words(reason: Reason) -> String {
     match serde_json::to_value(reason) {
         Ok(Value::String(reason)) => reason,
-        Ok(Value::Object(map)) => map
-            .into_iter()
-            .map(|(reason, why)| format!("{reason}: {}", why.as_str().unwrap_or("?")))
-            .collect(),
+        Ok(Value::Object(map)) => match map.iter().next() {
+            Some((reason, Value::String(why))) => format!("{reason}: {why}"),
+            _ => format!("{reason:?}"),
+        },
         _ => format!("{reason:?}"),
     }
 }
