@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::array::{Array, RecordBatch, StringArray};
-use datafusion::prelude::{CsvReadOptions, SessionConfig, SessionContext};
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion_plan::function::{SmartFunction, Unanswered, once};
 use datafusion_plan::models::{Desk, Models, serve};
 use datafusion_plan::profiling::{Shipment, columns, profile};
@@ -140,6 +141,27 @@ async fn a_query_answers_as_the_plan_does_however_it_is_cut() {
         assert_eq!(worked.delivered, report.delivered);
         assert_eq!(profiled.clone().merge(&worked).unwrap().cost(), report.cost());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parquet_is_a_table_like_any_other() {
+    let place = Place::new("sql-parquet");
+    reviews::write(&place.at("in"), ITEMS, 2).unwrap();
+    let desk = Arc::new(Desk::new(Duration::ZERO));
+    let csv = context(&place.at("in"), 2, 256).await;
+    let (shipment, report) = plan(&csv, &desk).await;
+    register(&csv, Unanswered::IsAnError, &shipment, here(&desk, None));
+    let expected = answers(&csv).await;
+
+    let path = format!("{}/", place.at("parquet").display());
+    let options = DataFrameWriteOptions::new();
+    csv.table("reviews").await.unwrap().write_parquet(&path, options, None).await.unwrap();
+    let parquet = SessionContext::new_with_config(once(SessionConfig::new()));
+    parquet.register_parquet("reviews", path, ParquetReadOptions::default()).await.unwrap();
+    let (again, same) = plan(&parquet, &desk).await;
+    assert_eq!((again, same), (shipment.clone(), report));
+    register(&parquet, Unanswered::IsAnError, &shipment, here(&desk, None));
+    assert_eq!(answers(&parquet).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
