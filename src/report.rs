@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
 use crate::ledger::Spending;
+use crate::order::ENDLESS;
 use crate::plan::{Plan, Verdict, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
@@ -28,7 +29,7 @@ pub struct Report {
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
-    /// How many delivered answers may differ from the reference's.
+    /// How many delivered answers may differ from the reference's; of no meaning for a stream.
     pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
@@ -126,12 +127,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
         let items = plan.order.population();
-        writeln!(f, "Promised   {} over {items} items", plan.target)?;
-        writeln!(
-            f,
-            "           (at most {} answers that differ from the reference's)",
-            self.allowance
-        )?;
+        if items == ENDLESS {
+            writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
+        } else {
+            writeln!(f, "Promised   {} over {items} items", plan.target)?;
+            writeln!(
+                f,
+                "           (at most {} answers that differ from the reference's)",
+                self.allowance
+            )?;
+        }
         write!(f, "Profiled   {} items", self.profiled)?;
         writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
@@ -145,7 +150,7 @@ impl fmt::Display for Report {
         writeln!(f, "Planned    {}", plan.forecast)?;
         let done = self.delivered.items();
         if done < items {
-            writeln!(f, "Spent      {} on {done} of the items", self.cost())?;
+            writeln!(f, "Spent      {} on {done} items so far", self.cost())?;
         } else {
             writeln!(
                 f,

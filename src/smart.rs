@@ -21,7 +21,7 @@ use crate::journal::fingerprint;
 use crate::journal::{Binding, Header, Recorder, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
-use crate::order::Order;
+use crate::order::{ENDLESS, Order};
 use crate::plan::Plan;
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
@@ -35,8 +35,6 @@ pub use ranks::Stretched;
 
 /// Calls under way at once, unless the caller says otherwise.
 const CONCURRENCY: usize = 16;
-/// The indices of a stream whose length is not known.
-const ENDLESS: u64 = 1 << 62;
 
 /// Runs items through the cheapest certified combination of models.
 ///

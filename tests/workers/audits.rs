@@ -163,4 +163,11 @@ fn a_stream_of_unknown_length_takes_its_part_of_the_error() {
     };
     let (whole, half) = (begins(Part::WHOLE), begins(Part::even(1, 2).unwrap()));
     assert!(half > whole && half < 3_000, "{whole} {half}");
+    let executor = smart(u64::MAX, 2, Part::even(1, 2).unwrap()).apply(&plan, None).unwrap();
+    let (_, report) = deliver(&executor, 0..10);
+    let said = report.to_string();
+    assert!(
+        said.contains("over a stream, at any time") && said.contains("on 10 items so far"),
+        "{said}"
+    );
 }
