@@ -27,7 +27,7 @@ use crate::worker::{Machine, Worker};
 ///
 /// `DataFusion` 55.2 pushes `a['answer']` down to where `a` is made and copies the call that makes it,
 /// volatile or not: a query that reads three fields pays three times (apache/datafusion#24678, mended
-/// after 55.2 by #24720; #25329 is open). With a journal the copies are recalled and cost nothing;
+/// by #24720 but not in 55.2; #25329 is open). With a journal the copies are recalled and cost nothing;
 /// this keeps them from being made.
 pub fn once(config: SessionConfig) -> SessionConfig {
     config.set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false)
