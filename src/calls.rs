@@ -16,6 +16,7 @@ use crate::error::RunError;
 use crate::ledger::{Bill, Ledger, Needs};
 use crate::observe::{CallKind, Event, Observers};
 use crate::pricing::{Cost, Pricing, Usage};
+use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
 pub(crate) use errand::Errand;
@@ -425,6 +426,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             Ok(Verdict { equivalent, usage }) => Compared { equivalent, usage, cost },
             Err(error) => Compared { equivalent: false, usage: error.usage(), cost },
         })
+    }
+
+    /// How the budget was kept, if there is one.
+    pub(crate) fn budgeted(&self) -> Option<Budgeted> {
+        let purse = self.ledger.purse()?;
+        Some(Budgeted { cap: purse.cap(), over_bound: purse.over_bound() })
     }
 
     /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is

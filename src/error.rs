@@ -38,6 +38,16 @@ pub enum SettingsError {
     /// The share of audited items is out of range.
     #[error("the share of audited items must lie in (0, 1), got {0}")]
     AuditShare(f64),
+    /// A part that is empty or no part of its whole.
+    #[error("a part must hold something and end within its whole, got {from} to {to} of {of}")]
+    Part {
+        /// Where it begins.
+        from: u64,
+        /// Where it ends.
+        to: u64,
+        /// The whole.
+        of: u64,
+    },
     /// A plan on new items rests on its audits alone.
     #[error("a stored plan promises nothing about new items without audits: set them")]
     Unaudited,

@@ -5,6 +5,7 @@
 
 mod audit;
 mod flow;
+mod part;
 mod route;
 
 use std::borrow::Borrow;
@@ -21,15 +22,18 @@ use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
 use crate::items::Items;
+use crate::ledger::Spending;
 use crate::observe::Event;
 use crate::order::First;
 use crate::plan::Plan;
 use crate::pricing::Cost;
-use crate::profile::Router;
+use crate::profile::{Router, StopReason};
+use crate::report::{REPORT_VERSION, Report};
 use crate::tally::Tally;
 
 use audit::Auditor;
 pub use audit::{Audit, Audited};
+pub use part::Part;
 
 /// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
 ///
@@ -105,6 +109,39 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// The plan that is followed.
     pub fn plan(&self) -> &Plan {
         &self.shared.plan
+    }
+
+    /// What this executor has done so far, as the report of one worker: to
+    /// [merge](Report::merge) with those of the others. What profiling cost is in the report of
+    /// whoever profiled.
+    pub fn report(&self) -> Report {
+        let Shared { calls, plan, tally, .. } = &*self.shared;
+        let models = plan.roster.models().len();
+        Report {
+            version: REPORT_VERSION,
+            plan: Plan::clone(plan),
+            allowance: plan.target.allowance(plan.order.population()),
+            profiled: plan.asked,
+            stopped: StopReason::Elsewhere,
+            profiling: vec![Spending::default(); models],
+            execution: calls.ledger.models(),
+            judging: calls.ledger.judge(),
+            delivered: tally.read(models),
+            reference_cost: plan.forecast.reference_cost,
+            budget: calls.budgeted(),
+            audit: self.audit(),
+            self_agreement: None,
+        }
+    }
+
+    /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all
+    /// the same, and the journal is handed to the disk. Then [`report`](Self::report).
+    ///
+    /// # Errors
+    /// [`RunError::Journal`] when the disk refuses.
+    pub fn finish(&self) -> Result<Report, RunError> {
+        self.shared.calls.close()?;
+        Ok(self.report())
     }
 
     /// What was delivered so far.

@@ -51,7 +51,11 @@ mod error;
 pub mod evidence;
 pub mod execute;
 #[doc = include_str!("../docs/guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[allow(clippy::doc_markdown, reason = "the names of products are no code")]
+    #[doc = include_str!("../docs/workers.md")]
+    pub mod workers {}
+}
 mod items;
 pub mod journal;
 mod ledger;
@@ -85,7 +89,7 @@ pub use backend::{
 };
 pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
-pub use execute::{Audit, Audited, Executor};
+pub use execute::{Audit, Audited, Executor, Part};
 pub use items::{Generated, Items, Owned};
 pub use ledger::{Budget, Spending};
 pub use observe::{Event, Observer};
@@ -98,7 +102,7 @@ pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
-pub use smart::{Outcome, Profiled, Smart};
+pub use smart::{Outcome, Profiled, Smart, Stretched};
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};
 

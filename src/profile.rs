@@ -4,6 +4,7 @@
 //! machine   what to ask next; evidence folded in rank order        (no I/O)
 //! brain     which chains to test, at which looks; when to stop     (no I/O)
 //! driver    the calls                                              (async)
+//! stretch   some ranks' calls, and one profile of many stretches   (async; no I/O)
 //! ```
 
 mod before;
@@ -18,6 +19,7 @@ mod repeat;
 mod search;
 mod settings;
 mod stored;
+mod stretch;
 mod tab;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,8 @@ pub use repeat::SelfAgreement;
 pub(crate) use repeat::repeat;
 pub use settings::{Families, ProfileSettings};
 pub use stored::{PROFILE_VERSION, Profile};
+pub use stretch::{STRETCH_VERSION, Stretch};
+pub(crate) use stretch::{Start, ask_ranks};
 
 /// Why profiling ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,6 +58,8 @@ pub enum StopReason {
     Budget,
     /// The caller ended it.
     Caller,
+    /// It was another run that profiled: this one was handed the plan.
+    Elsewhere,
 }
 
 impl fmt::Display for StopReason {
@@ -65,6 +71,7 @@ impl fmt::Display for StopReason {
             Self::Exhausted => "every item was profiled",
             Self::Budget => "the budget was spent",
             Self::Caller => "the caller ended it",
+            Self::Elsewhere => "another run profiled",
         })
     }
 }

@@ -1,11 +1,14 @@
 //! What happened: [`Report`], for people (`Display`) and for machines (serde).
 
+mod merge;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
 use crate::ledger::Spending;
+use crate::order::ENDLESS;
 use crate::plan::{Plan, Verdict, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
@@ -26,7 +29,7 @@ pub struct Report {
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
-    /// How many delivered answers may differ from the reference's.
+    /// How many delivered answers may differ from the reference's; of no meaning for a stream.
     pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
@@ -124,12 +127,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
         let items = plan.order.population();
-        writeln!(f, "Promised   {} over {items} items", plan.target)?;
-        writeln!(
-            f,
-            "           (at most {} answers that differ from the reference's)",
-            self.allowance
-        )?;
+        if items == ENDLESS {
+            writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
+        } else {
+            writeln!(f, "Promised   {} over {items} items", plan.target)?;
+            writeln!(
+                f,
+                "           (at most {} answers that differ from the reference's)",
+                self.allowance
+            )?;
+        }
         write!(f, "Profiled   {} items", self.profiled)?;
         writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
@@ -141,13 +148,18 @@ impl fmt::Display for Report {
             writeln!(f, "Verdict    does not pay: {reason}")?;
         }
         writeln!(f, "Planned    {}", plan.forecast)?;
-        writeln!(
-            f,
-            "Spent      {} against {} for the reference alone: {:.2} times cheaper",
-            self.cost(),
-            self.reference_cost,
-            self.saving()
-        )?;
+        let done = self.delivered.items();
+        if done < items {
+            writeln!(f, "Spent      {} on {done} items so far", self.cost())?;
+        } else {
+            writeln!(
+                f,
+                "Spent      {} against {} for the reference alone: {:.2} times cheaper",
+                self.cost(),
+                self.reference_cost,
+                self.saving()
+            )?;
+        }
         self.write_models(f)?;
         if self.delivered.unanswered() > 0 {
             writeln!(
@@ -173,6 +185,9 @@ impl fmt::Display for Report {
             }
             if audited.switched {
                 write!(f, "; then everything went to the reference")?;
+            } else if audited.workers_switched > 0 {
+                let Audited { workers, workers_switched, .. } = audited;
+                write!(f, "; {workers_switched} of {workers} workers went over to the reference")?;
             }
             if audited.drifted {
                 write!(f, "; candidates fail more often than tolerated: profile anew")?;

@@ -1,5 +1,8 @@
 //! The whole job in one call: [`Smart`].
 
+mod profiled;
+mod ranks;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,19 +21,20 @@ use crate::journal::fingerprint;
 use crate::journal::{Binding, Header, Recorder, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
-use crate::order::Order;
+use crate::order::{ENDLESS, Order};
 use crate::plan::Plan;
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
-use crate::report::{Budgeted, REPORT_VERSION, Report};
+use crate::report::{REPORT_VERSION, Report};
 use crate::roster::Roster;
 use crate::target::Target;
 
+pub use profiled::Profiled;
+pub use ranks::Stretched;
+
 /// Calls under way at once, unless the caller says otherwise.
 const CONCURRENCY: usize = 16;
-/// The indices of a stream whose length is not known.
-const ENDLESS: u64 = 1 << 62;
 
 /// Runs items through the cheapest certified combination of models.
 ///
@@ -80,16 +84,6 @@ pub struct Outcome<O> {
     pub answers: Vec<Answer<O>>,
     /// What happened.
     pub report: Report,
-}
-
-/// What profiling delivers: the evidence, and the reference's answers on the profiled items.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Profiled<O> {
-    /// The evidence.
-    pub profile: Profile,
-    /// The answers of the items that were asked about, by index.
-    pub answers: BTreeMap<u64, Answer<O>>,
 }
 
 impl<I: ?Sized + Sync, O> fmt::Debug for Smart<I, O> {
@@ -253,7 +247,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let calls = self.calls_for(items)?;
-        let Profiled { profile, answers } = self.profile_with(&calls, items).await?;
+        let Profiled { profile, answers, .. } = self.profile_with(&calls, items).await?;
         let plan = Arc::new(profile.plan()?);
         let self_agreement = self.repeat(&calls, items, &profile, &answers).await?;
         let spent = calls.ledger.models();
@@ -281,7 +275,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let calls = self.calls_for(items)?;
         let profiled = self.profile_with(&calls, items).await?;
         calls.close()?;
-        Ok(profiled)
+        Ok(profiled.with_bill(&calls.ledger))
     }
 
     /// An executor that follows a plan, with what profiling answered already (may be empty: those
@@ -415,7 +409,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
         let profile = Profile::new(machine, self.equivalence.name());
-        Ok(Profiled { profile, answers })
+        Ok(Profiled::new(profile, answers))
     }
 
     fn executor_with(
@@ -454,10 +448,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             judging: calls.ledger.judge(),
             delivered: executor.tally().read(self.roster.spec().models().len()),
             reference_cost: plan.forecast.reference_cost,
-            budget: calls
-                .ledger
-                .purse()
-                .map(|purse| Budgeted { cap: purse.cap(), over_bound: purse.over_bound() }),
+            budget: calls.budgeted(),
             audit: executor.audit(),
             self_agreement: None,
             plan,
