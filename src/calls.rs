@@ -68,8 +68,12 @@ impl<O> Kept<O> {
         }
     }
 
-    pub(crate) const fn failed(&self) -> bool {
-        matches!(self, Self::Failure { .. })
+    /// How the call failed, if it did.
+    pub(crate) const fn failed(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Failure { kind, .. } => Some(*kind),
+            _ => None,
+        }
     }
 }
 
@@ -80,8 +84,8 @@ pub(crate) trait Keeper<O>: Send + Sync {
     /// Writes down a call before its answer is used.
     fn keep(&self, key: &CallKey, item: Option<u64>, what: Keepsake<'_, O>)
     -> Result<(), RunError>;
-    /// Takes what earlier runs paid for and no one asked about: key, usage, failed.
-    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)>;
+    /// Takes what earlier runs paid for and no one asked about: key, usage, how it failed.
+    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)>;
     /// Hands everything to the disk.
     fn flush(&self) -> Result<(), RunError>;
 }
@@ -131,14 +135,18 @@ pub(crate) struct Compared {
 
 /// Something a paid call gives.
 trait Paid<O>: Sized {
-    fn usage(&self) -> Option<Usage>;
+    fn usage(&mut self) -> &mut Option<Usage>;
+    /// Whether nothing was called after all: then there is nothing to bill or remember.
+    fn is_free(&self) -> bool {
+        false
+    }
     fn keepsake(&self) -> Keepsake<'_, O>;
     fn recalled(kept: Kept<O>) -> Option<Self>;
 }
 
 impl<O> Paid<O> for Completion<O> {
-    fn usage(&self) -> Option<Usage> {
-        self.usage
+    fn usage(&mut self) -> &mut Option<Usage> {
+        &mut self.usage
     }
     fn keepsake(&self) -> Keepsake<'_, O> {
         Keepsake::Answer(self)
@@ -150,8 +158,8 @@ impl<O> Paid<O> for Completion<O> {
 }
 
 impl<O> Paid<O> for Rating {
-    fn usage(&self) -> Option<Usage> {
-        self.usage
+    fn usage(&mut self) -> &mut Option<Usage> {
+        &mut self.usage
     }
     fn keepsake(&self) -> Keepsake<'_, O> {
         Keepsake::Rating(*self)
@@ -163,8 +171,11 @@ impl<O> Paid<O> for Rating {
 }
 
 impl<O> Paid<O> for Verdict {
-    fn usage(&self) -> Option<Usage> {
-        self.usage
+    fn usage(&mut self) -> &mut Option<Usage> {
+        &mut self.usage
+    }
+    fn is_free(&self) -> bool {
+        self.usage.is_none()
     }
     fn keepsake(&self) -> Keepsake<'_, O> {
         Keepsake::Verdict(*self)
@@ -279,13 +290,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             (None, None) => (None, false),
         };
         let Some(kept) = kept else { return Ok(None) };
-        let mut bill = Bill::new(pricing, kept.usage()).recalled();
-        let error = if let Kept::Failure { kind, .. } = kept {
-            bill = bill.failed();
-            Some(kind)
-        } else {
-            None
-        };
+        let error = kept.failed();
+        let bill = Bill::new(pricing, kept.usage()).recalled().failed(error);
         let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
         if !billed {
             self.finished(key, bill.usage(), cost, error, true);
@@ -296,7 +302,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Ok(T::recalled(kept).map(|value| Went::Well(value, cost)))
     }
 
-    /// Recalls a call, or makes it: reserved, guarded, billed, kept.
+    /// Recalls a call, or makes it: reserved, guarded, kept, billed.
     async fn pay<T, F, Fut>(
         &self,
         errand: &Errand<'_, I>,
@@ -311,30 +317,50 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if let Some(went) = self.recall(errand, key)? {
             return Ok(went);
         }
-        if !errand.tab.open().await {
+        let comparison = key.kind == CallKind::Comparison;
+        // Where judging costs nothing, an empty purse is no reason not to look.
+        let free = comparison && self.judge == Pricing::default();
+        if !free && !errand.tab.open().await {
             return Ok(Went::Unaffordable);
         }
-        self.started(key);
-        let result = guarded(call).await;
-        let pricing = self.pricing(&key);
-        let (bill, keepsake, error) = match &result {
-            Ok(value) => (Bill::new(pricing, value.usage()), value.keepsake(), None),
-            Err(error) => {
-                let (kind, usage) = (error.kind(), error.usage());
-                let bill = Bill::new(pricing, usage).failed();
-                (bill, Keepsake::Failure { kind, usage }, Some(kind))
+        // Whether a comparison calls anyone is known when it is over.
+        if !comparison {
+            self.started(key);
+        }
+        match guarded(call).await {
+            Ok(value) if value.is_free() => Ok(Went::Well(value, Cost::ZERO)),
+            Ok(mut value) => {
+                let usage = believed(*value.usage());
+                *value.usage() = usage;
+                let cost = self.book(errand, key, value.keepsake(), usage, None)?;
+                Ok(Went::Well(value, cost))
             }
-        };
+            Err(error) => {
+                let (kind, usage) = (error.kind(), believed(error.usage()));
+                let keepsake = Keepsake::Failure { kind, usage };
+                let cost = self.book(errand, key, keepsake, usage, Some(kind))?;
+                Ok(Went::Badly(kind, usage, cost))
+            }
+        }
+    }
+
+    /// Books a call that was made: kept, then billed, settled and told. Returns what it cost.
+    fn book(
+        &self,
+        errand: &Errand<'_, I>,
+        key: CallKey,
+        keepsake: Keepsake<'_, O>,
+        usage: Option<Usage>,
+        error: Option<ErrorKind>,
+    ) -> Result<Cost, RunError> {
         if let Some(keeper) = &self.keeper {
             keeper.keep(&key, errand.fingerprint, keepsake)?;
         }
+        let bill = Bill::new(self.pricing(&key), usage).failed(error);
         let cost = self.ledger.bill(key, bill);
-        errand.tab.settle(&key, cost);
-        self.finished(key, bill.usage(), cost, error, false);
-        Ok(match result {
-            Ok(value) => Went::Well(value, cost),
-            Err(error) => Went::Badly(error.kind(), error.usage(), cost),
-        })
+        errand.tab.settle(&key, bill);
+        self.finished(key, usage, cost, error, false);
+        Ok(cost)
     }
 
     /// Asks a model for its answer to an item.
@@ -391,39 +417,11 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         (right, right_output): (ModelId, &O),
     ) -> Result<Compared, RunError> {
         let key = CallKey::comparison(errand.index, left, right);
-        let free = Compared { equivalent: false, usage: None, cost: Cost::ZERO };
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
-        if let Some(went) = self.recall(errand, key)? {
-            return Ok(compared(&went));
-        }
-        // Where judging costs nothing, an empty purse is no reason not to look.
-        if self.judge != Pricing::default() && !errand.tab.open().await {
-            return Ok(free);
-        }
-        let result = guarded(call).await;
-        let (bill, keepsake, error) = match &result {
-            // A comparison that called nothing costs nothing and is not worth remembering.
-            Ok(Verdict { equivalent, usage: None }) => {
-                return Ok(Compared { equivalent: *equivalent, ..free });
-            }
-            Ok(verdict) => {
-                (Bill::new(self.judge, verdict.usage), Keepsake::Verdict(*verdict), None)
-            }
-            Err(error) => {
-                let (kind, usage) = (error.kind(), error.usage());
-                let bill = Bill::new(self.judge, usage).failed();
-                (bill, Keepsake::Failure { kind, usage }, Some(kind))
-            }
-        };
-        if let Some(keeper) = &self.keeper {
-            keeper.keep(&key, errand.fingerprint, keepsake)?;
-        }
-        let cost = self.ledger.bill(key, bill);
-        errand.tab.settle(&key, cost);
-        self.finished(key, bill.usage(), cost, error, false);
-        Ok(match result {
-            Ok(Verdict { equivalent, usage }) => Compared { equivalent, usage, cost },
-            Err(error) => Compared { equivalent: false, usage: error.usage(), cost },
+        Ok(match self.pay(errand, key, call).await? {
+            Went::Well(Verdict { equivalent, usage }, cost) => Compared { equivalent, usage, cost },
+            Went::Badly(_, usage, cost) => Compared { equivalent: false, usage, cost },
+            Went::Unaffordable => Compared { equivalent: false, usage: None, cost: Cost::ZERO },
         })
     }
 
@@ -433,18 +431,14 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         for (key, usage, failed) in keeper.leftovers() {
             let bill = Bill::new(self.pricing(&key), usage).recalled();
-            self.ledger.bill(key, if failed { bill.failed() } else { bill });
+            self.ledger.bill(key, bill.failed(failed));
         }
         keeper.flush()
     }
 }
 
-fn compared(went: &Went<Verdict>) -> Compared {
-    match went {
-        Went::Well(Verdict { equivalent, usage }, cost) => {
-            Compared { equivalent: *equivalent, usage: *usage, cost: *cost }
-        }
-        Went::Badly(_, usage, cost) => Compared { equivalent: false, usage: *usage, cost: *cost },
-        Went::Unaffordable => Compared { equivalent: false, usage: None, cost: Cost::ZERO },
-    }
+/// A count that no call can have used is not believed: the call was paid for, and nobody knows what
+/// it cost.
+fn believed(usage: Option<Usage>) -> Option<Usage> {
+    usage.map(|usage| if usage.is_plausible() { usage } else { usage.without_counts() })
 }

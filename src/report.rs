@@ -149,6 +149,11 @@ impl fmt::Display for Report {
             self.saving()
         )?;
         self.write_models(f)?;
+        let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
+        for id in plan.roster.ids().filter(turned) {
+            let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
+            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
+        }
         if self.delivered.unanswered() > 0 {
             writeln!(
                 f,
@@ -184,7 +189,9 @@ impl fmt::Display for Report {
         }
         let unmetered: u64 = plan.roster.ids().map(|id| self.spending(id).unmetered).sum();
         if unmetered > 0 {
-            writeln!(f, "\n{unmetered} calls reported no usage: their cost is not in the figures")?;
+            let what =
+                "reported no usage, or none to be believed: their cost is not in the figures";
+            writeln!(f, "\n{unmetered} calls {what}")?;
         }
         if !plan.considered.is_empty() {
             writeln!(f, "\nConsidered")?;

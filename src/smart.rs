@@ -383,10 +383,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                     let comparison = key.kind == CallKind::Comparison;
                     let model = roster.model(key.model).map(|model| model.pricing);
                     let pricing = if comparison { judge } else { model.unwrap_or_default() };
-                    let bill = Bill::new(pricing, usage);
-                    if failed { bill.failed().cost() } else { bill.cost() }
+                    (key, Bill::new(pricing, usage).failed(failed))
                 });
-                Some(budget.purse(roster, judge, bills.sum())?)
+                let spent = budget.spent(roster, bills);
+                Some(budget.purse(roster, judge, spent)?)
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);

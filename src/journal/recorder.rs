@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Header, Journal, JournalError, Record, Recorded, Torn};
+use crate::backend::ErrorKind;
 use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
 use crate::observe::CallKind;
@@ -126,8 +127,8 @@ impl<O> Recorder<O> {
         self.torn
     }
 
-    /// Every call that was recorded, with what it used and whether it failed.
-    pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, bool)> {
+    /// Every call that was recorded, with what it used and how it failed.
+    pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let each = found.iter().flat_map(|(key, calls)| calls.iter().map(|call| (*key, call)));
         each.map(|(key, call)| (key, call.kept.usage(), call.kept.failed())).collect()
@@ -213,7 +214,7 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         self.journal.append(&record).map_err(journal_error)
     }
 
-    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)> {
+    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
         let left = self.paid();
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
         left

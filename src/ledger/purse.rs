@@ -19,6 +19,7 @@ use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use super::Bill;
 use crate::calls::CallKey;
 use crate::observe::CallKind;
 use crate::pricing::Cost;
@@ -204,19 +205,24 @@ impl<'a> Tab<'a> {
         new
     }
 
-    /// Books a call of the item.
-    pub(crate) fn settle(&self, key: &CallKey, cost: Cost) {
+    /// Books a call of the item. One whose cost is not known is taken to have cost its bound.
+    pub(crate) fn settle(&self, key: &CallKey, bill: Bill) {
         let Some(purse) = self.purse else { return };
         let mut state = purse.lock();
-        state.spent += cost;
+        let (mut cost, metered) = (bill.cost(), bill.is_metered());
         let bound = match key.kind {
             CallKind::Comparison => Some(&mut state.judge),
             _ => state.models.get_mut(key.model.position()),
         };
         let broken = bound.is_some_and(|bound| {
+            if !metered {
+                cost = cost.max(bound.value().unwrap_or_default());
+                return false;
+            }
             bound.largest = bound.largest.max(Some(cost));
             bound.given.is_some_and(|given| cost > given)
         });
+        state.spent += cost;
         state.over_bound += u64::from(broken);
         let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = ticket.and_then(|ticket| state.entries.get_mut(&ticket));
