@@ -7,13 +7,14 @@
 mod errand;
 mod memory;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::backend::guard::guarded;
 use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
-use crate::ledger::{Bill, Ledger, Needs};
+use crate::ledger::{Bill, Ledger, Needs, Purse};
 use crate::observe::{CallKind, Event, Observers};
 use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, Roster};
@@ -37,6 +38,12 @@ impl CallKey {
     }
     pub(crate) const fn rating(index: u64, model: ModelId) -> Self {
         Self { index, model, kind: CallKind::Rating, other: model }
+    }
+    /// All keys of an item lie in this range.
+    pub(crate) const fn all_of(index: u64) -> RangeInclusive<Self> {
+        let first = Self::answer(index, ModelId::REFERENCE);
+        let last = ModelId::new(u8::MAX);
+        first..=Self { index, model: last, kind: CallKind::Repeat, other: last }
     }
     pub(crate) const fn comparison(index: u64, left: ModelId, right: ModelId) -> Self {
         Self { index, model: left, kind: CallKind::Comparison, other: right }
@@ -84,6 +91,8 @@ pub(crate) trait Keeper<O>: Send + Sync {
     /// Writes down a call before its answer is used.
     fn keep(&self, key: &CallKey, item: Option<u64>, what: Keepsake<'_, O>)
     -> Result<(), RunError>;
+    /// The calls about an item that an earlier run paid for and no one asked about yet.
+    fn paid_for(&self, index: u64) -> Vec<CallKey>;
     /// Takes what earlier runs paid for and no one asked about: key, usage, how it failed.
     fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)>;
     /// Hands everything to the disk.
@@ -206,6 +215,8 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     keeper: Option<Arc<dyn Keeper<O>>>,
     fingerprint: Option<Arc<Fingerprint<I>>>,
     memory: Memory<O>,
+    /// The cap that profiling plans within.
+    pub(crate) planned: Option<Cost>,
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
@@ -218,7 +229,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let judge = equivalence.pricing();
         let memory = Memory::default();
         let (keeper, fingerprint) = (None, None);
-        Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory }
+        let planned = ledger.purse().map(Purse::cap);
+        Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory, planned }
     }
 
     /// Recalls from this keeper and writes down there.
@@ -240,6 +252,11 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         needs: impl FnOnce() -> Needs,
     ) -> Errand<'a, I> {
         let fingerprint = self.fingerprint.as_ref().map(|of| of(item));
+        // What is paid for is spent already, and must not be set aside a second time.
+        let needs = || {
+            let recorded = self.keeper.as_ref().map(|keeper| keeper.paid_for(index));
+            needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
+        };
         Errand { index, item, fingerprint, tab: self.ledger.tab(needs) }
     }
 

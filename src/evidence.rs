@@ -18,19 +18,24 @@ impl ModelSet {
     /// No models.
     pub const EMPTY: Self = Self(0);
 
+    /// A model's place; none for a position that no roster has.
+    const fn place(id: ModelId) -> u64 {
+        if id.position() < 64 { 1 << id.position() } else { 0 }
+    }
+
     /// Adds a model.
     pub const fn insert(&mut self, id: ModelId) {
-        self.0 |= 1 << id.position();
+        self.0 |= Self::place(id);
     }
 
     /// Removes a model.
     pub const fn remove(&mut self, id: ModelId) {
-        self.0 &= !(1 << id.position());
+        self.0 &= !Self::place(id);
     }
 
     /// Whether the model is in the set.
     pub const fn contains(self, id: ModelId) -> bool {
-        self.0 & (1 << id.position()) != 0
+        self.0 & Self::place(id) != 0
     }
 
     /// Whether the set is empty.

@@ -50,20 +50,20 @@ pub struct Spending {
 impl Spending {
     /// Calls of any kind.
     pub const fn calls(&self) -> u64 {
-        self.answers + self.ratings + self.comparisons
+        self.answers.saturating_add(self.ratings).saturating_add(self.comparisons)
     }
 
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
-            answers: self.answers + other.answers,
-            ratings: self.ratings + other.ratings,
-            comparisons: self.comparisons + other.comparisons,
-            failures: self.failures + other.failures,
-            turned_away: self.turned_away + other.turned_away,
-            unmetered: self.unmetered + other.unmetered,
-            recalled: self.recalled + other.recalled,
+            answers: self.answers.saturating_add(other.answers),
+            ratings: self.ratings.saturating_add(other.ratings),
+            comparisons: self.comparisons.saturating_add(other.comparisons),
+            failures: self.failures.saturating_add(other.failures),
+            turned_away: self.turned_away.saturating_add(other.turned_away),
+            unmetered: self.unmetered.saturating_add(other.unmetered),
+            recalled: self.recalled.saturating_add(other.recalled),
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             cost: self.cost + other.cost,
@@ -74,15 +74,15 @@ impl Spending {
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
-            answers: self.answers - earlier.answers,
-            ratings: self.ratings - earlier.ratings,
-            comparisons: self.comparisons - earlier.comparisons,
-            failures: self.failures - earlier.failures,
-            turned_away: self.turned_away - earlier.turned_away,
-            unmetered: self.unmetered - earlier.unmetered,
-            recalled: self.recalled - earlier.recalled,
-            input_tokens: self.input_tokens - earlier.input_tokens,
-            output_tokens: self.output_tokens - earlier.output_tokens,
+            answers: self.answers.saturating_sub(earlier.answers),
+            ratings: self.ratings.saturating_sub(earlier.ratings),
+            comparisons: self.comparisons.saturating_sub(earlier.comparisons),
+            failures: self.failures.saturating_sub(earlier.failures),
+            turned_away: self.turned_away.saturating_sub(earlier.turned_away),
+            unmetered: self.unmetered.saturating_sub(earlier.unmetered),
+            recalled: self.recalled.saturating_sub(earlier.recalled),
+            input_tokens: self.input_tokens.saturating_sub(earlier.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(earlier.output_tokens),
             cost: self.cost.saturating_sub(earlier.cost),
         }
     }

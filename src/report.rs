@@ -187,7 +187,8 @@ impl fmt::Display for Report {
         if let Some(agreement) = &self.self_agreement {
             writeln!(f, "\nReference  {agreement}")?;
         }
-        let unmetered: u64 = plan.roster.ids().map(|id| self.spending(id).unmetered).sum();
+        let unmetered = plan.roster.ids().map(|id| self.spending(id).unmetered);
+        let unmetered = unmetered.fold(self.judging.unmetered, u64::saturating_add);
         if unmetered > 0 {
             let what =
                 "reported no usage, or none to be believed: their cost is not in the figures";

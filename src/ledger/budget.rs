@@ -23,6 +23,12 @@ use crate::roster::RosterSpec;
 /// way was perhaps billed but never heard of: no journal can count it. A call that does not say what
 /// it used, or says what cannot be believed, is taken to have cost its bound.
 ///
+/// **Profiling is planned within it.** No more than half of the money left goes into a test, so that
+/// there is something to answer the rest with; an item left unanswered counts as a loss of the
+/// reference's price; and where no certificate is in reach, profiling ends after the first items. A
+/// resumed run goes on planning within the cap it began with, whatever its cap is now: what is
+/// tested must not depend on what was seen.
+///
 /// **What decisions depend on.** With a bound for every model, whether an item is affordable
 /// depends on what the items before it cost (profiled ones in the random order, then the others as
 /// they come), not on who finished first. Items under way when profiling ends do count as spent, so

@@ -32,9 +32,36 @@ const MARGIN: u64 = 2;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Needs {
     /// Answers and ratings, one entry for each call.
-    pub(crate) calls: Vec<ModelId>,
+    pub(crate) calls: Vec<(ModelId, CallKind)>,
     /// Comparisons.
     pub(crate) comparisons: u64,
+}
+
+impl Needs {
+    /// One answer of each of these models, and one rating of each of those.
+    pub(crate) fn new(
+        answers: impl IntoIterator<Item = ModelId>,
+        ratings: impl IntoIterator<Item = ModelId>,
+        comparisons: u64,
+    ) -> Self {
+        let answers = answers.into_iter().map(|id| (id, CallKind::Answer));
+        let ratings = ratings.into_iter().map(|id| (id, CallKind::Rating));
+        Self { calls: answers.chain(ratings).collect(), comparisons }
+    }
+
+    /// Those of them that are not paid for already.
+    pub(crate) fn without(mut self, paid: impl IntoIterator<Item = CallKey>) -> Self {
+        for key in paid {
+            if key.kind == CallKind::Comparison {
+                self.comparisons = self.comparisons.saturating_sub(1);
+            } else if let Some(place) =
+                self.calls.iter().position(|(id, kind)| (*id, *kind) == (key.model, key.kind))
+            {
+                self.calls.remove(place);
+            }
+        }
+        self
+    }
 }
 
 /// What one call costs at most.
@@ -123,7 +150,7 @@ impl State {
             0 => Cost::ZERO,
             times => self.judge.value()?.times(times),
         };
-        needs.calls.iter().try_fold(judge, |sum, id| {
+        needs.calls.iter().try_fold(judge, |sum, (id, _)| {
             Some(sum + self.models.get(id.position()).copied().unwrap_or_default().value()?)
         })
     }
