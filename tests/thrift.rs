@@ -103,9 +103,9 @@ impl Job {
                 Move::Ask(id) => {
                     cost += self.price(id);
                     if asked.is_empty() {
-                        known.first = answer
+                        known.first = answer;
                     } else {
-                        known.second = answer
+                        known.second = answer;
                     }
                     asked.push(id);
                 }

@@ -63,7 +63,7 @@ pub(crate) fn journal(bytes: &[u8]) -> bool {
         count += 1;
         Ok(())
     });
-    let lines = bytes[..whole].iter().filter(|byte| **byte == b'\n').count();
+    let lines = bytes[..whole].split(|byte| *byte == b'\n').count() - 1;
     if records.is_ok() {
         assert_eq!(count, lines.saturating_sub(1), "no line is skipped");
     }
@@ -142,7 +142,7 @@ pub(crate) fn evidence(
     let candidate = |id: smart_core::ModelId| {
         let agreement = match (request.index + id.position() as u64) % 13 {
             0 => Agreement::Differs,
-            1 if request.index % 3 == 0 => Agreement::NoAnswer,
+            1 if request.index.is_multiple_of(3) => Agreement::NoAnswer,
             _ => Agreement::Agrees,
         };
         request.ask.contains(id).then(|| CandidateRecord::new(agreement, usage))
@@ -174,7 +174,7 @@ fn follow(plan: &Plan) {
                     let unrated = |heard: &Heard| *heard == answer;
                     if unrated(&known.first) { known.first = rated } else { known.second = rated }
                 }
-                Move::Compare(..) => known.agree = Some(index % 2 == 0),
+                Move::Compare(..) => known.agree = Some(index.is_multiple_of(2)),
                 Move::Accept(_) | Move::Escalate => break,
             }
         }
