@@ -90,7 +90,14 @@ fn damaged(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
 
 /// Reads `whole`, which is sound, and so many damaged copies of it. Returns how many were read all
 /// the same.
-fn read_damaged(whole: &[u8], times: u64, read: impl Fn(&[u8]) -> bool) -> u64 {
+///
+/// With `FORMATS_SEEDS=fuzz/corpus` the sound ones are put there, for the fuzz targets to begin with.
+fn read_damaged(target: &str, whole: &[u8], times: u64, read: impl Fn(&[u8]) -> bool) -> u64 {
+    if let Ok(folder) = std::env::var("FORMATS_SEEDS") {
+        let folder = std::path::Path::new(&folder).join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(whole.len().to_string()), whole).unwrap();
+    }
     assert!(read(whole), "{}", String::from_utf8_lossy(&whole[..whole.len().min(500)]));
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut good = 0;
@@ -118,7 +125,7 @@ fn journals() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let end = whole[..6_000].iter().rposition(|byte| *byte == b'\n').unwrap();
-    read_damaged(&whole[..=end], 3_000, reading::journal);
+    read_damaged("journal", &whole[..=end], 3_000, reading::journal);
 }
 
 #[test]
@@ -126,12 +133,12 @@ fn profiles_plans_and_reports() {
     for families in [Families::Auto, Families::Single, Families::Cascade] {
         let profiled = block_on(smart(families).profile(&items())).unwrap();
         let profile = serde_json::to_vec(&profiled.profile).unwrap();
-        read_damaged(&profile, 400, text(reading::profile));
+        read_damaged("profile", &profile, 400, text(reading::profile));
         let plan = serde_json::to_vec(&profiled.profile.plan().unwrap()).unwrap();
-        read_damaged(&plan, 1_500, text(reading::plan));
+        read_damaged("plan", &plan, 1_500, text(reading::plan));
         let capped = smart(families).with_budget(Cost::from_usd(2.0).unwrap());
         let report = block_on(capped.with_reference_check(3).run(&items())).unwrap().report;
-        read_damaged(&serde_json::to_vec(&report).unwrap(), 1_500, text(reading::report));
+        read_damaged("report", &serde_json::to_vec(&report).unwrap(), 1_500, text(reading::report));
     }
 }
 
@@ -143,7 +150,7 @@ fn traces() {
     whole.push(b'\n');
     let lines = std::fs::read_to_string(folder.join("reviews.jsonl")).unwrap();
     whole.extend(lines.lines().take(20).collect::<Vec<_>>().join("\n").bytes());
-    read_damaged(&whole, 2_000, reading::trace);
+    read_damaged("trace", &whole, 2_000, reading::trace);
 }
 
 fn machine(families: Families, target: f64, budget: Option<Cost>) -> ProfileMachine {
@@ -164,7 +171,7 @@ fn machines() {
             machine.handle_outcome(reading::evidence(&machine, request)).unwrap();
         }
         let whole = serde_json::to_vec(&machine).unwrap();
-        read_damaged(&whole, 400, text(reading::machine));
+        read_damaged("machine", &whole, 400, text(reading::machine));
     }
 }
 
