@@ -9,8 +9,8 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
-    Budget, Cost, ErrorKind, Families, Model, Outcome, Pricing, ProfileSettings, Reason, Roster,
-    RunError, Smart, StopReason, Target, Usage,
+    Budget, Completion, Cost, ErrorKind, Families, Model, ModelId, Outcome, Pricing,
+    ProfileSettings, Reason, Roster, RunError, Smart, StopReason, Target, Usage, from_fn,
 };
 
 const ITEMS: u64 = 600;
@@ -158,4 +158,34 @@ async fn failed_attempts_are_paid_from_the_budget() {
     let outcome = smart.with_budget(budget).run(&items()).await.unwrap();
     let cost = outcome.report.cost();
     assert!(cost <= cap && cost.as_nanos() > cap.as_nanos() - SMALL.as_nanos() * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_do_not_say_what_they_cost_take_their_bound() {
+    let path = std::env::temp_dir().join(format!("budget-silent-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let nonsense = Usage::tokens(u64::MAX, u64::MAX);
+    let run = |usage: Option<Usage>| {
+        let silent = from_fn(move |item: &u64| {
+            let mut answer = Completion::new(*item);
+            answer.usage = usage;
+            async move { Ok(answer) }
+        });
+        let large = Model::new("large", silent);
+        let large = large.with_pricing(Pricing::per_million(1.0, 1.0).unwrap());
+        let budget = Budget::new(LARGE.times(50)).with_call_bound("large", LARGE);
+        let target = Target::new(0.9, 0.9).unwrap();
+        let smart = Smart::new(Roster::new(large, []).unwrap(), Exact, target);
+        smart.with_budget(budget).with_journal(FileJournal::open(&path).unwrap())
+    };
+    for usage in [None, Some(nonsense)] {
+        for again in [false, true] {
+            let outcome = run(usage).run(&items()).await.unwrap();
+            let large = outcome.report.spending(ModelId::REFERENCE);
+            assert_eq!((large.answers, large.unmetered, large.cost), (50, 50, Cost::ZERO));
+            assert_eq!(large.recalled, if again { 50 } else { 0 }, "resumed, nothing new is asked");
+            assert_eq!(outcome.report.delivered.unaffordable, ITEMS - 50);
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
 }
