@@ -33,7 +33,8 @@
 //! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed |
 //! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
 //! | reports no usage | costs what the prices can know; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
-//! | reports absurd usage | is billed as reported: sums saturate and do not wrap, and more cached tokens than read are capped |
+//! | reports usage that cannot be ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked like one of unknown usage, and counted in the report |
+//! | reports a bill a hundred times the usual | is billed as reported, and moves no decision; more cached tokens than read are capped |
 //! | scores its answer NaN or infinite | has no score: such an answer is kept by no threshold |
 //! | answers with nothing | has an answer like any other; the equivalence decides what emptiness is worth |
 //! | answers differently each time | is compared as answered; the promise covers answers that stay (see the contract) |

@@ -213,6 +213,22 @@ impl Usage {
         self
     }
 
+    /// The most tokens that one call can plausibly use: many times the largest context there is.
+    /// A run does not believe larger counts, and books such a call like one of unknown usage.
+    pub const MOST_TOKENS: u64 = 100_000_000;
+
+    /// Whether no count is above [`MOST_TOKENS`](Self::MOST_TOKENS).
+    pub fn is_plausible(&self) -> bool {
+        let counts = [self.input_tokens, self.cached_input_tokens, self.output_tokens];
+        counts.into_iter().flatten().all(|count| count <= Self::MOST_TOKENS)
+    }
+
+    /// The bill alone, if there is one.
+    pub(crate) const fn without_counts(self) -> Self {
+        let (input_tokens, cached_input_tokens, output_tokens) = (None, None, None);
+        Self { input_tokens, cached_input_tokens, output_tokens, cost: self.cost }
+    }
+
     /// Both calls' usage together; a count is unknown only if both are.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -23,6 +23,7 @@ mod stretch;
 mod tab;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod worth;
 
 use std::fmt;
@@ -54,7 +55,7 @@ pub enum StopReason {
     NotWorthMore,
     /// Every item has been profiled.
     Exhausted,
-    /// The budget is spent.
+    /// The budget would not bear more, or nothing that could still be certified within it.
     Budget,
     /// The caller ended it.
     Caller,
@@ -69,7 +70,7 @@ impl fmt::Display for StopReason {
             Self::Certified => "the cheapest plan in reach was certified",
             Self::NotWorthMore => "more profiling was not expected to pay",
             Self::Exhausted => "every item was profiled",
-            Self::Budget => "the budget was spent",
+            Self::Budget => "the budget would not bear more of it",
             Self::Caller => "the caller ended it",
             Self::Elsewhere => "another run profiled",
         })

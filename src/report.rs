@@ -161,6 +161,11 @@ impl fmt::Display for Report {
             )?;
         }
         self.write_models(f)?;
+        let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
+        for id in plan.roster.ids().filter(turned) {
+            let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
+            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
+        }
         if self.delivered.unanswered() > 0 {
             writeln!(
                 f,
@@ -197,9 +202,12 @@ impl fmt::Display for Report {
         if let Some(agreement) = &self.self_agreement {
             writeln!(f, "\nReference  {agreement}")?;
         }
-        let unmetered: u64 = plan.roster.ids().map(|id| self.spending(id).unmetered).sum();
+        let unmetered = plan.roster.ids().map(|id| self.spending(id).unmetered);
+        let unmetered = unmetered.fold(self.judging.unmetered, u64::saturating_add);
         if unmetered > 0 {
-            writeln!(f, "\n{unmetered} calls reported no usage: their cost is not in the figures")?;
+            let what =
+                "reported no usage, or none to be believed: their cost is not in the figures";
+            writeln!(f, "\n{unmetered} calls {what}")?;
         }
         if !plan.considered.is_empty() {
             writeln!(f, "\nConsidered")?;

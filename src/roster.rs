@@ -15,8 +15,24 @@ pub const MAX_MODELS: usize = 64;
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct ModelId(u8);
+
+impl From<ModelId> for u8 {
+    fn from(id: ModelId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<u8> for ModelId {
+    type Error = RosterError;
+
+    /// The model at a position that a roster can have.
+    fn try_from(position: u8) -> Result<Self, RosterError> {
+        let fits = usize::from(position) < MAX_MODELS;
+        if fits { Ok(Self(position)) } else { Err(RosterError::TooMany) }
+    }
+}
 
 impl ModelId {
     /// The reference model.

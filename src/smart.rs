@@ -366,7 +366,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             Some(binding) => {
                 let (name, settings) = (self.equivalence.name(), self.settings.clone());
                 let header = Header::new(roster.clone(), name, judge, target, order, settings);
-                Some(Recorder::open(binding, &header.with_items(items))?)
+                let header = header.with_items(items);
+                let cap = self.budget.as_ref().map(Budget::cap);
+                Some(Recorder::open(binding, &header.with_budget(cap))?)
             }
         };
         let purse = match &self.budget {
@@ -377,10 +379,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                     let comparison = key.kind == CallKind::Comparison;
                     let model = roster.model(key.model).map(|model| model.pricing);
                     let pricing = if comparison { judge } else { model.unwrap_or_default() };
-                    let bill = Bill::new(pricing, usage);
-                    if failed { bill.failed().cost() } else { bill.cost() }
+                    (key, Bill::new(pricing, usage).failed(failed))
                 });
-                Some(budget.purse(roster, judge, bills.sum())?)
+                let spent = budget.spent(roster, bills);
+                Some(budget.purse(roster, judge, spent)?)
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);
@@ -389,6 +391,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger);
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
             let (records, torn) = (recorder.records(), recorder.torn());
+            calls.planned = recorder.budget();
             calls.observers.emit(&Event::JournalOpened { records, torn });
             calls = calls.with_keeper(Arc::new(recorder), Some(Arc::clone(&binding.fingerprint)));
         }
@@ -402,7 +405,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let order = Order::new(items.count(), self.seed);
         let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
-        let mut machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
+        let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
+        let mut machine = machine.with_budget(calls.planned);
         let (items_count, target) = (items.count(), self.target);
         calls.observers.emit(&Event::Started { items: items_count, roster, target });
         let mut answers = BTreeMap::new();

@@ -35,7 +35,7 @@ pub struct Delivered {
 impl Delivered {
     /// Items with an answer.
     pub fn answered(&self) -> u64 {
-        self.by_model.iter().sum()
+        self.by_model.iter().copied().fold(0, u64::saturating_add)
     }
 
     /// Items dealt with, with an answer or without.
@@ -65,7 +65,7 @@ impl Delivered {
 
     /// Items without one.
     pub const fn unanswered(&self) -> u64 {
-        self.reference_failures + self.unaffordable
+        self.reference_failures.saturating_add(self.unaffordable)
     }
 }
 

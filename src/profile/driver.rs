@@ -248,10 +248,10 @@ where
 
 /// The calls an item takes in profiling, at worst.
 fn needs(request: Request) -> Needs {
-    let asked = std::iter::once(ModelId::REFERENCE).chain(request.ask.iter());
+    let asked = [ModelId::REFERENCE].into_iter().chain(request.ask.iter());
     let candidates = request.ask.len() as u64;
     let pairs = if request.compare { candidates * candidates.saturating_sub(1) / 2 } else { 0 };
-    Needs { calls: asked.chain(request.rate.iter()).collect(), comparisons: candidates + pairs }
+    Needs::new(asked, request.rate.iter(), candidates + pairs)
 }
 
 impl<O> Paid<O> {

@@ -30,6 +30,7 @@
 use super::curve::CostCurve;
 use super::decision::Demand;
 use super::settings::Families;
+use super::thrift::Thrift;
 use crate::backend::{Confidence, Scoring};
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{Chain, Example, Fit, Key, Till};
@@ -99,6 +100,8 @@ pub(super) struct Pilot<'a> {
     pub(super) families: Families,
     pub(super) asked: ModelSet,
     pub(super) floor: f64,
+    /// The money there is.
+    pub(super) thrift: Thrift,
 }
 
 impl Pilot<'_> {
@@ -195,7 +198,9 @@ impl Pilot<'_> {
             rate: curve.whole(),
             range: (0.0, nothing),
         };
-        for (look, limit) in looks {
+        // No more than half of the money is for finding out what to do with the rest.
+        let bears = |look: u64| self.thrift.bears(2.0 * look as f64 * curve.profiling);
+        for (look, limit) in looks.iter().filter(|(look, _)| bears(*look)) {
             let per_item = curve.expected(*limit, *look);
             let rest = self.remaining.saturating_sub(*look) as f64;
             let total = *look as f64 * curve.profiling + rest * per_item;

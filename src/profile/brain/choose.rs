@@ -38,12 +38,16 @@ impl Brain {
             families: self.settings.families,
             asked: self.demand.ask,
             floor: self.settings.floor,
+            thrift: self.thrift(),
         }
     }
 
     /// In the pilot: goes on with the candidates that may still matter.
     pub(super) fn narrow(&mut self) {
         let Ok(design) = self.design(self.profiled()) else { return };
+        if !self.bears_a_test(design) {
+            return self.halt(StopReason::Budget);
+        }
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let demand = self.scene(&items, design).narrowed();
         let profiled = self.profiled();
@@ -55,6 +59,18 @@ impl Brain {
         if self.demand.ask.is_empty() {
             self.halt(StopReason::NotWorthMore);
         }
+    }
+
+    /// Whether the budget bears the rest of the pilot and the shortest test that can certify
+    /// anything, `(1 - F / N)^k <= alpha`, of the cheapest candidate.
+    fn bears_a_test(&self, design: Design) -> bool {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let calls = || self.demand.ask.iter().map(|id| self.means.answer(id));
+        let pilot = self.pilot.saturating_sub(self.profiled()) as f64;
+        let cheapest = calls().fold(f64::INFINITY, f64::min);
+        let shortest = (1.0 / self.level().get()).ln() / design.rate().max(1e-9);
+        let test = shortest.min(self.order.population() as f64) * (reference + cheapest);
+        self.thrift().bears(pilot * (reference + calls().sum::<f64>()) + test)
     }
 
     /// Chooses the chain to test, once the pilot is complete.
@@ -74,14 +90,15 @@ impl Brain {
             {
                 self.outlook = Some(Outlook {
                     from: self.pilot,
-                    total: prospect.total,
+                    total: self.thrift().spent(prospect.total),
                     range: prospect.range,
                 });
                 opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                 continue;
             }
             let outcome = if pays {
-                format!("after the pilot, expected to cost {} in all", cost(prospect.total))
+                let total = cost(self.thrift().spent(prospect.total));
+                format!("after the pilot, expected to cost {total} in all")
             } else {
                 "after the pilot, not expected to pay".to_owned()
             };
@@ -142,7 +159,8 @@ impl Brain {
             let policy = Policy::Chain { chain: test.chain.clone(), threshold };
             let then = till.mean(&policy, known.iter().copied()).min(now);
             let more = (*look - test.tested) as f64;
-            best = best.min(more * profiling + (remaining - more).max(0.0) * then);
+            let rest = (remaining - more).max(0.0);
+            best = best.min(self.thrift().loss([(more, profiling), (rest, then)]));
         }
         best
     }

@@ -98,7 +98,8 @@ impl Brain {
         let left = self.order.population().saturating_sub(asked) as f64;
         // The mean of n costs is known to about their spread over sqrt(n).
         let spread = per_item * 1.96 / (self.profiled().max(1) as f64).sqrt();
-        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0));
+        let cap = self.budget().unwrap_or(Cost::MAX);
+        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0)).min(cap);
         Forecast {
             cost: total(per_item),
             low: total(per_item - spread),
