@@ -320,6 +320,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let (bill, keepsake, error) = match &result {
             Ok(value) => (Bill::new(pricing, value.usage()), value.keepsake(), None),
             Err(error) => {
+                self.ledger.faults.note(&key, error);
                 let (kind, usage) = (error.kind(), error.usage());
                 let bill = Bill::new(pricing, usage).failed();
                 (bill, Keepsake::Failure { kind, usage }, Some(kind))
@@ -410,6 +411,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 (Bill::new(self.judge, verdict.usage), Keepsake::Verdict(*verdict), None)
             }
             Err(error) => {
+                self.ledger.faults.note(&key, error);
                 let (kind, usage) = (error.kind(), error.usage());
                 let bill = Bill::new(self.judge, usage).failed();
                 (bill, Keepsake::Failure { kind, usage }, Some(kind))

@@ -87,7 +87,7 @@ pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
 pub use execute::{Audit, Audited, Executor};
 pub use items::{Generated, Items, Owned};
-pub use ledger::{Budget, Spending};
+pub use ledger::{Budget, Fault, Spending};
 pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};

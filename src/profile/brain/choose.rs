@@ -81,7 +81,10 @@ impl Brain {
                 continue;
             }
             let outcome = if pays {
-                format!("after the pilot, expected to cost {} in all", cost(prospect.total))
+                let share = 100.0 * prospect.total / reference;
+                format!(
+                    "not tested: after the pilot, expected at {share:.0} % of the reference's cost"
+                )
             } else {
                 "after the pilot, not expected to pay".to_owned()
             };

@@ -81,6 +81,9 @@ impl Brain {
         if self.settings.families == Families::Reference {
             return "only the reference was to be considered".to_owned();
         }
+        if reference <= 0.0 {
+            return self.why_free();
+        }
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
             return "no candidate is cheaper than the reference".to_owned();
         }
@@ -88,6 +91,19 @@ impl Brain {
             return "what could be certified costs no less than the reference".to_owned();
         }
         "no policy could be certified at a cost that pays".to_owned()
+    }
+
+    /// Why the reference costs nothing, as far as is known.
+    fn why_free(&self) -> String {
+        let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
+        let answered = |item: &&ItemEvidence| item.answered;
+        match self.evidence.iter().find(answered) {
+            None => "the reference answered none of the profiled items".to_owned(),
+            Some(item) if !reference.is_metered(item.usage.as_ref()) => {
+                "the reference reports no usage, so its prices say nothing".to_owned()
+            }
+            Some(_) => "the reference costs nothing: give the models prices".to_owned(),
+        }
     }
 
     /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
