@@ -13,7 +13,7 @@ use crate::roster::ModelId;
 use crate::tally::Delivered;
 
 /// How many of the chains considered are printed.
-const SHOWN: usize = 8;
+const SHOWN: usize = 12;
 /// The version of the stored form.
 pub const REPORT_VERSION: u32 = 1;
 

@@ -2,8 +2,8 @@
 
 use smart_core::equivalence::{Exact, Normalized};
 use smart_core::{
-    BackendError, Completion, Generated, LlmBackend, Model, Pricing, Roster, RunError, Smart,
-    Target, Usage, from_fn,
+    BackendError, Completion, Generated, LlmBackend, Model, Pricing, Report, Roster, RunError,
+    Smart, Target, Usage, from_fn,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -25,6 +25,10 @@ fn client(service: Service) -> impl LlmBackend<str, Output = String> {
 }
 
 fn report(reference: Service, candidate: Service, prices: Option<(f64, f64)>) -> String {
+    run(reference, candidate, prices).to_string()
+}
+
+fn run(reference: Service, candidate: Service, prices: Option<(f64, f64)>) -> Report {
     let price = |model: Model<str, String>, price: Option<f64>| match price {
         Some(price) => model.with_pricing(Pricing::per_million(price, price).unwrap()),
         None => model,
@@ -39,8 +43,8 @@ fn report(reference: Service, candidate: Service, prices: Option<(f64, f64)>) ->
     let run = Smart::new(roster, Normalized::default(), target);
     let report = futures::executor::block_on(run.run(&items)).unwrap().report;
     let json = serde_json::to_string(&report).unwrap();
-    assert_eq!(serde_json::from_str::<smart_core::Report>(&json).unwrap(), report);
-    report.to_string()
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    report
 }
 
 #[track_caller]
@@ -58,7 +62,11 @@ fn a_service_that_is_down_is_named_with_what_it_said() {
 
 #[test]
 fn a_candidate_that_is_down_is_named_with_what_it_said() {
-    let down = report(Service::Up, Service::Down, Some((10.0, 1.0)));
+    let down = run(Service::Up, Service::Down, Some((10.0, 1.0)));
+    let page = down.to_html();
+    assert!(page.contains("calls failed for good, transient failure."), "{page}");
+    assert!(!page.contains("no reply"), "what a backend said stays in the stored report");
+    let down = down.to_string();
     assert!(down.contains("\nFailed     small, "), "{down}");
     assert!(!down.contains("Failed     large"), "{down}");
 }

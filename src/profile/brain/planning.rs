@@ -3,7 +3,7 @@
 use super::super::settings::Families;
 use super::{Brain, DEARER, Outlook, cost};
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
+use crate::plan::{Chain, Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -38,6 +38,7 @@ impl Brain {
         }
         considered.extend(self.dearer());
         considered.extend(self.considered.iter().cloned());
+        considered.extend(self.unheard_of(&considered));
         Plan {
             label: PlanLabel::default(),
             version: PLAN_VERSION,
@@ -71,6 +72,26 @@ impl Brain {
             outcome: DEARER.to_owned(),
             chosen: false,
         })
+    }
+
+    /// The candidates that came to be in nothing considered: those given up after a few items.
+    fn unheard_of(&self, considered: &[Considered]) -> Vec<Considered> {
+        let chains = considered.iter().filter_map(|c| c.chain.as_ref());
+        let heard: ModelSet =
+            chains.flat_map(|chain| chain.models().iter().collect::<Vec<_>>()).collect();
+        let named = |id: &ModelId| considered.iter().any(|c| c.name == self.roster.name(*id));
+        let gone = self.roster.candidates().filter(|id| !heard.contains(*id) && !named(id));
+        gone.map(|id| {
+            let asked = self.evidence.iter().filter(|item| item.candidate(id).is_some()).count();
+            let outcome = match asked {
+                0 => "not asked: not expected to pay".to_owned(),
+                items => format!("dropped after {items} items: not expected to pay"),
+            };
+            let (name, chain) = (self.roster.name(id).to_owned(), Some(Chain::single(id)));
+            let (cost_per_item, tested, failures, chosen) = (None, 0, 0, false);
+            Considered { name, chain, cost_per_item, tested, failures, outcome, chosen }
+        })
+        .collect()
     }
 
     fn why_not(&self) -> String {
