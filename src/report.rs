@@ -135,7 +135,8 @@ impl Report {
         }
         for Fault { model, kind, calls, message } in &self.faults {
             let name = model.map_or("judge", |id| self.name(id));
-            writeln!(f, "Failed     {name}, {calls} calls, {kind}: {message}")?;
+            let colon = if message.is_empty() { "" } else { ": " };
+            writeln!(f, "Failed     {name}, {calls} calls, {kind}{colon}{message}")?;
         }
         Ok(())
     }

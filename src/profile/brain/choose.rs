@@ -43,6 +43,10 @@ impl Brain {
 
     /// In the pilot: goes on with the candidates that may still matter.
     pub(super) fn narrow(&mut self) {
+        // Nothing can be said of a candidate before the reference has answered at all.
+        if self.evidence.iter().all(|item| !item.answered) {
+            return;
+        }
         let Ok(design) = self.design(self.profiled()) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let demand = self.scene(&items, design).narrowed();
