@@ -229,7 +229,8 @@ fn models(page: &mut Page, scene: &Scene<'_>) {
         } else {
             scene.agreement(id).map_or_else(String::new, |place| {
                 let (low, high) = place.interval;
-                format!("{} ({} to {})", percent(place.agreement), percent(low), percent(high))
+                let [agreement, low, high] = [place.agreement, low, high].map(percent);
+                format!("{agreement} ({low} to {high})").replace(" %", "\u{a0}%")
             })
         };
         page.put(format_args!(
