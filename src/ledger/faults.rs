@@ -29,6 +29,27 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// The failures of two runs together: of each kind the sum, and the message that comes first in
+    /// the alphabet, so that any order and grouping comes to the same.
+    #[must_use]
+    pub fn merged(mut all: Vec<Self>, more: &[Self]) -> Vec<Self> {
+        for fault in more {
+            let alike = |have: &&mut Self| (have.model, have.kind) == (fault.model, fault.kind);
+            if let Some(have) = all.iter_mut().find(alike) {
+                have.calls = have.calls.saturating_add(fault.calls);
+                if fault.message < have.message {
+                    have.message.clone_from(&fault.message);
+                }
+            } else {
+                all.push(fault.clone());
+            }
+        }
+        all.sort_by_key(|fault| (fault.model, fault.kind));
+        all
+    }
+}
+
 /// The failures of one run. Looked at only when a call has failed for good.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
@@ -78,5 +99,13 @@ mod tests {
                 (reference, ErrorKind::Refused, 1, KEPT),
             ]
         );
+
+        let others = Faults::default();
+        others.note(&large, &BackendError::transient("a reset"));
+        let (read, others) = (faults.read(), others.read());
+        let together = Fault::merged(read.clone(), &others);
+        assert_eq!(together, Fault::merged(others, &read));
+        let transient = together.iter().find(|fault| fault.kind == ErrorKind::Transient).unwrap();
+        assert_eq!((together.len(), transient.calls, &*transient.message), (3, 3, "a reset"));
     }
 }
