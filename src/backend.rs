@@ -119,10 +119,17 @@ impl<O> Completion<O> {
         self
     }
 
-    /// Adds a confidence score; a score that is not finite counts as none.
+    /// Adds a confidence score, or the option of one; a score that is not finite counts as none.
+    ///
+    /// ```
+    /// use smart_core::Completion;
+    /// let reported: Option<f64> = None; // as the service's reply has it
+    /// assert!(Completion::new("yes").with_confidence(0.8).confidence.is_some());
+    /// assert!(Completion::new("yes").with_confidence(reported).confidence.is_none());
+    /// ```
     #[must_use]
-    pub fn with_confidence(mut self, score: f64) -> Self {
-        self.confidence = Confidence::new(score);
+    pub fn with_confidence(mut self, score: impl Into<Option<f64>>) -> Self {
+        self.confidence = score.into().and_then(Confidence::new);
         self
     }
 
@@ -146,9 +153,9 @@ pub struct Rating {
 }
 
 impl Rating {
-    /// A rating; a score that is not finite counts as none.
-    pub fn new(score: f64) -> Self {
-        Self { confidence: Confidence::new(score), usage: None }
+    /// A rating, or the option of one; a score that is not finite counts as none.
+    pub fn new(score: impl Into<Option<f64>>) -> Self {
+        Self { confidence: score.into().and_then(Confidence::new), usage: None }
     }
 
     /// Says what the call used.

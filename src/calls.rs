@@ -354,6 +354,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 Ok(Went::Well(value, cost))
             }
             Err(error) => {
+                self.ledger.faults.note(&key, &error);
                 let (kind, usage) = (error.kind(), believed(error.usage()));
                 let keepsake = Keepsake::Failure { kind, usage };
                 let cost = self.book(errand, key, keepsake, usage, Some(kind))?;

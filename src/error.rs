@@ -72,13 +72,13 @@ impl From<crate::stats::StatsError> for SettingsError {
 #[non_exhaustive]
 pub enum RunError {
     /// The target is out of range.
-    #[error("the target makes no sense")]
+    #[error(transparent)]
     Target(#[from] TargetError),
     /// The roster is not one.
-    #[error("the roster makes no sense")]
+    #[error(transparent)]
     Roster(#[from] RosterError),
     /// A setting makes no sense.
-    #[error("the settings make no sense")]
+    #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The journal could not be written or does not fit this run.
     #[error("the journal failed")]

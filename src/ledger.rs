@@ -3,6 +3,7 @@
 //! Money is counted the moment it is spent, in atomics, whatever order answers come in.
 
 mod budget;
+mod faults;
 mod purse;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,6 +16,8 @@ use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing, Usage};
 
 pub use budget::Budget;
+pub use faults::Fault;
+use faults::Faults;
 pub(crate) use purse::{Needs, Purse, Tab};
 
 /// Calls and money of one model.
@@ -164,6 +167,8 @@ pub(crate) struct Ledger {
     models: Vec<Account>,
     judge: Account,
     purse: Option<Purse>,
+    /// How calls failed.
+    pub(crate) faults: Faults,
 }
 
 impl Ledger {
@@ -172,6 +177,7 @@ impl Ledger {
             models: (0..models).map(|_| Account::default()).collect(),
             judge: Account::default(),
             purse,
+            faults: Faults::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
-use crate::ledger::Spending;
+use crate::ledger::{Fault, Spending};
 use crate::order::ENDLESS;
 use crate::plan::{Plan, Verdict, ratio};
 use crate::pricing::Cost;
@@ -16,7 +16,7 @@ use crate::roster::ModelId;
 use crate::tally::Delivered;
 
 /// How many of the chains considered are printed.
-const SHOWN: usize = 8;
+const SHOWN: usize = 12;
 /// The version of the stored form.
 pub const REPORT_VERSION: u32 = 1;
 
@@ -43,8 +43,11 @@ pub struct Report {
     pub judging: Spending,
     /// What was delivered.
     pub delivered: Delivered,
+    /// How calls failed for good, by model and kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// What the reference alone would have cost: its mean cost over the profiled items, times the
-    /// number of items. An estimate, for the items it never saw.
+    /// number of items. An estimate, for it never saw the others: they may be longer or shorter.
     pub reference_cost: Cost,
     /// The budget, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,9 +84,15 @@ impl Report {
         self.profiling.iter().map(|spent| spent.cost).sum()
     }
 
-    /// How many times cheaper than the reference alone.
+    /// How many times cheaper than the reference alone is estimated to be
+    /// ([`reference_cost`](Self::reference_cost)); 1 if nothing cost anything.
     pub fn saving(&self) -> f64 {
         ratio(self.reference_cost, self.cost())
+    }
+
+    /// The name of a model, such as [`Answer::by`](crate::Answer::by) names.
+    pub fn name(&self, id: ModelId) -> &str {
+        self.plan.roster.name(id)
     }
 
     /// What one model did in the whole run.
@@ -96,7 +105,7 @@ impl Report {
 impl Report {
     /// The table of models: answers, calls, failures, money.
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = &self.plan;
+        let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
         let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
         writeln!(
@@ -107,7 +116,7 @@ impl Report {
         for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
             let spent = self.spending(id);
             let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
-            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.to_string());
+            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.said(bare));
             writeln!(
                 f,
                 "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
@@ -116,16 +125,32 @@ impl Report {
         }
         if self.judging.calls() > 0 {
             let (calls, failed) = (self.judging.calls(), self.judging.failures);
-            let cost = self.judging.cost.to_string();
+            let cost = self.judging.cost.said(bare);
             writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+        }
+        Ok(())
+    }
+
+    /// How calls failed, a line for each model and kind.
+    fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.faults.is_empty() {
+            writeln!(f)?;
+        }
+        for Fault { model, kind, calls, message } in &self.faults {
+            let name = model.map_or("judge", |id| self.name(id));
+            let colon = if message.is_empty() { "" } else { ": " };
+            writeln!(f, "Failed     {name}, {calls} calls, {kind}{colon}{message}")?;
         }
         Ok(())
     }
 }
 
+/// For people; `{:#}` prints money without the dollar sign, for prices in another unit.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
+        let bare = f.alternate();
+        let said = |cost: Cost| cost.said(bare);
         let items = plan.order.population();
         if items == ENDLESS {
             writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
@@ -138,7 +163,7 @@ impl fmt::Display for Report {
             )?;
         }
         write!(f, "Profiled   {} items", self.profiled)?;
-        writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
+        writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
         match &plan.certificate {
             Some(certificate) => writeln!(f, "Certified  {certificate}")?,
@@ -147,16 +172,18 @@ impl fmt::Display for Report {
         if let Verdict::DoesNotPay(reason) = &plan.verdict {
             writeln!(f, "Verdict    does not pay: {reason}")?;
         }
-        writeln!(f, "Planned    {}", plan.forecast)?;
+        f.write_str("Planned    ")?;
+        plan.forecast.fmt(f)?;
+        writeln!(f)?;
         let done = self.delivered.items();
         if done < items {
-            writeln!(f, "Spent      {} on {done} items so far", self.cost())?;
+            writeln!(f, "Spent      {} on {done} items so far", said(self.cost()))?;
         } else {
             writeln!(
                 f,
-                "Spent      {} against {} for the reference alone: {:.2} times cheaper",
-                self.cost(),
-                self.reference_cost,
+                "Spent      {} against about {} for the reference alone: {:.2} times cheaper",
+                said(self.cost()),
+                said(self.reference_cost),
                 self.saving()
             )?;
         }
@@ -166,6 +193,7 @@ impl fmt::Display for Report {
             let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
             writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
         }
+        self.write_faults(f)?;
         if self.delivered.unanswered() > 0 {
             writeln!(
                 f,
@@ -176,7 +204,7 @@ impl fmt::Display for Report {
             )?;
         }
         if let Some(Budgeted { cap, over_bound }) = self.budget {
-            write!(f, "\nBudget     {} of {cap} spent", self.cost())?;
+            write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
             if over_bound > 0 {
                 write!(f, "; {over_bound} calls cost more than the bound given for them")?;
             }

@@ -1,5 +1,6 @@
 //! The whole job in one call: [`Smart`].
 
+mod each;
 mod profiled;
 mod ranks;
 
@@ -73,6 +74,7 @@ pub struct Smart<I: ?Sized + Sync, O> {
     journal: Option<Arc<Binding<I, O>>>,
     budget: Option<Budget>,
     audit: Option<Audit>,
+    in_order: Option<usize>,
     repeats: u64,
 }
 
@@ -115,6 +117,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             journal: None,
             budget: None,
             audit: None,
+            in_order: None,
             repeats: 0,
         }
     }
@@ -246,6 +249,22 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
+        let mut answers = Vec::new();
+        let report = self.run_by(items, None, |answer| answers.push(answer)).await?;
+        answers.sort_unstable_by_key(|answer| answer.index);
+        Ok(Outcome { answers, report })
+    }
+
+    async fn run_by<S>(
+        &self,
+        items: &S,
+        in_order: Option<usize>,
+        each: impl FnMut(Answer<O>),
+    ) -> Result<Report, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
         let calls = self.calls_for(items)?;
         let Profiled { profile, answers, .. } = self.profile_with(&calls, items).await?;
         let plan = Arc::new(profile.plan()?);
@@ -254,13 +273,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         calls.observers.emit(&Event::Planned { plan: &plan });
         let population = Some(plan.order.population());
         let executor = self.executor_with(&calls, Arc::clone(&plan), answers, population)?;
-        let mut answers = executor.execute_items(items).await?;
-        answers.sort_unstable_by_key(|answer| answer.index);
+        let executor = executor.in_order(in_order);
+        executor.execute_items(items, each).await?;
         calls.close()?;
         let mut report = self.report(&calls, &profile, plan, &executor, spent);
         report.self_agreement = self_agreement;
         calls.observers.emit(&Event::Finished { report: &report });
-        Ok(Outcome { answers, report })
+        Ok(report)
     }
 
     /// Profiles only: evidence to store, to plan from, or to hand to workers.
@@ -425,6 +444,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ) -> Result<Executor<I, O>, RunError> {
         let (calls, router) = (Arc::clone(calls), self.router.clone());
         let executor = Executor::new(calls, plan, router, answers, self.concurrency);
+        let executor = executor.in_order(self.in_order);
         Ok(match self.audit {
             Some(audit) => executor.audited(audit, population)?,
             None => executor,
@@ -450,6 +470,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             execution: execution.collect(),
             profiling,
             judging: calls.ledger.judge(),
+            faults: calls.ledger.faults.read(),
             delivered: executor.tally().read(self.roster.spec().models().len()),
             reference_cost: plan.forecast.reference_cost,
             budget: calls.budgeted(),

@@ -135,7 +135,7 @@ async fn bounds_that_are_wrong_are_told_and_names_are_checked() {
     let stranger = Budget::new(LARGE).with_call_bound("medium", SMALL);
     let error = smart(1, 16).with_budget(stranger).run(&items()).await.unwrap_err();
     assert!(matches!(error, RunError::Settings(_)));
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("`medium`"));
+    assert!(error.to_string().contains("`medium`"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use super::{Budgeted, Report};
 use crate::error::RunError;
-use crate::ledger::Spending;
+use crate::ledger::{Fault, Spending};
 use crate::profile::StopReason;
 
 impl Report {
@@ -68,6 +68,7 @@ impl Report {
             profiling: sums(&self.profiling, &other.profiling),
             execution: sums(&self.execution, &other.execution),
             judging: self.judging.plus(other.judging),
+            faults: Fault::merged(self.faults, &other.faults),
             delivered: self.delivered.plus(&other.delivered),
             budget: self.budget.zip(other.budget).map(|(one, two)| Budgeted {
                 cap: one.cap + two.cap,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::answer::Answer;
 use crate::error::RunError;
-use crate::ledger::{Ledger, Spending};
+use crate::ledger::{Fault, Ledger, Spending};
 use crate::profile::Profile;
 use crate::report::{REPORT_VERSION, Report};
 use crate::tally::Delivered;
@@ -21,16 +21,20 @@ pub struct Profiled<O> {
     pub spent: Vec<Spending>,
     /// What judging cost in profiling.
     pub judging: Spending,
+    /// What failed in profiling, and how often.
+    pub faults: Vec<Fault>,
 }
 
 impl<O> Profiled<O> {
     pub(super) fn new(profile: Profile, answers: BTreeMap<u64, Answer<O>>) -> Self {
-        Self { profile, answers, spent: Vec::new(), judging: Spending::default() }
+        let (spent, judging) = (Vec::new(), Spending::default());
+        Self { profile, answers, spent, judging, faults: Vec::new() }
     }
 
     /// Adds what the calls cost.
     pub(super) fn with_bill(mut self, ledger: &Ledger) -> Self {
         (self.spent, self.judging) = (ledger.models(), ledger.judge());
+        self.faults = ledger.faults.read();
         self
     }
 
@@ -51,6 +55,7 @@ impl<O> Profiled<O> {
             profiling: self.spent.clone(),
             execution: vec![Spending::default(); models],
             judging: self.judging,
+            faults: self.faults.clone(),
             delivered: Delivered { by_model: vec![0; models], ..Delivered::default() },
             reference_cost: plan.forecast.reference_cost,
             budget: None,

@@ -44,6 +44,10 @@ impl Brain {
 
     /// In the pilot: goes on with the candidates that may still matter.
     pub(super) fn narrow(&mut self) {
+        // Nothing can be said of a candidate before the reference has answered at all.
+        if self.evidence.iter().all(|item| !item.answered) {
+            return;
+        }
         let Ok(design) = self.design(self.profiled()) else { return };
         if !self.bears_a_test(design) {
             return self.halt(StopReason::Budget);
@@ -97,8 +101,10 @@ impl Brain {
                 continue;
             }
             let outcome = if pays {
-                let total = cost(self.thrift().spent(prospect.total));
-                format!("after the pilot, expected to cost {total} in all")
+                let share = 100.0 * self.thrift().spent(prospect.total) / reference;
+                format!(
+                    "not tested: after the pilot, expected at {share:.0} % of the reference's cost"
+                )
             } else {
                 "after the pilot, not expected to pay".to_owned()
             };
