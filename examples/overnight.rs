@@ -139,7 +139,19 @@ fn models(options: &Options) -> Result<(Roster<u64, u32>, Budget), Box<dyn Error
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> std::process::ExitCode {
+    let Err(error) = run().await else { return std::process::ExitCode::SUCCESS };
+    eprint!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprint!(": {cause}");
+        source = cause.source();
+    }
+    eprintln!();
+    std::process::ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let options = options()?;
     let (roster, budget) = models(&options)?;
     let journal = FileJournal::open(&options.journal)?;

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! cargo run --release --example progress [-- --agreement 0.9] [--seed 1] [--items 20000]
+//!     [--latency-ms 100]
 //! ```
 //! `smart_core::progress::Progress` keeps the counts; this draws them ten times a second from a
-//! thread of its own, so that the run never waits for the terminal. Simulated models with a little
+//! thread of its own, so that the run never waits for the terminal. Simulated models with some
 //! latency stand in for real ones.
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use smart_core::backend::{Latency, Simulated};
 use smart_core::equivalence::Exact;
+use smart_core::plan::Forecast;
 use smart_core::progress::{CandidateProgress, Phase, Progress, Snapshot};
 use smart_core::{Generated, Model, Pricing, Roster, Smart, Target};
 
@@ -42,11 +44,12 @@ impl Bars {
         self.items.set_position(done);
         self.items.set_prefix(now.phase.to_string());
         let forecast = now.forecast.map_or_else(String::new, |f| {
-            format!("; forecast {} ({} to {}) of {}", f.cost, f.low, f.high, f.reference_cost)
+            let Forecast { cost, low, high, reference_cost, .. } = f;
+            format!("; in the end {cost} ({low} to {high}), against about {reference_cost}")
         });
         self.money.set_prefix("spent");
         let (spent, reference) = (now.spent, now.reference_so_far);
-        self.money.set_message(format!("{spent} against {reference} so far{forecast}"));
+        self.money.set_message(format!("{spent}, the reference alone about {reference}{forecast}"));
         for (position, candidate) in now.candidates.iter().enumerate() {
             if position == self.candidates.len() {
                 let bar = self.all.add(ProgressBar::new(0));
@@ -86,9 +89,9 @@ fn interval(candidate: &CandidateProgress, target: f64) -> String {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (agreement, seed, items) = arguments()?;
+    let (agreement, seed, items, latency) = arguments()?;
     let model = |name: &str, simulated: Simulated, usd: f64| -> Result<_, Box<dyn Error>> {
-        let latency = Latency::Constant(Duration::from_millis(3));
+        let latency = Latency::Constant(Duration::from_millis(latency));
         let backend = simulated.with_confidence(0.85).with_latency(latency);
         Ok(Model::new(name, backend).with_pricing(Pricing::per_request(usd)?))
     };
@@ -124,8 +127,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn arguments() -> Result<(f64, u64, u64), Box<dyn Error>> {
-    let (mut agreement, mut seed, mut items) = (0.9, 1, 20_000);
+fn arguments() -> Result<(f64, u64, u64, u64), Box<dyn Error>> {
+    let (mut agreement, mut seed, mut items, mut latency) = (0.9, 1, 20_000, 100);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
@@ -133,8 +136,9 @@ fn arguments() -> Result<(f64, u64, u64), Box<dyn Error>> {
             "--agreement" => agreement = value.parse()?,
             "--seed" => seed = value.parse()?,
             "--items" => items = value.parse()?,
+            "--latency-ms" => latency = value.parse()?,
             other => return Err(format!("unknown argument {other}").into()),
         }
     }
-    Ok((agreement, seed, items))
+    Ok((agreement, seed, items, latency))
 }

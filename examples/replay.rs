@@ -4,7 +4,7 @@
 //! cargo run --release --example replay -- TRACE [--agreement 0.9] [--confidence 0.95] [--seed 1]
 //!     [--seeds N] [--reference MODEL] [--candidates A,B] [--cost MODEL=USD_PER_ITEM]...
 //!     [--policy reference|single|mix|cascade|consensus|auto] [--concurrency C] [--baseline]
-//!     [--html FILE] [--json]
+//!     [--html FILE] [--svg DIRECTORY] [--json]
 //! ```
 //! `--baseline` also prints what the published algorithm (`ModelMix`: as released, and with its unit cost
 //! repaired) would have paid for the same items in the same order.
@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 
 use smart_core::picture::Recorder;
 use smart_core::published::{self, Demand, Method, Repairs};
@@ -33,6 +34,7 @@ struct Options {
     baseline: bool,
     json: bool,
     html: Option<String>,
+    svg: Option<PathBuf>,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
@@ -50,6 +52,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         baseline: false,
         json: false,
         html: None,
+        svg: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -74,6 +77,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--baseline" => options.baseline = true,
             "--json" => options.json = true,
             "--html" => options.html = Some(value()?),
+            "--svg" => options.svg = Some(value()?.into()),
             other if options.trace.is_empty() && !other.starts_with('-') => {
                 other.clone_into(&mut options.trace);
             }
@@ -133,6 +137,17 @@ fn run() -> Result<(), Box<dyn Error>> {
         let outcome = futures::executor::block_on(smart.run(&replay.items()))?;
         if let Some(file) = &options.html {
             std::fs::write(file, recorder.html(&outcome.report))?;
+        }
+        if let Some(directory) = &options.svg {
+            std::fs::create_dir_all(directory)?;
+            let report = &outcome.report;
+            for (name, figure) in [
+                ("cost_agreement.svg", recorder.cost_agreement_svg(report)),
+                ("certificate.svg", recorder.certificate_svg(report)),
+                ("money.svg", recorder.money_svg(report)),
+            ] {
+                std::fs::write(directory.join(name), figure)?;
+            }
         }
         let baseline =
             options.baseline.then(|| baseline(&options, &replay, seed, target)).transpose()?;

@@ -1,5 +1,7 @@
 //! What a run delivers for one item, and where it came from.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::backend::ErrorKind;
@@ -32,6 +34,23 @@ pub enum Reason {
     Unaffordable,
 }
 
+/// In a few words, as a line of a table has room for.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profiled => f.write_str("profiled"),
+            Self::Reference => f.write_str("the plan is the reference"),
+            Self::Accepted => f.write_str("a candidate's answer was kept"),
+            Self::Routed => f.write_str("sent to the reference"),
+            Self::Escalated => f.write_str("escalated"),
+            Self::CandidateFailed(kind) => write!(f, "a candidate failed: {kind}"),
+            Self::Audited => f.write_str("audited"),
+            Self::ReferenceFailed(kind) => write!(f, "unanswered, the reference failed: {kind}"),
+            Self::Unaffordable => f.write_str("unanswered, for want of money"),
+        }
+    }
+}
+
 /// The answer delivered for one item, with its provenance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -40,7 +59,7 @@ pub struct Answer<O> {
     pub index: u64,
     /// What is delivered; `None` if the item stays unanswered, for the reason given.
     pub output: Option<O>,
-    /// Whose answer it is.
+    /// Whose answer it is; [`Report::name`](crate::Report::name) has the name.
     pub by: Option<ModelId>,
     /// Why.
     pub reason: Reason,

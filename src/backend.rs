@@ -33,7 +33,8 @@
 //! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed |
 //! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
 //! | reports no usage | costs what the prices can know; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
-//! | reports absurd usage | is billed as reported: sums saturate and do not wrap, and more cached tokens than read are capped |
+//! | reports usage that cannot be ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked like one of unknown usage, and counted in the report |
+//! | reports a bill a hundred times the usual | is billed as reported, and moves no decision; more cached tokens than read are capped |
 //! | scores its answer NaN or infinite | has no score: such an answer is kept by no threshold |
 //! | answers with nothing | has an answer like any other; the equivalence decides what emptiness is worth |
 //! | answers differently each time | is compared as answered; the promise covers answers that stay (see the contract) |
@@ -118,10 +119,17 @@ impl<O> Completion<O> {
         self
     }
 
-    /// Adds a confidence score; a score that is not finite counts as none.
+    /// Adds a confidence score, or the option of one; a score that is not finite counts as none.
+    ///
+    /// ```
+    /// use smart_core::Completion;
+    /// let reported: Option<f64> = None; // as the service's reply has it
+    /// assert!(Completion::new("yes").with_confidence(0.8).confidence.is_some());
+    /// assert!(Completion::new("yes").with_confidence(reported).confidence.is_none());
+    /// ```
     #[must_use]
-    pub fn with_confidence(mut self, score: f64) -> Self {
-        self.confidence = Confidence::new(score);
+    pub fn with_confidence(mut self, score: impl Into<Option<f64>>) -> Self {
+        self.confidence = score.into().and_then(Confidence::new);
         self
     }
 
@@ -145,9 +153,9 @@ pub struct Rating {
 }
 
 impl Rating {
-    /// A rating; a score that is not finite counts as none.
-    pub fn new(score: f64) -> Self {
-        Self { confidence: Confidence::new(score), usage: None }
+    /// A rating, or the option of one; a score that is not finite counts as none.
+    pub fn new(score: impl Into<Option<f64>>) -> Self {
+        Self { confidence: score.into().and_then(Confidence::new), usage: None }
     }
 
     /// Says what the call used.

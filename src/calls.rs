@@ -7,15 +7,17 @@
 mod errand;
 mod memory;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::backend::guard::guarded;
 use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
-use crate::ledger::{Bill, Ledger, Needs};
+use crate::ledger::{Bill, Ledger, Needs, Purse};
 use crate::observe::{CallKind, Event, Observers};
 use crate::pricing::{Cost, Pricing, Usage};
+use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
 pub(crate) use errand::Errand;
@@ -37,6 +39,12 @@ impl CallKey {
     }
     pub(crate) const fn rating(index: u64, model: ModelId) -> Self {
         Self { index, model, kind: CallKind::Rating, other: model }
+    }
+    /// All keys of an item lie in this range.
+    pub(crate) const fn all_of(index: u64) -> RangeInclusive<Self> {
+        let first = Self::answer(index, ModelId::REFERENCE);
+        let last = ModelId::new(u8::MAX);
+        first..=Self { index, model: last, kind: CallKind::Repeat, other: last }
     }
     pub(crate) const fn comparison(index: u64, left: ModelId, right: ModelId) -> Self {
         Self { index, model: left, kind: CallKind::Comparison, other: right }
@@ -68,8 +76,12 @@ impl<O> Kept<O> {
         }
     }
 
-    pub(crate) const fn failed(&self) -> bool {
-        matches!(self, Self::Failure { .. })
+    /// How the call failed, if it did.
+    pub(crate) const fn failed(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Failure { kind, .. } => Some(*kind),
+            _ => None,
+        }
     }
 }
 
@@ -80,8 +92,10 @@ pub(crate) trait Keeper<O>: Send + Sync {
     /// Writes down a call before its answer is used.
     fn keep(&self, key: &CallKey, item: Option<u64>, what: Keepsake<'_, O>)
     -> Result<(), RunError>;
-    /// Takes what earlier runs paid for and no one asked about: key, usage, failed.
-    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)>;
+    /// The calls about an item that an earlier run paid for and no one asked about yet.
+    fn paid_for(&self, index: u64) -> Vec<CallKey>;
+    /// Takes what earlier runs paid for and no one asked about: key, usage, how it failed.
+    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)>;
     /// Hands everything to the disk.
     fn flush(&self) -> Result<(), RunError>;
 }
@@ -131,14 +145,18 @@ pub(crate) struct Compared {
 
 /// Something a paid call gives.
 trait Paid<O>: Sized {
-    fn usage(&self) -> Option<Usage>;
+    fn usage(&mut self) -> &mut Option<Usage>;
+    /// Whether nothing was called after all: then there is nothing to bill or remember.
+    fn is_free(&self) -> bool {
+        false
+    }
     fn keepsake(&self) -> Keepsake<'_, O>;
     fn recalled(kept: Kept<O>) -> Option<Self>;
 }
 
 impl<O> Paid<O> for Completion<O> {
-    fn usage(&self) -> Option<Usage> {
-        self.usage
+    fn usage(&mut self) -> &mut Option<Usage> {
+        &mut self.usage
     }
     fn keepsake(&self) -> Keepsake<'_, O> {
         Keepsake::Answer(self)
@@ -150,8 +168,8 @@ impl<O> Paid<O> for Completion<O> {
 }
 
 impl<O> Paid<O> for Rating {
-    fn usage(&self) -> Option<Usage> {
-        self.usage
+    fn usage(&mut self) -> &mut Option<Usage> {
+        &mut self.usage
     }
     fn keepsake(&self) -> Keepsake<'_, O> {
         Keepsake::Rating(*self)
@@ -163,8 +181,11 @@ impl<O> Paid<O> for Rating {
 }
 
 impl<O> Paid<O> for Verdict {
-    fn usage(&self) -> Option<Usage> {
-        self.usage
+    fn usage(&mut self) -> &mut Option<Usage> {
+        &mut self.usage
+    }
+    fn is_free(&self) -> bool {
+        self.usage.is_none()
     }
     fn keepsake(&self) -> Keepsake<'_, O> {
         Keepsake::Verdict(*self)
@@ -195,6 +216,8 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     keeper: Option<Arc<dyn Keeper<O>>>,
     fingerprint: Option<Arc<Fingerprint<I>>>,
     memory: Memory<O>,
+    /// The cap that profiling plans within.
+    pub(crate) planned: Option<Cost>,
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
@@ -207,7 +230,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let judge = equivalence.pricing();
         let memory = Memory::default();
         let (keeper, fingerprint) = (None, None);
-        Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory }
+        let planned = ledger.purse().map(Purse::cap);
+        Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory, planned }
     }
 
     /// Recalls from this keeper and writes down there.
@@ -229,6 +253,11 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         needs: impl FnOnce() -> Needs,
     ) -> Errand<'a, I> {
         let fingerprint = self.fingerprint.as_ref().map(|of| of(item));
+        // What is paid for is spent already, and must not be set aside a second time.
+        let needs = || {
+            let recorded = self.keeper.as_ref().map(|keeper| keeper.paid_for(index));
+            needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
+        };
         Errand { index, item, fingerprint, tab: self.ledger.tab(needs) }
     }
 
@@ -279,13 +308,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             (None, None) => (None, false),
         };
         let Some(kept) = kept else { return Ok(None) };
-        let mut bill = Bill::new(pricing, kept.usage()).recalled();
-        let error = if let Kept::Failure { kind, .. } = kept {
-            bill = bill.failed();
-            Some(kind)
-        } else {
-            None
-        };
+        let error = kept.failed();
+        let bill = Bill::new(pricing, kept.usage()).recalled().failed(error);
         let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
         if !billed {
             self.finished(key, bill.usage(), cost, error, true);
@@ -296,7 +320,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Ok(T::recalled(kept).map(|value| Went::Well(value, cost)))
     }
 
-    /// Recalls a call, or makes it: reserved, guarded, billed, kept.
+    /// Recalls a call, or makes it: reserved, guarded, kept, billed.
     async fn pay<T, F, Fut>(
         &self,
         errand: &Errand<'_, I>,
@@ -311,30 +335,51 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if let Some(went) = self.recall(errand, key)? {
             return Ok(went);
         }
-        if !errand.tab.open().await {
+        let comparison = key.kind == CallKind::Comparison;
+        // Where judging costs nothing, an empty purse is no reason not to look.
+        let free = comparison && self.judge == Pricing::default();
+        if !free && !errand.tab.open().await {
             return Ok(Went::Unaffordable);
         }
-        self.started(key);
-        let result = guarded(call).await;
-        let pricing = self.pricing(&key);
-        let (bill, keepsake, error) = match &result {
-            Ok(value) => (Bill::new(pricing, value.usage()), value.keepsake(), None),
-            Err(error) => {
-                let (kind, usage) = (error.kind(), error.usage());
-                let bill = Bill::new(pricing, usage).failed();
-                (bill, Keepsake::Failure { kind, usage }, Some(kind))
+        // Whether a comparison calls anyone is known when it is over.
+        if !comparison {
+            self.started(key);
+        }
+        match guarded(call).await {
+            Ok(value) if value.is_free() => Ok(Went::Well(value, Cost::ZERO)),
+            Ok(mut value) => {
+                let usage = believed(*value.usage());
+                *value.usage() = usage;
+                let cost = self.book(errand, key, value.keepsake(), usage, None)?;
+                Ok(Went::Well(value, cost))
             }
-        };
+            Err(error) => {
+                self.ledger.faults.note(&key, &error);
+                let (kind, usage) = (error.kind(), believed(error.usage()));
+                let keepsake = Keepsake::Failure { kind, usage };
+                let cost = self.book(errand, key, keepsake, usage, Some(kind))?;
+                Ok(Went::Badly(kind, usage, cost))
+            }
+        }
+    }
+
+    /// Books a call that was made: kept, then billed, settled and told. Returns what it cost.
+    fn book(
+        &self,
+        errand: &Errand<'_, I>,
+        key: CallKey,
+        keepsake: Keepsake<'_, O>,
+        usage: Option<Usage>,
+        error: Option<ErrorKind>,
+    ) -> Result<Cost, RunError> {
         if let Some(keeper) = &self.keeper {
             keeper.keep(&key, errand.fingerprint, keepsake)?;
         }
+        let bill = Bill::new(self.pricing(&key), usage).failed(error);
         let cost = self.ledger.bill(key, bill);
-        errand.tab.settle(&key, cost);
-        self.finished(key, bill.usage(), cost, error, false);
-        Ok(match result {
-            Ok(value) => Went::Well(value, cost),
-            Err(error) => Went::Badly(error.kind(), error.usage(), cost),
-        })
+        errand.tab.settle(&key, bill);
+        self.finished(key, usage, cost, error, false);
+        Ok(cost)
     }
 
     /// Asks a model for its answer to an item.
@@ -391,40 +436,18 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         (right, right_output): (ModelId, &O),
     ) -> Result<Compared, RunError> {
         let key = CallKey::comparison(errand.index, left, right);
-        let free = Compared { equivalent: false, usage: None, cost: Cost::ZERO };
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
-        if let Some(went) = self.recall(errand, key)? {
-            return Ok(compared(&went));
-        }
-        // Where judging costs nothing, an empty purse is no reason not to look.
-        if self.judge != Pricing::default() && !errand.tab.open().await {
-            return Ok(free);
-        }
-        let result = guarded(call).await;
-        let (bill, keepsake, error) = match &result {
-            // A comparison that called nothing costs nothing and is not worth remembering.
-            Ok(Verdict { equivalent, usage: None }) => {
-                return Ok(Compared { equivalent: *equivalent, ..free });
-            }
-            Ok(verdict) => {
-                (Bill::new(self.judge, verdict.usage), Keepsake::Verdict(*verdict), None)
-            }
-            Err(error) => {
-                let (kind, usage) = (error.kind(), error.usage());
-                let bill = Bill::new(self.judge, usage).failed();
-                (bill, Keepsake::Failure { kind, usage }, Some(kind))
-            }
-        };
-        if let Some(keeper) = &self.keeper {
-            keeper.keep(&key, errand.fingerprint, keepsake)?;
-        }
-        let cost = self.ledger.bill(key, bill);
-        errand.tab.settle(&key, cost);
-        self.finished(key, bill.usage(), cost, error, false);
-        Ok(match result {
-            Ok(Verdict { equivalent, usage }) => Compared { equivalent, usage, cost },
-            Err(error) => Compared { equivalent: false, usage: error.usage(), cost },
+        Ok(match self.pay(errand, key, call).await? {
+            Went::Well(Verdict { equivalent, usage }, cost) => Compared { equivalent, usage, cost },
+            Went::Badly(_, usage, cost) => Compared { equivalent: false, usage, cost },
+            Went::Unaffordable => Compared { equivalent: false, usage: None, cost: Cost::ZERO },
         })
+    }
+
+    /// How the budget was kept, if there is one.
+    pub(crate) fn budgeted(&self) -> Option<Budgeted> {
+        let purse = self.ledger.purse()?;
+        Some(Budgeted { cap: purse.cap(), over_bound: purse.over_bound() })
     }
 
     /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is
@@ -433,18 +456,14 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         for (key, usage, failed) in keeper.leftovers() {
             let bill = Bill::new(self.pricing(&key), usage).recalled();
-            self.ledger.bill(key, if failed { bill.failed() } else { bill });
+            self.ledger.bill(key, bill.failed(failed));
         }
         keeper.flush()
     }
 }
 
-fn compared(went: &Went<Verdict>) -> Compared {
-    match went {
-        Went::Well(Verdict { equivalent, usage }, cost) => {
-            Compared { equivalent: *equivalent, usage: *usage, cost: *cost }
-        }
-        Went::Badly(_, usage, cost) => Compared { equivalent: false, usage: *usage, cost: *cost },
-        Went::Unaffordable => Compared { equivalent: false, usage: None, cost: Cost::ZERO },
-    }
+/// A count that no call can have used is not believed: the call was paid for, and nobody knows what
+/// it cost.
+fn believed(usage: Option<Usage>) -> Option<Usage> {
+    usage.map(|usage| if usage.is_plausible() { usage } else { usage.without_counts() })
 }

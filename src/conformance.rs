@@ -204,9 +204,6 @@ impl fmt::Display for Conformance {
     }
 }
 
-/// The most tokens one call can plausibly use: several times the largest context there is.
-const PLAUSIBLE: u64 = 100_000_000;
-
 /// What is wrong with a usage, if anything.
 fn implausible(usage: &Usage) -> Option<String> {
     let Usage { input_tokens, cached_input_tokens, output_tokens, .. } = *usage;
@@ -214,5 +211,5 @@ fn implausible(usage: &Usage) -> Option<String> {
         return Some("more cached input tokens than input tokens; input includes cached".into());
     }
     let most = input_tokens.max(output_tokens).unwrap_or(0);
-    (most > PLAUSIBLE).then(|| format!("{most} tokens in one call"))
+    (most > Usage::MOST_TOKENS).then(|| format!("{most} tokens in one call"))
 }

@@ -4,6 +4,7 @@
 //! relations here, or a model that judges (its usage is billed like any other call's).
 
 mod function;
+mod nullable;
 mod number;
 mod text;
 
@@ -18,6 +19,7 @@ use crate::pricing::{Pricing, Usage};
 pub use function::{FnEquivalence, equivalent};
 #[cfg(feature = "json")]
 pub use json::JsonEqual;
+pub use nullable::Nullable;
 pub use number::Numeric;
 pub use text::{Exact, Label, Normalized};
 

@@ -38,6 +38,16 @@ pub enum SettingsError {
     /// The share of audited items is out of range.
     #[error("the share of audited items must lie in (0, 1), got {0}")]
     AuditShare(f64),
+    /// A part that is empty or no part of its whole.
+    #[error("a part must hold something and end within its whole, got {from} to {to} of {of}")]
+    Part {
+        /// Where it begins.
+        from: u64,
+        /// Where it ends.
+        to: u64,
+        /// The whole.
+        of: u64,
+    },
     /// A plan on new items rests on its audits alone.
     #[error("a stored plan promises nothing about new items without audits: set them")]
     Unaudited,
@@ -62,13 +72,13 @@ impl From<crate::stats::StatsError> for SettingsError {
 #[non_exhaustive]
 pub enum RunError {
     /// The target is out of range.
-    #[error("the target makes no sense")]
+    #[error(transparent)]
     Target(#[from] TargetError),
     /// The roster is not one.
-    #[error("the roster makes no sense")]
+    #[error(transparent)]
     Roster(#[from] RosterError),
     /// A setting makes no sense.
-    #[error("the settings make no sense")]
+    #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The journal could not be written or does not fit this run.
     #[error("the journal failed")]

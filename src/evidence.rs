@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Confidence, Scoring};
-use crate::pricing::{Cost, Usage};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 
 /// A set of models of one roster.
@@ -18,19 +18,24 @@ impl ModelSet {
     /// No models.
     pub const EMPTY: Self = Self(0);
 
+    /// A model's place; none for a position that no roster has.
+    const fn place(id: ModelId) -> u64 {
+        if id.position() < 64 { 1 << id.position() } else { 0 }
+    }
+
     /// Adds a model.
     pub const fn insert(&mut self, id: ModelId) {
-        self.0 |= 1 << id.position();
+        self.0 |= Self::place(id);
     }
 
     /// Removes a model.
     pub const fn remove(&mut self, id: ModelId) {
-        self.0 &= !(1 << id.position());
+        self.0 &= !Self::place(id);
     }
 
     /// Whether the model is in the set.
     pub const fn contains(self, id: ModelId) -> bool {
-        self.0 & (1 << id.position()) != 0
+        self.0 & Self::place(id) != 0
     }
 
     /// Whether the set is empty.
@@ -179,19 +184,55 @@ pub struct MeanCosts {
     ratings: Vec<Mean>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// The mean of one kind of call, over the calls whose cost is known.
+///
+/// One call that claims to have cost a thousand times what it did would move a plain mean, and with
+/// it every decision. So a bill above [`ABSURD`] times the usual one, the median of the first
+/// [`FIRST`], is not believed and counts as the usual one. It is paid and reported all the same.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Mean {
     total: Cost,
     count: u64,
+    /// The first bills, the smallest first.
+    first: Vec<Cost>,
+    usual: Cost,
+    /// What was really paid.
+    paid: Cost,
 }
+
+/// How many bills tell what is usual.
+const FIRST: usize = 15;
+/// Bills that must be known before one can be absurd.
+const FEW: usize = 3;
+/// A bill this many times the usual one is not believed.
+const ABSURD: u64 = 100;
 
 impl Mean {
     fn add(&mut self, cost: Cost) {
-        self.total += cost;
         self.count += 1;
+        self.paid += cost;
+        if self.is_settled() {
+            self.total += self.believed(cost);
+            return;
+        }
+        let place = self.first.partition_point(|known| *known <= cost);
+        self.first.insert(place, cost);
+        self.usual = self.first.get(self.first.len() / 2).copied().unwrap_or_default();
+        self.total = self.first.iter().map(|cost| self.believed(*cost)).sum();
     }
 
-    fn value(self) -> Option<f64> {
+    /// What decisions take a bill for.
+    fn believed(&self, cost: Cost) -> Cost {
+        let known = self.first.len() >= FEW && self.usual > Cost::ZERO;
+        if known && cost > self.usual.times(ABSURD) { self.usual } else { cost }
+    }
+
+    /// Whether what is usual will not change any more.
+    fn is_settled(&self) -> bool {
+        self.first.len() >= FIRST
+    }
+
+    fn value(&self) -> Option<f64> {
         (self.count > 0).then(|| self.total.as_nanos() as f64 / self.count as f64)
     }
 }
@@ -223,25 +264,106 @@ impl MeanCosts {
             } else {
                 continue;
             };
-            if let Some(mean) = self.answers.get_mut(id.position()) {
-                mean.add(model.pricing.cost(usage.as_ref()));
+            // A call that failed and reported nothing cost nothing; one that answered is unknown.
+            let failed = usage.is_none() && !answers(id, item);
+            if let Some(mean) = self.answers.get_mut(id.position())
+                && (failed || model.pricing.is_metered(usage.as_ref()))
+            {
+                mean.add(if failed { Cost::ZERO } else { model.pricing.cost(usage.as_ref()) });
             }
             if model.scoring != Scoring::SecondCall || rating.is_none() {
                 continue;
             }
-            if let Some(mean) = self.ratings.get_mut(id.position()) {
+            if let Some(mean) = self.ratings.get_mut(id.position())
+                && model.pricing.is_metered(rating.as_ref())
+            {
                 mean.add(model.pricing.cost(rating.as_ref()));
             }
         }
     }
 
-    /// The mean cost of an answer, in nano-units; zero where the model has not been seen.
+    /// What decisions take a call for an answer to have cost, in nano-units: its bill if that is
+    /// known and can be believed, or else the mean.
+    pub(crate) fn bill(&self, id: ModelId, pricing: &Pricing, usage: Option<Usage>) -> f64 {
+        Self::believed(self.answers.get(id.position()), pricing, usage)
+    }
+
+    /// The same for a rating.
+    pub(crate) fn rating_bill(&self, id: ModelId, pricing: &Pricing, usage: Option<Usage>) -> f64 {
+        Self::believed(self.ratings.get(id.position()), pricing, usage)
+    }
+
+    fn believed(mean: Option<&Mean>, pricing: &Pricing, usage: Option<Usage>) -> f64 {
+        let Some(mean) = mean else { return 0.0 };
+        match usage.filter(|usage| pricing.is_metered(Some(usage))) {
+            Some(usage) => mean.believed(pricing.cost(Some(&usage))).as_nanos() as f64,
+            None => mean.value().unwrap_or(0.0),
+        }
+    }
+
+    /// Whether what a model's calls usually cost is known for good.
+    pub(crate) fn is_settled(&self, id: ModelId) -> bool {
+        self.answers.get(id.position()).is_some_and(Mean::is_settled)
+    }
+
+    /// What all calls really cost, as far as known.
+    pub(crate) fn paid(&self) -> Cost {
+        self.answers.iter().chain(&self.ratings).map(|mean| mean.paid).sum()
+    }
+
+    /// The mean cost of an answer, in nano-units; zero where no bill is known.
     pub fn answer(&self, id: ModelId) -> f64 {
-        self.answers.get(id.position()).and_then(|mean| mean.value()).unwrap_or(0.0)
+        self.answers.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
     }
 
     /// The mean cost of a rating call, in nano-units; zero where there is none.
     pub fn rating(&self, id: ModelId) -> f64 {
-        self.ratings.get(id.position()).and_then(|mean| mean.value()).unwrap_or(0.0)
+        self.ratings.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
+    }
+}
+
+/// Whether a model gave an answer to an item.
+fn answers(id: ModelId, item: &ItemEvidence) -> bool {
+    if id.is_reference() {
+        return item.answered;
+    }
+    item.candidate(id).is_some_and(|record| record.agreement.is_answer())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_bills_are_not_believed_and_honest_ones_are_all_counted() {
+        let cost = Cost::from_nanos;
+        let mut mean = Mean::default();
+        for nanos in [5_000_000, 7, 9, 8] {
+            mean.add(cost(nanos));
+        }
+        // The absurd one came first, and is taken for the median of the four.
+        assert_eq!(mean.value(), Some(f64::from(9 + 7 + 9 + 8) / 4.0));
+        for nanos in 10..40 {
+            mean.add(cost(nanos));
+        }
+        mean.add(Cost::MAX);
+        let usual = mean.usual.as_nanos();
+        let expected = (9 + 7 + 9 + 8 + (10..40).sum::<u64>()) as f64;
+        // Once what is usual has settled it stands for every absurd bill.
+        let settled = expected - 9.0 + 2.0 * usual as f64;
+        assert!((mean.value().unwrap() - settled / 35.0).abs() < 1e-9);
+        assert_eq!(mean.paid, Cost::MAX);
+
+        let (mut honest, mut sum) = (Mean::default(), 0);
+        for nanos in (0..200_u64).map(|i| 1 + i * 37 % 90) {
+            honest.add(cost(nanos));
+            sum += nanos;
+        }
+        assert_eq!(honest.value(), Some(sum as f64 / 200.0));
+        // Where most calls are free there is no usual bill to measure by.
+        let mut free = Mean::default();
+        (0..20).for_each(|_| free.add(Cost::ZERO));
+        free.add(cost(42));
+        assert_eq!(free.value(), Some(2.0));
     }
 }

@@ -1,11 +1,15 @@
 //! Answering the items that are left: [`Executor`].
 //!
-//! A stream of items goes in, a stream of answers comes out, each with its provenance. Calls are
-//! bounded, nothing is buffered beyond the calls under way, and dropping the stream cancels them.
+//! A stream of items goes in, a stream of answers comes out, each with its provenance: as they come,
+//! or in the order of the items ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)).
+//! Calls are bounded, nothing is buffered beyond the calls under way and, in order, what waits for
+//! its turn; dropping the stream cancels them.
 
 mod audit;
 mod flow;
+mod part;
 mod route;
+mod turns;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -21,15 +25,19 @@ use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
 use crate::items::Items;
+use crate::ledger::Spending;
 use crate::observe::Event;
 use crate::order::First;
 use crate::plan::Plan;
 use crate::pricing::Cost;
-use crate::profile::Router;
+use crate::profile::{Router, StopReason};
+use crate::report::{REPORT_VERSION, Report};
 use crate::tally::Tally;
 
 use audit::Auditor;
 pub use audit::{Audit, Audited};
+pub use part::Part;
+use turns::{InOrder, Turns};
 
 /// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
 ///
@@ -41,6 +49,8 @@ pub use audit::{Audit, Audited};
 pub struct Executor<I: ?Sized + Sync, O> {
     shared: Arc<Shared<I, O>>,
     concurrency: usize,
+    /// Answers come in order, and so many items are waited for at most.
+    in_order: Option<usize>,
 }
 
 /// What the calls of all items share.
@@ -80,7 +90,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
         let shared = Shared { calls, plan, asked, router, profiled, tally, auditor };
-        Self { shared: Arc::new(shared), concurrency: concurrency.max(1) }
+        Self { shared: Arc::new(shared), concurrency: concurrency.max(1), in_order: None }
+    }
+
+    /// Gives answers in the order of their items, with so many waited for at most.
+    pub(crate) const fn in_order(mut self, most: Option<usize>) -> Self {
+        self.in_order = most;
+        self
     }
 
     /// Audits what candidates answer, over a population or a stream of unknown length.
@@ -107,6 +123,40 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         &self.shared.plan
     }
 
+    /// What this executor has done so far, as the report of one worker: to
+    /// [merge](Report::merge) with those of the others. What profiling cost is in the report of
+    /// whoever profiled.
+    pub fn report(&self) -> Report {
+        let Shared { calls, plan, tally, .. } = &*self.shared;
+        let models = plan.roster.models().len();
+        Report {
+            version: REPORT_VERSION,
+            plan: Plan::clone(plan),
+            allowance: plan.target.allowance(plan.order.population()),
+            profiled: plan.asked,
+            stopped: StopReason::Elsewhere,
+            profiling: vec![Spending::default(); models],
+            execution: calls.ledger.models(),
+            judging: calls.ledger.judge(),
+            faults: calls.ledger.faults.read(),
+            delivered: tally.read(models),
+            reference_cost: plan.forecast.reference_cost,
+            budget: calls.budgeted(),
+            audit: self.audit(),
+            self_agreement: None,
+        }
+    }
+
+    /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all
+    /// the same, and the journal is handed to the disk. Then [`report`](Self::report).
+    ///
+    /// # Errors
+    /// [`RunError::Journal`] when the disk refuses.
+    pub fn finish(&self) -> Result<Report, RunError> {
+        self.shared.calls.close()?;
+        Ok(self.report())
+    }
+
     /// What was delivered so far.
     pub(crate) fn tally(&self) -> &Tally {
         &self.shared.tally
@@ -114,8 +164,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
 
     /// Answers the whole population: the first item of the stream has index 0.
     ///
-    /// Answers come as they are ready; [`Answer::index`] tells them apart. An error ends the run:
-    /// the journal failed, or the stream holds more items than the plan is for.
+    /// Answers come as they are ready, and [`Answer::index`] tells them apart; or in the order of
+    /// the items: [`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order). An error
+    /// ends the run: the journal failed, or the stream holds more items than the plan is for.
     pub fn execute<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
@@ -140,18 +191,37 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             let answer = answer(&shared, index, item.borrow()).await;
             (shared, answer)
         };
-        Answers { flow: Box::pin(self.flow(items, Arc::clone(&self.shared), one)) }
+        let shared = Arc::clone(&self.shared);
+        let Some(most) = self.in_order else {
+            return Answers { flow: Box::pin(self.flow(items, shared, one)) };
+        };
+        let turns = Turns::default();
+        let flow = self.flow(turns.admit(items, most), shared, one);
+        Answers { flow: Box::pin(InOrder::new(flow, turns)) }
     }
 
-    /// Answers a whole collection, borrowing its items.
-    pub(crate) async fn execute_items<S>(&self, items: &S) -> Result<Vec<Answer<O>>, RunError>
+    /// Answers a whole collection, borrowing its items, and hands over each answer.
+    pub(crate) async fn execute_items<S>(
+        &self,
+        items: &S,
+        mut each: impl FnMut(Answer<O>),
+    ) -> Result<(), RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
         let indices = futures::stream::iter((0..items.count()).map(|index| (index, ())));
         let one = |(), index, ()| async move { ((), self.answer_held(items, index).await) };
-        self.flow(indices, (), one).try_collect().await
+        let each = |answer| {
+            each(answer);
+            std::future::ready(Ok(()))
+        };
+        let Some(most) = self.in_order else {
+            return self.flow(indices, (), one).try_for_each(each).await;
+        };
+        let turns = Turns::default();
+        let flow = self.flow(turns.admit(indices, most), (), one);
+        InOrder::new(flow, turns).try_for_each(each).await
     }
 
     async fn answer_held<S>(&self, items: &S, index: u64) -> Result<Answer<O>, RunError>
@@ -226,9 +296,8 @@ where
     Ok(answer)
 }
 
-/// The total cost of the answers given.
 impl<I: ?Sized + Sync, O> Executor<I, O> {
-    /// What the calls of this run cost so far, profiling included.
+    /// What this executor's calls cost so far. What profiling cost was paid before.
     pub fn spent(&self) -> Cost {
         let ledger = &self.shared.calls.ledger;
         ledger.models().iter().map(|s| s.cost).sum::<Cost>() + ledger.judge().cost

@@ -6,8 +6,9 @@ use std::ops::Deref;
 
 /// A finite collection of items that can be fetched by index, in any order.
 ///
-/// Slices and vectors are one, of anything that borrows as the backends' item type (so a
-/// `Vec<String>` serves backends over `str`). [`Generated`] is one that holds nothing.
+/// Slices, vectors and arrays are one, of anything that borrows as the backends' item type: a
+/// `Vec<String>` or a `[&str; 3]` serves backends over `str`, a `Vec<Row>` backends over `Row`.
+/// [`Generated`] is one that holds nothing.
 pub trait Items<I: ?Sized>: Send + Sync {
     /// What an item is here.
     type Item: Borrow<I>;
@@ -23,36 +24,29 @@ pub trait Items<I: ?Sized>: Send + Sync {
     fn fetch(&self, index: u64) -> Option<Self::Held<'_>>;
 }
 
-impl<I: ?Sized, T: Borrow<I> + Send + Sync> Items<I> for [T] {
-    type Item = T;
-    type Held<'a>
-        = &'a T
-    where
-        T: 'a;
+macro_rules! contiguous {
+    ($($items:ty $(, $length:ident)?;)*) => {$(
+        impl<I: ?Sized, T: Borrow<I> + Send + Sync $(, const $length: usize)?> Items<I> for $items {
+            type Item = T;
+            type Held<'a>
+                = &'a T
+            where
+                T: 'a;
 
-    fn count(&self) -> u64 {
-        self.len() as u64
-    }
+            fn count(&self) -> u64 {
+                self.len() as u64
+            }
 
-    fn fetch(&self, index: u64) -> Option<&T> {
-        self.get(usize::try_from(index).ok()?)
-    }
+            fn fetch(&self, index: u64) -> Option<&T> {
+                self.get(usize::try_from(index).ok()?)
+            }
+        }
+    )*};
 }
-
-impl<I: ?Sized, T: Borrow<I> + Send + Sync> Items<I> for Vec<T> {
-    type Item = T;
-    type Held<'a>
-        = &'a T
-    where
-        T: 'a;
-
-    fn count(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn fetch(&self, index: u64) -> Option<&T> {
-        self.get(usize::try_from(index).ok()?)
-    }
+contiguous! {
+    [T];
+    Vec<T>;
+    [T; N], N;
 }
 
 /// Items computed from their index when they are needed.

@@ -8,6 +8,7 @@
 //! ```text
 //! recorder   one run's journal: recalls, checks, writes
 //! file       one append-only JSON Lines file                 (feature `json`)
+//! redb       the same records in an embedded database        (feature `redb`)
 //! ```
 //!
 //! A run with another roster, target, seed, item list, equivalence or setting is another run, and
@@ -18,6 +19,8 @@ mod file;
 #[cfg(feature = "json")]
 mod fingerprint;
 mod recorder;
+#[cfg(feature = "redb")]
+mod redb;
 #[cfg(feature = "json")]
 mod wire;
 
@@ -28,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{Confidence, ErrorKind};
 use crate::observe::CallKind;
-use crate::pricing::{Pricing, Usage};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::profile::ProfileSettings;
 use crate::roster::RosterSpec;
 use crate::target::Target;
@@ -38,6 +41,8 @@ pub use file::{FileJournal, FlushPolicy};
 #[cfg(feature = "json")]
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use recorder::{Binding, Recorder};
+#[cfg(feature = "redb")]
+pub use redb::RedbJournal;
 
 /// Adds an item to a digest of a list: order counts.
 pub(crate) const fn fold(digest: u64, item: u64) -> u64 {
@@ -72,6 +77,10 @@ pub struct Header {
     pub items: Option<u64>,
     /// The profiler's settings.
     pub settings: ProfileSettings,
+    /// The cap that profiling was planned within, if there was one. A resumed run may have another
+    /// cap; its profiler goes on planning within this one, and so comes to the same decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Cost>,
 }
 
 /// The label of a stored journal.
@@ -102,7 +111,15 @@ impl Header {
             population: order.population(),
             items: None,
             settings,
+            budget: None,
         }
+    }
+
+    /// Adds the cap that profiling is planned within.
+    #[must_use]
+    pub const fn with_budget(mut self, cap: Option<Cost>) -> Self {
+        self.budget = cap;
+        self
     }
 
     /// Adds a digest of all items.
@@ -113,7 +130,7 @@ impl Header {
     }
 
     /// What keeps a run with header `now` from resuming this one, in a sentence; `None` if nothing
-    /// does. Prices may differ.
+    /// does. Prices may differ, and so may the budget.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let was_now = |what: &str, was: &dyn fmt::Display, is: &dyn fmt::Display| {
             Some(format!("{what} was {was} and is now {is}"))

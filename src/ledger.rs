@@ -3,17 +3,21 @@
 //! Money is counted the moment it is spent, in atomics, whatever order answers come in.
 
 mod budget;
+mod faults;
 mod purse;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
+use crate::backend::ErrorKind;
 use crate::calls::CallKey;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing, Usage};
 
 pub use budget::Budget;
+pub use faults::Fault;
+use faults::Faults;
 pub(crate) use purse::{Needs, Purse, Tab};
 
 /// Calls and money of one model.
@@ -30,7 +34,11 @@ pub struct Spending {
     pub comparisons: u64,
     /// Calls of any kind that failed for good.
     pub failures: u64,
-    /// Calls whose usage was not reported although the prices need it: their cost is unknown.
+    /// Those of them that were never made, the model's circuit breaker being open.
+    #[serde(default)]
+    pub turned_away: u64,
+    /// Calls whose usage was not reported although the prices need it, or cannot be believed
+    /// ([`Usage::is_plausible`]): their cost is unknown.
     pub unmetered: u64,
     /// Calls of any kind that an earlier run had paid for.
     pub recalled: u64,
@@ -45,19 +53,20 @@ pub struct Spending {
 impl Spending {
     /// Calls of any kind.
     pub const fn calls(&self) -> u64 {
-        self.answers + self.ratings + self.comparisons
+        self.answers.saturating_add(self.ratings).saturating_add(self.comparisons)
     }
 
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
-            answers: self.answers + other.answers,
-            ratings: self.ratings + other.ratings,
-            comparisons: self.comparisons + other.comparisons,
-            failures: self.failures + other.failures,
-            unmetered: self.unmetered + other.unmetered,
-            recalled: self.recalled + other.recalled,
+            answers: self.answers.saturating_add(other.answers),
+            ratings: self.ratings.saturating_add(other.ratings),
+            comparisons: self.comparisons.saturating_add(other.comparisons),
+            failures: self.failures.saturating_add(other.failures),
+            turned_away: self.turned_away.saturating_add(other.turned_away),
+            unmetered: self.unmetered.saturating_add(other.unmetered),
+            recalled: self.recalled.saturating_add(other.recalled),
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             cost: self.cost + other.cost,
@@ -68,14 +77,15 @@ impl Spending {
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
-            answers: self.answers - earlier.answers,
-            ratings: self.ratings - earlier.ratings,
-            comparisons: self.comparisons - earlier.comparisons,
-            failures: self.failures - earlier.failures,
-            unmetered: self.unmetered - earlier.unmetered,
-            recalled: self.recalled - earlier.recalled,
-            input_tokens: self.input_tokens - earlier.input_tokens,
-            output_tokens: self.output_tokens - earlier.output_tokens,
+            answers: self.answers.saturating_sub(earlier.answers),
+            ratings: self.ratings.saturating_sub(earlier.ratings),
+            comparisons: self.comparisons.saturating_sub(earlier.comparisons),
+            failures: self.failures.saturating_sub(earlier.failures),
+            turned_away: self.turned_away.saturating_sub(earlier.turned_away),
+            unmetered: self.unmetered.saturating_sub(earlier.unmetered),
+            recalled: self.recalled.saturating_sub(earlier.recalled),
+            input_tokens: self.input_tokens.saturating_sub(earlier.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(earlier.output_tokens),
             cost: self.cost.saturating_sub(earlier.cost),
         }
     }
@@ -86,19 +96,20 @@ impl Spending {
 pub(crate) struct Bill {
     pricing: Pricing,
     usage: Option<Usage>,
-    failed: bool,
+    failed: Option<ErrorKind>,
     recalled: bool,
 }
 
 impl Bill {
     pub(crate) const fn new(pricing: Pricing, usage: Option<Usage>) -> Self {
-        Self { pricing, usage, failed: false, recalled: false }
+        Self { pricing, usage, failed: None, recalled: false }
     }
     pub(crate) const fn usage(&self) -> Option<Usage> {
         self.usage
     }
-    pub(crate) const fn failed(mut self) -> Self {
-        self.failed = true;
+    /// Says how the call failed, if it did.
+    pub(crate) const fn failed(mut self, how: Option<ErrorKind>) -> Self {
+        self.failed = how;
         self
     }
     pub(crate) const fn recalled(mut self) -> Self {
@@ -107,10 +118,15 @@ impl Bill {
     }
     /// A failed call that reports no usage is taken to have cost nothing.
     pub(crate) fn cost(&self) -> Cost {
-        if self.failed && self.usage.is_none() {
+        if self.failed.is_some() && self.usage.is_none() {
             return Cost::ZERO;
         }
         self.pricing.cost(self.usage.as_ref())
+    }
+    /// Whether the cost is known.
+    pub(crate) fn is_metered(&self) -> bool {
+        (self.failed.is_some() && self.usage.is_none())
+            || self.pricing.is_metered(self.usage.as_ref())
     }
 }
 
@@ -120,6 +136,7 @@ struct Account {
     ratings: AtomicU64,
     comparisons: AtomicU64,
     failures: AtomicU64,
+    turned_away: AtomicU64,
     unmetered: AtomicU64,
     recalled: AtomicU64,
     input_tokens: AtomicU64,
@@ -134,6 +151,7 @@ impl Account {
             ratings: self.ratings.load(Relaxed),
             comparisons: self.comparisons.load(Relaxed),
             failures: self.failures.load(Relaxed),
+            turned_away: self.turned_away.load(Relaxed),
             unmetered: self.unmetered.load(Relaxed),
             recalled: self.recalled.load(Relaxed),
             input_tokens: self.input_tokens.load(Relaxed),
@@ -149,6 +167,8 @@ pub(crate) struct Ledger {
     models: Vec<Account>,
     judge: Account,
     purse: Option<Purse>,
+    /// How calls failed.
+    pub(crate) faults: Faults,
 }
 
 impl Ledger {
@@ -157,6 +177,7 @@ impl Ledger {
             models: (0..models).map(|_| Account::default()).collect(),
             judge: Account::default(),
             purse,
+            faults: Faults::default(),
         }
     }
 
@@ -182,9 +203,13 @@ impl Ledger {
             CallKind::Rating => account.ratings.fetch_add(1, Relaxed),
             CallKind::Comparison => account.comparisons.fetch_add(1, Relaxed),
         };
-        if bill.failed {
+        if let Some(kind) = bill.failed {
             account.failures.fetch_add(1, Relaxed);
-        } else if !bill.pricing.is_metered(bill.usage.as_ref()) {
+            if kind == ErrorKind::Unavailable {
+                account.turned_away.fetch_add(1, Relaxed);
+            }
+        }
+        if !bill.is_metered() {
             account.unmetered.fetch_add(1, Relaxed);
         }
         if bill.recalled {

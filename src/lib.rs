@@ -4,7 +4,15 @@
 //! answers equivalent to the reference's, with 95 % confidence. [`Smart`] profiles the candidates on
 //! a few items, weighs what more profiling would cost against what it could save, and runs the rest
 //! on the cheapest combination of models it can certify. [`Profiler`] and [`Executor`] are its two
-//! halves. The [guide] says how; the README has the quick start.
+//! halves.
+//!
+//! The [guide] is where to start: [quick start](guide/index.html#quick-start),
+//! [reading the report](guide/index.html#reading-the-report),
+//! [wrapping a client](guide/index.html#wrapping-a-client),
+//! [choosing an equivalence](guide/index.html#choosing-an-equivalence) and
+//! [a target](guide/index.html#choosing-a-target),
+//! [running overnight](guide/index.html#running-overnight),
+//! [questions and limits](guide/index.html#questions-and-the-limits).
 //!
 //! ```text
 //! items ──► profile ──► plan ──► execute ──► report
@@ -51,7 +59,11 @@ mod error;
 pub mod evidence;
 pub mod execute;
 #[doc = include_str!("../docs/guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[allow(clippy::doc_markdown, reason = "the names of products are no code")]
+    #[doc = include_str!("../docs/workers.md")]
+    pub mod workers {}
+}
 mod items;
 pub mod journal;
 mod ledger;
@@ -85,9 +97,9 @@ pub use backend::{
 };
 pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
-pub use execute::{Audit, Audited, Executor};
+pub use execute::{Audit, Audited, Executor, Part};
 pub use items::{Generated, Items, Owned};
-pub use ledger::{Budget, Spending};
+pub use ledger::{Budget, Fault, Spending};
 pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};
@@ -98,7 +110,7 @@ pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
-pub use smart::{Outcome, Profiled, Smart};
+pub use smart::{Outcome, Profiled, Smart, Stretched};
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};
 

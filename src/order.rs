@@ -23,6 +23,9 @@ const ROUNDS: usize = 10;
 /// Shortest side of the rectangle: below it too few permutations could be reached.
 const MIN_SIDE: u64 = 16;
 
+/// The population of a stream whose length is not known.
+pub(crate) const ENDLESS: u64 = 1 << 62;
+
 /// The `SplitMix64` finaliser: a bijection on 64 bits in which every input bit moves every output bit.
 pub(crate) const fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);

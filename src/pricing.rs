@@ -45,11 +45,16 @@ pub enum PriceError {
 
 /// An amount of money in integer nano-units of the caller's currency.
 ///
+/// Dollars are assumed in printing and nowhere else: `{:#}` prints the bare number, for prices in
+/// another unit (euros, seconds of CPU time). So do a [`Pricing`], a
+/// [`Forecast`](crate::plan::Forecast) and a [`Report`](crate::Report).
+///
 /// ```
 /// use smart_core::Cost;
 /// let cost = Cost::from_usd(0.25)? + Cost::from_nanos(1);
 /// assert_eq!(cost.as_nanos(), 250_000_001);
 /// assert_eq!(Cost::from_usd(1.5)?.to_string(), "$1.50");
+/// assert_eq!(format!("{:#} s", Cost::from_usd(1.5)?), "1.50 s");
 /// # Ok::<(), smart_core::PriceError>(())
 /// ```
 #[derive(
@@ -98,6 +103,11 @@ impl Cost {
         self.0 as f64 / NANOS
     }
 
+    /// As printed: with a dollar sign, or as a bare number.
+    pub(crate) fn said(self, bare: bool) -> String {
+        if bare { format!("{self:#}") } else { self.to_string() }
+    }
+
     /// The difference, or nothing if `other` is larger.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
@@ -139,7 +149,8 @@ impl fmt::Display for Cost {
             x if x >= 0.01 => 4,
             _ => 7,
         };
-        write!(f, "${usd:.digits$}")
+        let sign = if f.alternate() { "" } else { "$" };
+        write!(f, "{sign}{usd:.digits$}")
     }
 }
 
@@ -211,6 +222,22 @@ impl Usage {
     pub const fn with_cached_input(mut self, cached: u64) -> Self {
         self.cached_input_tokens = Some(cached);
         self
+    }
+
+    /// The most tokens that one call can plausibly use: many times the largest context there is.
+    /// A run does not believe larger counts, and books such a call like one of unknown usage.
+    pub const MOST_TOKENS: u64 = 100_000_000;
+
+    /// Whether no count is above [`MOST_TOKENS`](Self::MOST_TOKENS).
+    pub fn is_plausible(&self) -> bool {
+        let counts = [self.input_tokens, self.cached_input_tokens, self.output_tokens];
+        counts.into_iter().flatten().all(|count| count <= Self::MOST_TOKENS)
+    }
+
+    /// The bill alone, if there is one.
+    pub(crate) const fn without_counts(self) -> Self {
+        let (input_tokens, cached_input_tokens, output_tokens) = (None, None, None);
+        Self { input_tokens, cached_input_tokens, output_tokens, cost: self.cost }
     }
 
     /// Both calls' usage together; a count is unknown only if both are.
@@ -351,18 +378,20 @@ impl Pricing {
     }
 }
 
-/// The prices in words, each only if there is one: `$0.15 in and $0.60 out per million tokens`.
+/// The prices in words, each only if there is one: `$0.15 in and $0.60 out per million tokens`;
+/// `{:#}` without the currency.
 impl fmt::Display for Pricing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = |cost: Cost| cost.said(f.alternate());
         let mut parts = Vec::new();
         if self.input > Cost::ZERO || self.output > Cost::ZERO {
-            let cached =
-                self.cached_input.map_or_else(String::new, |cost| format!(" ({cost} cached)"));
-            let Self { input, output, .. } = self;
+            let cached = |cost: Cost| format!(" ({} cached)", said(cost));
+            let cached = self.cached_input.map_or_else(String::new, cached);
+            let (input, output) = (said(self.input), said(self.output));
             parts.push(format!("{input} in{cached} and {output} out per million tokens"));
         }
         if self.request > Cost::ZERO {
-            parts.push(format!("{} per call", self.request));
+            parts.push(format!("{} per call", said(self.request)));
         }
         if parts.is_empty() {
             return f.write_str("free, or as billed");

@@ -4,6 +4,7 @@
 //! machine   what to ask next; evidence folded in rank order        (no I/O)
 //! brain     which chains to test, at which looks; when to stop     (no I/O)
 //! driver    the calls                                              (async)
+//! stretch   some ranks' calls, and one profile of many stretches   (async; no I/O)
 //! ```
 
 mod before;
@@ -21,9 +22,11 @@ mod scheme;
 mod search;
 mod settings;
 mod stored;
+mod stretch;
 mod tab;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod worth;
 
 use std::fmt;
@@ -39,6 +42,8 @@ pub use repeat::SelfAgreement;
 pub(crate) use repeat::repeat;
 pub use settings::{Families, ProfileSettings};
 pub use stored::{PROFILE_VERSION, Profile};
+pub use stretch::{STRETCH_VERSION, Stretch};
+pub(crate) use stretch::{Start, ask_ranks};
 
 /// Why profiling ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,10 +58,12 @@ pub enum StopReason {
     NotWorthMore,
     /// Every item has been profiled.
     Exhausted,
-    /// The budget is spent.
+    /// The budget would not bear more, or nothing that could still be certified within it.
     Budget,
     /// The caller ended it.
     Caller,
+    /// It was another run that profiled: this one was handed the plan.
+    Elsewhere,
 }
 
 impl fmt::Display for StopReason {
@@ -66,8 +73,9 @@ impl fmt::Display for StopReason {
             Self::Certified => "the cheapest plan in reach was certified",
             Self::NotWorthMore => "more profiling was not expected to pay",
             Self::Exhausted => "every item was profiled",
-            Self::Budget => "the budget was spent",
+            Self::Budget => "the budget would not bear more of it",
             Self::Caller => "the caller ended it",
+            Self::Elsewhere => "another run profiled",
         })
     }
 }

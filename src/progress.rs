@@ -264,7 +264,7 @@ impl Observer for Progress {
     }
 }
 
-/// One line: phase, items, money, and the forecast if there is one.
+/// One line: phase, items, money, and the forecast if there is one; `{:#}` without the currency.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { phase, items, profiled, answered, spent, reference_so_far, .. } = self;
@@ -273,9 +273,13 @@ impl fmt::Display for Snapshot {
             Phase::Profiling => write!(f, "{phase} {profiled} of {items} items")?,
             Phase::Answering | Phase::Finished => write!(f, "{phase} {answered} of {items} items")?,
         }
-        write!(f, ", {spent} spent against {reference_so_far} for the reference alone")?;
+        let bare = f.alternate();
+        let said = |cost: Cost| cost.said(bare);
+        let (spent, reference) = (said(*spent), said(*reference_so_far));
+        write!(f, ", {spent} spent against about {reference} for the reference alone")?;
         if let (Some(forecast), false) = (&self.forecast, *phase == Phase::Finished) {
-            write!(f, ", forecast {} ({} to {})", forecast.cost, forecast.low, forecast.high)?;
+            let [cost, low, high] = [forecast.cost, forecast.low, forecast.high].map(said);
+            write!(f, ", forecast {cost} ({low} to {high})")?;
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! What happened: [`Report`], for people (`Display`) and for machines (serde).
 
+mod merge;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
-use crate::ledger::Spending;
+use crate::ledger::{Fault, Spending};
+use crate::order::ENDLESS;
 use crate::plan::{Plan, Verdict, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
@@ -13,7 +16,7 @@ use crate::roster::ModelId;
 use crate::tally::Delivered;
 
 /// How many of the chains considered are printed.
-const SHOWN: usize = 8;
+const SHOWN: usize = 12;
 /// The version of the stored form.
 pub const REPORT_VERSION: u32 = 1;
 
@@ -26,7 +29,7 @@ pub struct Report {
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
-    /// How many delivered answers may differ from the reference's.
+    /// How many delivered answers may differ from the reference's; of no meaning for a stream.
     pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
@@ -40,8 +43,11 @@ pub struct Report {
     pub judging: Spending,
     /// What was delivered.
     pub delivered: Delivered,
+    /// How calls failed for good, by model and kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// What the reference alone would have cost: its mean cost over the profiled items, times the
-    /// number of items. An estimate, for the items it never saw.
+    /// number of items. An estimate, for it never saw the others: they may be longer or shorter.
     pub reference_cost: Cost,
     /// The budget, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,9 +84,15 @@ impl Report {
         self.profiling.iter().map(|spent| spent.cost).sum()
     }
 
-    /// How many times cheaper than the reference alone.
+    /// How many times cheaper than the reference alone is estimated to be
+    /// ([`reference_cost`](Self::reference_cost)); 1 if nothing cost anything.
     pub fn saving(&self) -> f64 {
         ratio(self.reference_cost, self.cost())
+    }
+
+    /// The name of a model, such as [`Answer::by`](crate::Answer::by) names.
+    pub fn name(&self, id: ModelId) -> &str {
+        self.plan.roster.name(id)
     }
 
     /// What one model did in the whole run.
@@ -93,7 +105,7 @@ impl Report {
 impl Report {
     /// The table of models: answers, calls, failures, money.
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = &self.plan;
+        let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
         let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
         writeln!(
@@ -104,7 +116,7 @@ impl Report {
         for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
             let spent = self.spending(id);
             let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
-            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.to_string());
+            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.said(bare));
             writeln!(
                 f,
                 "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
@@ -113,25 +125,45 @@ impl Report {
         }
         if self.judging.calls() > 0 {
             let (calls, failed) = (self.judging.calls(), self.judging.failures);
-            let cost = self.judging.cost.to_string();
+            let cost = self.judging.cost.said(bare);
             writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+        }
+        Ok(())
+    }
+
+    /// How calls failed, a line for each model and kind.
+    fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.faults.is_empty() {
+            writeln!(f)?;
+        }
+        for Fault { model, kind, calls, message } in &self.faults {
+            let name = model.map_or("judge", |id| self.name(id));
+            let colon = if message.is_empty() { "" } else { ": " };
+            writeln!(f, "Failed     {name}, {calls} calls, {kind}{colon}{message}")?;
         }
         Ok(())
     }
 }
 
+/// For people; `{:#}` prints money without the dollar sign, for prices in another unit.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
+        let bare = f.alternate();
+        let said = |cost: Cost| cost.said(bare);
         let items = plan.order.population();
-        writeln!(f, "Promised   {} over {items} items", plan.target)?;
-        writeln!(
-            f,
-            "           (at most {} answers that differ from the reference's)",
-            self.allowance
-        )?;
+        if items == ENDLESS {
+            writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
+        } else {
+            writeln!(f, "Promised   {} over {items} items", plan.target)?;
+            writeln!(
+                f,
+                "           (at most {} answers that differ from the reference's)",
+                self.allowance
+            )?;
+        }
         write!(f, "Profiled   {} items", self.profiled)?;
-        writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
+        writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
         match &plan.certificate {
             Some(certificate) => writeln!(f, "Certified  {certificate}")?,
@@ -140,15 +172,28 @@ impl fmt::Display for Report {
         if let Verdict::DoesNotPay(reason) = &plan.verdict {
             writeln!(f, "Verdict    does not pay: {reason}")?;
         }
-        writeln!(f, "Planned    {}", plan.forecast)?;
-        writeln!(
-            f,
-            "Spent      {} against {} for the reference alone: {:.2} times cheaper",
-            self.cost(),
-            self.reference_cost,
-            self.saving()
-        )?;
+        f.write_str("Planned    ")?;
+        plan.forecast.fmt(f)?;
+        writeln!(f)?;
+        let done = self.delivered.items();
+        if done < items {
+            writeln!(f, "Spent      {} on {done} items so far", said(self.cost()))?;
+        } else {
+            writeln!(
+                f,
+                "Spent      {} against about {} for the reference alone: {:.2} times cheaper",
+                said(self.cost()),
+                said(self.reference_cost),
+                self.saving()
+            )?;
+        }
         self.write_models(f)?;
+        let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
+        for id in plan.roster.ids().filter(turned) {
+            let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
+            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
+        }
+        self.write_faults(f)?;
         if self.delivered.unanswered() > 0 {
             writeln!(
                 f,
@@ -159,7 +204,7 @@ impl fmt::Display for Report {
             )?;
         }
         if let Some(Budgeted { cap, over_bound }) = self.budget {
-            write!(f, "\nBudget     {} of {cap} spent", self.cost())?;
+            write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
             if over_bound > 0 {
                 write!(f, "; {over_bound} calls cost more than the bound given for them")?;
             }
@@ -173,6 +218,9 @@ impl fmt::Display for Report {
             }
             if audited.switched {
                 write!(f, "; then everything went to the reference")?;
+            } else if audited.workers_switched > 0 {
+                let Audited { workers, workers_switched, .. } = audited;
+                write!(f, "; {workers_switched} of {workers} workers went over to the reference")?;
             }
             if audited.drifted {
                 write!(f, "; candidates fail more often than tolerated: profile anew")?;
@@ -182,9 +230,12 @@ impl fmt::Display for Report {
         if let Some(agreement) = &self.self_agreement {
             writeln!(f, "\nReference  {agreement}")?;
         }
-        let unmetered: u64 = plan.roster.ids().map(|id| self.spending(id).unmetered).sum();
+        let unmetered = plan.roster.ids().map(|id| self.spending(id).unmetered);
+        let unmetered = unmetered.fold(self.judging.unmetered, u64::saturating_add);
         if unmetered > 0 {
-            writeln!(f, "\n{unmetered} calls reported no usage: their cost is not in the figures")?;
+            let what =
+                "reported no usage, or none to be believed: their cost is not in the figures";
+            writeln!(f, "\n{unmetered} calls {what}")?;
         }
         if !plan.considered.is_empty() {
             writeln!(f, "\nConsidered")?;

@@ -15,8 +15,24 @@ pub const MAX_MODELS: usize = 64;
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct ModelId(u8);
+
+impl From<ModelId> for u8 {
+    fn from(id: ModelId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<u8> for ModelId {
+    type Error = RosterError;
+
+    /// The model at a position that a roster can have.
+    fn try_from(position: u8) -> Result<Self, RosterError> {
+        let fits = usize::from(position) < MAX_MODELS;
+        if fits { Ok(Self(position)) } else { Err(RosterError::TooMany) }
+    }
+}
 
 impl ModelId {
     /// The reference model.
@@ -167,24 +183,39 @@ impl RosterSpec {
         self.ids().find(|id| self.name(*id) == name)
     }
 
-    /// What differs between two rosters apart from prices, in a sentence; `None` if nothing does.
+    /// What differs between two rosters apart from prices, in a sentence that names every model
+    /// concerned; `None` if nothing does.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        for (position, (a, b)) in self.models.iter().zip(&other.models).enumerate() {
-            let role = if position == 0 { "the reference" } else { "a candidate" };
-            if a.name != b.name {
-                return Some(format!("{role} was `{}` and is now `{}`", a.name, b.name));
+        let mut found = Vec::new();
+        for (id, was) in self.ids().zip(&self.models) {
+            let name = &was.name;
+            let Some(now) = other.find(name) else {
+                // Another model in its place that was not there before took its place.
+                let heir = other.model(id).filter(|heir| self.find(&heir.name).is_none());
+                let role = if id.is_reference() { "the reference" } else { "a candidate" };
+                found.push(match heir {
+                    Some(heir) => format!("{role} was `{name}` and is now `{}`", heir.name),
+                    None => format!("`{name}` is missing"),
+                });
+                continue;
+            };
+            if now != id {
+                found.push(format!("`{name}` is in another place of the roster"));
             }
-            if a.version != b.version {
+            let Some(is) = other.model(now) else { continue };
+            if was.version != is.version {
                 let tag = |v: &Option<String>| v.clone().unwrap_or_else(|| "none".into());
-                let (was, is) = (tag(&a.version), tag(&b.version));
-                return Some(format!("the version of `{}` was `{was}` and is now `{is}`", a.name));
+                let (was, is) = (tag(&was.version), tag(&is.version));
+                found.push(format!("the version of `{name}` was `{was}` and is now `{is}`"));
             }
-            if a.scoring != b.scoring {
-                return Some(format!("`{}` now gets its confidence another way", a.name));
+            if was.scoring != is.scoring {
+                found.push(format!("`{name}` now gets its confidence another way"));
             }
         }
-        let (a, b) = (self.models.len(), other.models.len());
-        (a != b).then(|| format!("there were {a} models and are now {b}"))
+        let more = other.models.iter().skip(self.models.len());
+        let new = more.filter(|model| self.find(&model.name).is_none());
+        found.extend(new.map(|model| format!("`{}` is new", model.name)));
+        (!found.is_empty()).then(|| found.join("; "))
     }
 }
 
@@ -335,6 +366,13 @@ mod tests {
         let said = a.difference(&b).unwrap();
         assert_eq!(said, "the version of `small` was `none` and is now `v2`");
         let c = RosterSpec::new(vec![spec("big")]).unwrap();
-        assert!(a.difference(&c).unwrap().contains("2 models"));
+        assert_eq!(a.difference(&c).unwrap(), "`small` is missing");
+        assert_eq!(c.difference(&a).unwrap(), "`small` is new");
+        let mut changed = spec("big");
+        changed.version = Some("2".into());
+        let d = RosterSpec::new(vec![spec("small"), changed]).unwrap();
+        let said = a.difference(&d).unwrap();
+        assert_eq!(said.matches("another place").count(), 2);
+        assert!(said.contains("the version of `big` was `none` and is now `2`"), "{said}");
     }
 }

@@ -1,5 +1,9 @@
 //! The whole job in one call: [`Smart`].
 
+mod each;
+mod profiled;
+mod ranks;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,19 +22,20 @@ use crate::journal::fingerprint;
 use crate::journal::{Binding, Header, Recorder, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
-use crate::order::Order;
+use crate::order::{ENDLESS, Order};
 use crate::plan::Plan;
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
-use crate::report::{Budgeted, REPORT_VERSION, Report};
+use crate::report::{REPORT_VERSION, Report};
 use crate::roster::Roster;
 use crate::target::Target;
 
+pub use profiled::Profiled;
+pub use ranks::Stretched;
+
 /// Calls under way at once, unless the caller says otherwise.
 const CONCURRENCY: usize = 16;
-/// The indices of a stream whose length is not known.
-const ENDLESS: u64 = 1 << 62;
 
 /// Runs items through the cheapest certified combination of models.
 ///
@@ -69,6 +74,7 @@ pub struct Smart<I: ?Sized + Sync, O> {
     journal: Option<Arc<Binding<I, O>>>,
     budget: Option<Budget>,
     audit: Option<Audit>,
+    in_order: Option<usize>,
     repeats: u64,
 }
 
@@ -80,16 +86,6 @@ pub struct Outcome<O> {
     pub answers: Vec<Answer<O>>,
     /// What happened.
     pub report: Report,
-}
-
-/// What profiling delivers: the evidence, and the reference's answers on the profiled items.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Profiled<O> {
-    /// The evidence.
-    pub profile: Profile,
-    /// The answers of the items that were asked about, by index.
-    pub answers: BTreeMap<u64, Answer<O>>,
 }
 
 impl<I: ?Sized + Sync, O> fmt::Debug for Smart<I, O> {
@@ -121,6 +117,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             journal: None,
             budget: None,
             audit: None,
+            in_order: None,
             repeats: 0,
         }
     }
@@ -252,21 +249,37 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
+        let mut answers = Vec::new();
+        let report = self.run_by(items, None, |answer| answers.push(answer)).await?;
+        answers.sort_unstable_by_key(|answer| answer.index);
+        Ok(Outcome { answers, report })
+    }
+
+    async fn run_by<S>(
+        &self,
+        items: &S,
+        in_order: Option<usize>,
+        each: impl FnMut(Answer<O>),
+    ) -> Result<Report, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
         let calls = self.calls_for(items)?;
-        let Profiled { profile, answers } = self.profile_with(&calls, items).await?;
+        let Profiled { profile, answers, .. } = self.profile_with(&calls, items).await?;
         let plan = Arc::new(profile.plan()?);
         let self_agreement = self.repeat(&calls, items, &profile, &answers).await?;
         let spent = calls.ledger.models();
         calls.observers.emit(&Event::Planned { plan: &plan });
         let population = Some(plan.order.population());
         let executor = self.executor_with(&calls, Arc::clone(&plan), answers, population)?;
-        let mut answers = executor.execute_items(items).await?;
-        answers.sort_unstable_by_key(|answer| answer.index);
+        let executor = executor.in_order(in_order);
+        executor.execute_items(items, each).await?;
         calls.close()?;
         let mut report = self.report(&calls, &profile, plan, &executor, spent);
         report.self_agreement = self_agreement;
         calls.observers.emit(&Event::Finished { report: &report });
-        Ok(Outcome { answers, report })
+        Ok(report)
     }
 
     /// Profiles only: evidence to store, to plan from, or to hand to workers.
@@ -281,7 +294,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let calls = self.calls_for(items)?;
         let profiled = self.profile_with(&calls, items).await?;
         calls.close()?;
-        Ok(profiled)
+        Ok(profiled.with_bill(&calls.ledger))
     }
 
     /// An executor that follows a plan, with what profiling answered already (may be empty: those
@@ -372,7 +385,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             Some(binding) => {
                 let (name, settings) = (self.equivalence.name(), self.settings.clone());
                 let header = Header::new(roster.clone(), name, judge, target, order, settings);
-                Some(Recorder::open(binding, &header.with_items(items))?)
+                let header = header.with_items(items);
+                let cap = self.budget.as_ref().map(Budget::cap);
+                Some(Recorder::open(binding, &header.with_budget(cap))?)
             }
         };
         let purse = match &self.budget {
@@ -383,10 +398,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                     let comparison = key.kind == CallKind::Comparison;
                     let model = roster.model(key.model).map(|model| model.pricing);
                     let pricing = if comparison { judge } else { model.unwrap_or_default() };
-                    let bill = Bill::new(pricing, usage);
-                    if failed { bill.failed().cost() } else { bill.cost() }
+                    (key, Bill::new(pricing, usage).failed(failed))
                 });
-                Some(budget.purse(roster, judge, bills.sum())?)
+                let spent = budget.spent(roster, bills);
+                Some(budget.purse(roster, judge, spent)?)
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);
@@ -395,6 +410,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger);
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
             let (records, torn) = (recorder.records(), recorder.torn());
+            calls.planned = recorder.budget();
             calls.observers.emit(&Event::JournalOpened { records, torn });
             calls = calls.with_keeper(Arc::new(recorder), Some(Arc::clone(&binding.fingerprint)));
         }
@@ -408,14 +424,15 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let order = Order::new(items.count(), self.seed);
         let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
-        let mut machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
+        let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
+        let mut machine = machine.with_budget(calls.planned);
         let (items_count, target) = (items.count(), self.target);
         calls.observers.emit(&Event::Started { items: items_count, roster, target });
         let mut answers = BTreeMap::new();
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
         let profile = Profile::new(machine, self.equivalence.name());
-        Ok(Profiled { profile, answers })
+        Ok(Profiled::new(profile, answers))
     }
 
     fn executor_with(
@@ -427,6 +444,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ) -> Result<Executor<I, O>, RunError> {
         let (calls, router) = (Arc::clone(calls), self.router.clone());
         let executor = Executor::new(calls, plan, router, answers, self.concurrency);
+        let executor = executor.in_order(self.in_order);
         Ok(match self.audit {
             Some(audit) => executor.audited(audit, population)?,
             None => executor,
@@ -452,12 +470,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             execution: execution.collect(),
             profiling,
             judging: calls.ledger.judge(),
+            faults: calls.ledger.faults.read(),
             delivered: executor.tally().read(self.roster.spec().models().len()),
             reference_cost: plan.forecast.reference_cost,
-            budget: calls
-                .ledger
-                .purse()
-                .map(|purse| Budgeted { cap: purse.cap(), over_bound: purse.over_bound() }),
+            budget: calls.budgeted(),
             audit: executor.audit(),
             self_agreement: None,
             plan,

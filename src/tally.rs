@@ -35,12 +35,37 @@ pub struct Delivered {
 impl Delivered {
     /// Items with an answer.
     pub fn answered(&self) -> u64 {
-        self.by_model.iter().sum()
+        self.by_model.iter().copied().fold(0, u64::saturating_add)
+    }
+
+    /// Items dealt with, with an answer or without.
+    pub fn items(&self) -> u64 {
+        self.answered() + self.unanswered()
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let models = self.by_model.len().max(other.by_model.len());
+        let at = |list: &[u64], model: usize| list.get(model).copied().unwrap_or(0);
+        Self {
+            by_model: (0..models)
+                .map(|model| at(&self.by_model, model) + at(&other.by_model, model))
+                .collect(),
+            profiled: self.profiled + other.profiled,
+            accepted: self.accepted + other.accepted,
+            routed: self.routed + other.routed,
+            escalated: self.escalated + other.escalated,
+            candidate_failures: self.candidate_failures + other.candidate_failures,
+            audited: self.audited + other.audited,
+            reference_failures: self.reference_failures + other.reference_failures,
+            unaffordable: self.unaffordable + other.unaffordable,
+        }
     }
 
     /// Items without one.
     pub const fn unanswered(&self) -> u64 {
-        self.reference_failures + self.unaffordable
+        self.reference_failures.saturating_add(self.unaffordable)
     }
 }
 

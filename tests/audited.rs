@@ -7,11 +7,12 @@ use std::task::Poll;
 
 use futures::StreamExt;
 use smart_core::backend::Simulated;
+use smart_core::conformance::{Fault, FaultPlan, Faulty};
 use smart_core::equivalence::Exact;
-use smart_core::stats::{Probability, max_caught};
+use smart_core::stats::{Probability, max_caught, two_sided_rate};
 use smart_core::{
-    Audit, BackendError, Completion, Event, Executor, Families, LlmBackend, Model, Plan, Pricing,
-    ProfileSettings, Reason, Roster, Smart, Target, Usage, async_trait,
+    Audit, BackendError, Completion, ErrorKind, Event, Executor, Families, LlmBackend, Model, Plan,
+    Pricing, ProfileSettings, Reason, Roster, Smart, Target, Usage, async_trait,
 };
 
 const ITEMS: u64 = 1_000;
@@ -25,6 +26,8 @@ enum Attack {
     AtTheBeginning,
     /// Stops for a while after every audit it notices.
     Reacting,
+    /// Is told of every catch, and stops short of the last that is borne.
+    Told,
     Never,
 }
 
@@ -34,6 +37,8 @@ struct Seen {
     reference_calls: AtomicU64,
     asked: AtomicU64,
     quiet_until: AtomicU64,
+    /// Catches that are still borne, as the last event said.
+    borne: AtomicU64,
 }
 
 struct Adversary {
@@ -72,6 +77,7 @@ impl LlmBackend<u64> for Adversary {
                 }
                 asked >= self.seen.quiet_until.load(Ordering::Relaxed)
             }
+            Attack::Told => self.seen.borne.load(Ordering::Relaxed) > 0,
         };
         let usage = Usage::tokens(100, 1);
         Ok(Completion::new(u32::from(fails)).with_usage(usage))
@@ -91,16 +97,39 @@ impl LlmBackend<u64> for Reference {
 }
 
 fn smart(attack: Attack, seed: u64) -> Smart<u64, u32> {
+    with_weather(attack, seed, 0.0)
+}
+
+/// The same, where so large a share of calls fails: for good the reference's, in passing the
+/// candidate's and the judge's.
+fn with_weather(attack: Attack, seed: u64, share: f64) -> Smart<u64, u32> {
     let seen = Arc::new(Seen::default());
+    seen.borne.store(u64::MAX, Ordering::Relaxed);
+    let told = Arc::clone(&seen);
     let price = |p| Pricing::per_million(p, p).unwrap();
-    let large = Model::new("large", Reference(Arc::clone(&seen))).with_pricing(price(10.0));
-    let small = Model::new("small", Adversary { attack, seen }).with_pricing(price(0.1));
+    let failing = |kind, key| FaultPlan::new(seed ^ key).with_random(share, Fault::Error(kind));
+    let lost = FaultPlan::new(seed).with_items(share, Fault::Error(ErrorKind::InvalidRequest));
+    let reference = Faulty::new(Reference(Arc::clone(&seen)), lost);
+    let candidate = Faulty::new(Adversary { attack, seen }, failing(ErrorKind::Transient, 1));
+    let large = Model::new("large", reference).with_pricing(price(10.0));
+    let small = Model::new("small", candidate).with_pricing(price(0.1));
     let target = Target::new(0.9, 0.9).unwrap();
-    Smart::new(Roster::new(large, [small]).unwrap(), Exact, target)
+    let judge = Faulty::new(Exact, failing(ErrorKind::Timeout, 2));
+    Smart::new(Roster::new(large, [small]).unwrap(), judge, target)
+        .with_observer(move |event: &Event<'_>| {
+            if let Event::FailureCaught { audited, .. } = event {
+                told.borne.store(audited.remaining().unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        })
         .with_seed(seed)
         .with_concurrency(8)
         .with_settings(ProfileSettings::default().with_families(Families::Auto))
         .with_audit(Audit::new(SHARE).unwrap())
+}
+
+/// Whether so many misses may come of a chance of 0.1: the exact interval at 99.8 % reaches there.
+fn is_kept(missed: u64, runs: u64) -> bool {
+    two_sided_rate(runs, missed, Probability::new(0.002).unwrap()).unwrap().0 <= 0.1
 }
 
 /// Yesterday's plan, made while the candidate was perfect.
@@ -131,10 +160,21 @@ async fn the_promise_survives_adversaries() {
     let (q, alpha) = (Probability::new(SHARE).unwrap(), Probability::new(0.1).unwrap());
     let limit = max_caught(allowed, q, alpha);
     let runs = 300;
-    for attack in [Attack::Always, Attack::AtTheEnd, Attack::AtTheBeginning, Attack::Reacting] {
+    let attacks = [
+        (Attack::Always, 0.0),
+        (Attack::AtTheEnd, 0.0),
+        (Attack::AtTheBeginning, 0.0),
+        (Attack::Reacting, 0.0),
+        (Attack::Told, 0.0),
+        (Attack::Always, 0.05),
+        (Attack::AtTheEnd, 0.05),
+        (Attack::Reacting, 0.05),
+    ];
+    for (attack, weather) in attacks {
         let (mut missed, mut used) = (0, 0);
         for seed in 0..runs {
-            let executor = smart(attack, seed).apply(&plan, Some(ITEMS)).unwrap();
+            let smart = with_weather(attack, seed, weather);
+            let executor = smart.apply(&plan, Some(ITEMS)).unwrap();
             let (failures, _) = deliver(&executor, ITEMS).await;
             missed += u64::from(failures > allowed);
             used += failures;
@@ -142,9 +182,8 @@ async fn the_promise_survives_adversaries() {
             assert_eq!(audited.limit, limit);
             assert!(audited.switched || Some(audited.caught) <= limit);
         }
-        // P(Bin(300, 0.1) > 46) < 0.001.
-        assert!(missed <= 46, "{attack:?}: {missed} of {runs}");
-        assert!(used > runs * 10, "{attack:?} does attack: {used}");
+        assert!(is_kept(missed, runs), "{attack:?}, {weather}: {missed} of {runs}");
+        assert!(used > runs * 5, "{attack:?} does attack: {used}");
     }
 }
 
@@ -159,8 +198,7 @@ async fn streams_of_unknown_length_are_right_at_every_time() {
             let (_, worst) = deliver(&executor, 3 * ITEMS).await;
             missed += u64::from(worst > 0.1 + 1e-9);
         }
-        // P(Bin(120, 0.1) > 23) < 0.001.
-        assert!(missed <= 23, "{attack:?}: {missed} of {runs}");
+        assert!(is_kept(missed, runs), "{attack:?}: {missed} of {runs}");
     }
     // A candidate that is right is used, once there is something to be wrong in.
     let executor = smart(Attack::Never, 1).apply(&plan, None).unwrap();

@@ -9,8 +9,8 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
-    Budget, Cost, ErrorKind, Families, Model, Outcome, Pricing, ProfileSettings, Reason, Roster,
-    RunError, Smart, StopReason, Target, Usage,
+    Budget, Completion, Cost, ErrorKind, Families, Model, ModelId, Outcome, Pricing,
+    ProfileSettings, Reason, Roster, RunError, Smart, StopReason, Target, Usage, from_fn,
 };
 
 const ITEMS: u64 = 600;
@@ -67,7 +67,9 @@ async fn the_cap_holds_and_decisions_do_not_follow_the_clock() {
             assert!(cost.as_nanos() <= cap, "{cost} of {cap} at {clock}");
             let left = unanswered(&outcome);
             assert_eq!(left, outcome.report.delivered.unaffordable);
-            assert_eq!(left > 0, share < 100, "{left} at {share} %");
+            // Planned within it, half of what a run without a cap spends may be enough.
+            assert!(left == 0 || share < 100, "{left} at {share} %");
+            assert!(left > 0 || share > 5, "{left} at {share} %");
             assert_eq!(outcome.report.budget.unwrap().over_bound, 0);
             // Nearly all of the money is used: what is left would not bear one more item.
             if left > 0 {
@@ -87,8 +89,7 @@ async fn the_cap_holds_and_decisions_do_not_follow_the_clock() {
 async fn a_resumed_run_keeps_what_was_spent_and_a_larger_budget_goes_on() {
     let path = std::env::temp_dir().join(format!("budget-{}.jsonl", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let full = smart(0, 16).run(&items()).await.unwrap();
-    let cap = full.report.cost().as_nanos() / 2;
+    let cap = LARGE.as_nanos() * 15;
     let run = |clock, cap| {
         let path = path.clone();
         async move {
@@ -100,12 +101,14 @@ async fn a_resumed_run_keeps_what_was_spent_and_a_larger_budget_goes_on() {
     let first = run(1, cap).await;
     let again = run(2, cap).await;
     assert_eq!(first.answers, again.answers);
+    assert!(unanswered(&first) > 500);
     assert_eq!(first.report.cost(), again.report.cost());
     let spent = again.report.plan.roster.ids().map(|id| again.report.spending(id));
     assert!(spent.into_iter().all(|spent| spent.recalled == spent.calls()), "nothing new is asked");
-    let more = run(3, cap * 3).await;
+    // The profiler goes on planning within the cap it began with: the decisions are the same.
+    let more = run(3, cap * 41).await;
     assert_eq!(unanswered(&more), 0);
-    assert_eq!(more.report.cost(), full.report.cost());
+    assert_eq!(more.report.plan, first.report.plan);
     std::fs::remove_file(path).unwrap();
 }
 
@@ -117,7 +120,7 @@ async fn learnt_bounds_keep_the_cap_where_costs_are_alike() {
         // The first item goes alone, without a bound: it may pass a cap smaller than itself.
         let first = LARGE + SMALL;
         assert!(outcome.report.cost() <= Cost::from_nanos(cap).max(first));
-        assert!(unanswered(&outcome) > 0);
+        assert_eq!(unanswered(&outcome) > 0, cap < 900_000_000);
     }
 }
 
@@ -132,7 +135,7 @@ async fn bounds_that_are_wrong_are_told_and_names_are_checked() {
     let stranger = Budget::new(LARGE).with_call_bound("medium", SMALL);
     let error = smart(1, 16).with_budget(stranger).run(&items()).await.unwrap_err();
     assert!(matches!(error, RunError::Settings(_)));
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("`medium`"));
+    assert!(error.to_string().contains("`medium`"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,4 +158,34 @@ async fn failed_attempts_are_paid_from_the_budget() {
     let outcome = smart.with_budget(budget).run(&items()).await.unwrap();
     let cost = outcome.report.cost();
     assert!(cost <= cap && cost.as_nanos() > cap.as_nanos() - SMALL.as_nanos() * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_do_not_say_what_they_cost_take_their_bound() {
+    let path = std::env::temp_dir().join(format!("budget-silent-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let nonsense = Usage::tokens(u64::MAX, u64::MAX);
+    let run = |usage: Option<Usage>| {
+        let silent = from_fn(move |item: &u64| {
+            let mut answer = Completion::new(*item);
+            answer.usage = usage;
+            async move { Ok(answer) }
+        });
+        let large = Model::new("large", silent);
+        let large = large.with_pricing(Pricing::per_million(1.0, 1.0).unwrap());
+        let budget = Budget::new(LARGE.times(50)).with_call_bound("large", LARGE);
+        let target = Target::new(0.9, 0.9).unwrap();
+        let smart = Smart::new(Roster::new(large, []).unwrap(), Exact, target);
+        smart.with_budget(budget).with_journal(FileJournal::open(&path).unwrap())
+    };
+    for usage in [None, Some(nonsense)] {
+        for again in [false, true] {
+            let outcome = run(usage).run(&items()).await.unwrap();
+            let large = outcome.report.spending(ModelId::REFERENCE);
+            assert_eq!((large.answers, large.unmetered, large.cost), (50, 50, Cost::ZERO));
+            assert_eq!(large.recalled, if again { 50 } else { 0 }, "resumed, nothing new is asked");
+            assert_eq!(outcome.report.delivered.unaffordable, ITEMS - 50);
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
 }

@@ -33,14 +33,16 @@ fn binary() -> PathBuf {
 struct Job {
     folder: PathBuf,
     seed: u64,
+    budget: Option<&'static str>,
 }
 
 impl Job {
-    fn new(name: &str, seed: u64) -> Self {
-        let folder = std::env::temp_dir().join(format!("overnight-{}-{name}", std::process::id()));
+    fn new(name: &str, seed: u64, budget: Option<&'static str>) -> Self {
+        let name = format!("overnight-{}-{name}-{}", std::process::id(), budget.unwrap_or("free"));
+        let folder = std::env::temp_dir().join(name);
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { folder, seed }
+        Self { folder, seed, budget }
     }
 
     fn journal(&self) -> PathBuf {
@@ -55,8 +57,9 @@ impl Job {
             .arg(self.folder.join("calls"))
             .args(["--items", "3000", "--latency-ms", "2", "--faults", "0.2", "--json"])
             .args(["--seed", &self.seed.to_string()])
+            .args(self.budget.into_iter().flat_map(|budget| ["--budget", budget]))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap()
     }
@@ -99,6 +102,40 @@ fn result(child: Child) -> Value {
 #[test]
 fn killed_at_any_time_it_ends_as_if_it_had_not_been() {
     let kills: u64 = std::env::var("OVERNIGHT_KILLS").map_or(12, |n| n.parse().unwrap());
+    kill(kills, None);
+}
+
+/// The same where the money ends before the items do: the cap holds over all the runs together.
+#[test]
+fn killed_under_a_budget_it_spends_no_more() {
+    let kills: u64 = std::env::var("OVERNIGHT_KILLS").map_or(6, |n| n.parse().unwrap());
+    kill(kills, Some("2.5"));
+}
+
+/// Two processes on one journal: the second says so and touches nothing.
+#[test]
+fn one_process_at_a_time() {
+    let (binary, job) = (binary(), Job::new("twice", 1, None));
+    let first = job.spawn(&binary);
+    while job.recorded().is_empty() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let second = job.spawn(&binary).wait_with_output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(!second.status.success() && said.contains("open elsewhere"), "{said}");
+    let outcome = result(first);
+    assert_eq!(outcome["items"], 3_000);
+    let distinct: BTreeSet<_> = job.recorded().into_iter().collect();
+    assert_eq!(distinct.len(), job.recorded().len());
+}
+
+/// Items without an answer.
+fn unanswered(outcome: &Value) -> usize {
+    let count = |what: &str| usize::try_from(outcome[what].as_u64().unwrap()).unwrap();
+    count("items") - count("answered")
+}
+
+fn kill(kills: u64, budget: Option<&'static str>) {
     let binary = binary();
     let mut state = 0x9e37_79b9_u64;
     let mut random = move |below: u64| {
@@ -110,13 +147,13 @@ fn killed_at_any_time_it_ends_as_if_it_had_not_been() {
         if killed >= kills {
             break;
         }
-        let calm = Job::new(&format!("calm-{seed}"), seed);
+        let calm = Job::new(&format!("calm-{seed}"), seed, budget);
         let start = std::time::Instant::now();
         let expected = result(calm.spawn(&binary));
         let span = u64::try_from(start.elapsed().as_millis()).unwrap().max(50);
         assert_eq!(calm.received().len(), calm.recorded().len());
 
-        let job = Job::new(&format!("killed-{seed}"), seed);
+        let job = Job::new(&format!("killed-{seed}"), seed, budget);
         // For each recorded call, how many calls had been received when it was seen.
         let mut seen: BTreeMap<(u64, String), usize> = BTreeMap::new();
         let (mut lost, mut got) = (0, 0);
@@ -140,8 +177,19 @@ fn killed_at_any_time_it_ends_as_if_it_had_not_been() {
                 seen.entry(call).or_insert(received.len());
             }
         };
-        for what in ["digest", "policy", "answered", "profiled", "delivered_failures"] {
+        // Where the money ends, how many of the last items it reaches depends on what was under way.
+        let exact = ["policy", "profiled", "digest", "answered", "delivered_failures"];
+        for what in exact.iter().take(if budget.is_some() { 2 } else { 5 }) {
             assert_eq!(outcome[what], expected[what], "seed {seed}: {what}");
+        }
+        if let Some(budget) = budget {
+            assert!(unanswered(&expected) > 100, "seed {seed}: the money ends first");
+            let cap: f64 = budget.parse().unwrap();
+            assert!(outcome["cost"].as_f64().unwrap() <= cap, "seed {seed}: {outcome}");
+            assert!(
+                unanswered(&outcome).abs_diff(unanswered(&expected)) <= 32 * 20,
+                "{outcome} {expected}"
+            );
         }
         let (received, recorded) = (job.received(), job.recorded());
         for (position, call) in received.iter().enumerate() {
@@ -153,7 +201,8 @@ fn killed_at_any_time_it_ends_as_if_it_had_not_been() {
         // One run, what was under way at each kill, and what profiling had under way at its end.
         assert_eq!(received.len(), recorded.len() + lost);
         let alone = calm.recorded().len();
-        assert!(recorded.len().abs_diff(alone) <= LATE, "{} {alone}", recorded.len());
+        let apart = LATE + 2 * unanswered(&outcome).abs_diff(unanswered(&expected));
+        assert!(recorded.len().abs_diff(alone) <= apart, "{} {alone}", recorded.len());
         assert!(lost as u64 <= killed * 3 * 32);
         let cost = |value: &Value| value["cost"].as_f64().unwrap();
         assert!((cost(&outcome) - cost(&expected)).abs() <= 0.006 * 32.0);

@@ -60,6 +60,23 @@ async fn failed_attempts_are_billed_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_forgets_no_bill_and_an_observer_s_panic_is_its_own() {
+    let (backend, calls) = scripted(vec![
+        || Err(BackendError::transient("reset").with_usage(Usage::tokens(5, 0))),
+        || panic!("a parser met its match"),
+    ]);
+    let retry = backend
+        .with_retry(plain())
+        .with_sleeper(TokioSleeper::new())
+        .with_observer(|_| panic!("an observer's own"));
+    let error = retry.complete(&0).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Panicked);
+    assert_eq!(error.to_string(), "backend panicked: a parser met its match");
+    assert_eq!(error.usage(), Some(Usage::tokens(5, 0)), "the first attempt was billed");
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_and_time_are_bounded() {
     let failing =
         || scripted(vec![|| Err(BackendError::transient("down").with_usage(Usage::tokens(1, 0)))]);

@@ -1,16 +1,9 @@
-//! Any bytes as a journal: an error, or a whole journal; never a panic.
+//! Anything as a journal.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use smart_core::journal::{FileJournal, Journal};
+#[path = "../../tests/formats/reading.rs"]
+mod reading;
 
-fuzz_target!(|bytes: &[u8]| {
-    let path = std::env::temp_dir().join(format!("fuzz-journal-{}.jsonl", std::process::id()));
-    if std::fs::write(&path, bytes).is_err() {
-        return;
-    }
-    if let Ok(journal) = FileJournal::open(&path) {
-        let _ = journal.header();
-        let _ = journal.read(&mut |_| Ok(()));
-    }
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    reading::journal(bytes);
 });

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::BackendError;
+use super::guard::guarded;
 use super::wrap::{Billed, wraps};
 use crate::order::keyed;
 use crate::pricing::Usage;
@@ -159,6 +161,7 @@ type Observer = Arc<dyn Fn(&RetryNotice<'_>) + Send + Sync>;
 /// ([`ErrorKind::is_retryable`](super::ErrorKind::is_retryable)), attempts and time are bounded,
 /// and what failed attempts were billed for is added to the call's usage, whether it succeeds in
 /// the end or not. Where `retry_after` does not fit in the time left, the call fails at once.
+/// An attempt that panics fails for good, as [`ErrorKind::Panicked`](super::ErrorKind::Panicked).
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -228,7 +231,8 @@ impl<B> Retry<B> {
         let mut billed: Option<Usage> = None;
         let mut attempt = 1_u32;
         loop {
-            let error = match call().await {
+            // Caught here and not further out, where what failed attempts cost would be forgotten.
+            let error = match guarded(&mut call).await {
                 Ok(mut answer) => {
                     *answer.usage() = sum(billed, *answer.usage());
                     return Ok(answer);
@@ -248,7 +252,9 @@ impl<B> Retry<B> {
                 });
             }
             if let Some(observer) = &self.observer {
-                observer(&RetryNotice { attempt, error: &error, wait });
+                let notice = RetryNotice { attempt, error: &error, wait };
+                // It is told and never asked: a panic of its own is no failure of the call.
+                let _ = catch_unwind(AssertUnwindSafe(|| observer(&notice)));
             }
             drop(error);
             self.sleeper.sleep(wait).await;

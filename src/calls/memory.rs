@@ -28,6 +28,15 @@ impl<O> Memory<O> {
         self.count.store(all.len(), Ordering::Release);
     }
 
+    /// The calls about an item that are held.
+    pub(super) fn paid_for(&self, index: u64) -> Vec<CallKey> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.range(CallKey::all_of(index)).map(|(key, _)| *key).collect()
+    }
+
     pub(super) fn take(&self, key: &CallKey) -> Option<Kept<O>> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;

@@ -67,6 +67,14 @@ pub fn check_journal<J: Journal>(open: impl Fn() -> Result<J, JournalError>) -> 
             let complained = journal.read(&mut |_| Err("a complaint".to_owned()));
             let named = matches!(&complained, Err(JournalError::Record { why, .. }) if why == "a complaint");
             report.note("a reader's complaint comes back with its place", holds(Ok(named)));
+            let nonsense = Recorded::Answer { output: "no JSON".to_owned(), score: None };
+            let refused = journal.append(&Record::new(0, "large", CallKind::Answer, nonsense));
+            let harmed = read(&journal).map(|(read, _)| refused.is_err() && read == records);
+            report.note("what cannot be written is refused and does no harm", holds(harmed));
+            crowd(&journal);
+            let all = read(&journal).map(|(read, _)| is_crowd(read.get(records.len()..)));
+            let statement = "records of several threads are all there, each thread's in its order";
+            report.note(statement, holds(all));
         }
     }
     report
@@ -89,6 +97,39 @@ fn append<'a>(
     records: &'a [Record],
 ) -> impl Iterator<Item = String> + 'a {
     records.iter().filter_map(|record| Some(journal.append(record).err()?.to_string()))
+}
+
+/// Threads that write at once, and records that each writes.
+const THREADS: u64 = 4;
+const EACH: u64 = 25;
+
+fn crowd(journal: &impl Journal) {
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let score = Confidence::new(number as f64);
+                    let outcome = Recorded::Rating { score };
+                    let record = Record::new(thread, "small", CallKind::Rating, outcome);
+                    // One that fails is missed when they are read.
+                    let _ = journal.append(&record);
+                }
+            });
+        }
+    });
+}
+
+fn is_crowd(records: Option<&[Record]>) -> bool {
+    let records = records.unwrap_or_default();
+    let whole = (0..THREADS).all(|thread| {
+        let own = records.iter().filter(|record| record.index == thread);
+        let scores = own.map(|record| match record.outcome {
+            Recorded::Rating { score } => score.map(Confidence::as_f64),
+            _ => None,
+        });
+        scores.eq((0..EACH).map(|number| Some(number as f64)))
+    });
+    whole && records.len() as u64 == THREADS * EACH
 }
 
 fn read(journal: &impl Journal) -> Result<(Vec<Record>, bool), JournalError> {

@@ -50,11 +50,24 @@ impl Numeric {
     /// Whether two texts are the same number.
     pub fn same(&self, a: &str, b: &str) -> bool {
         match (read(a), read(b)) {
-            (Some(a), Some(b)) => {
-                (a - b).abs() <= self.absolute.max(self.relative * a.abs().max(b.abs()))
-            }
+            (Some(a), Some(b)) => self.close(a, b),
             _ => a.trim() == b.trim(),
         }
+    }
+
+    /// Whether two numbers are the same within the tolerance, for answers that are numbers
+    /// already; a NaN is the same as none.
+    ///
+    /// ```
+    /// use smart_core::equivalence::{Numeric, equivalent};
+    /// let cents = Numeric::default().with_absolute(0.005);
+    /// let same_total = equivalent(move |_page: &str, a: &f64, b: &f64| cents.close(*a, *b))
+    ///     .named("total within half a cent");
+    /// # fn takes(_: impl smart_core::Equivalence<str, f64>) {}
+    /// # takes(same_total);
+    /// ```
+    pub fn close(&self, a: f64, b: f64) -> bool {
+        (a - b).abs() <= self.absolute.max(self.relative * a.abs().max(b.abs()))
     }
 }
 

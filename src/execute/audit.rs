@@ -14,6 +14,27 @@
 //! than `f_max` of them exist, and it comes before the `(f_max + 1)`-th. Hence the guarantee is
 //! exact whatever order calls finish in; an audit that ends without a verdict counts as caught.
 //!
+//! # Many workers that do not talk
+//! Of a known number of items, what is split over the workers is the *catches*. Let `f_max` be the
+//! limit for the whole allowance `F` and the whole `alpha`, and let worker `i` send everything to
+//! the reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Of each worker
+//! take the accepted answers up to its `c_i`-th audited failure; by the rule above it delivers none
+//! of those after. Put those of all workers in one order, say by a clock on the wall that none of
+//! them reads. Whether an answer is among them is settled before its coin is looked at, and the
+//! coins of different items are independent, so each failing one is caught with probability `q`,
+//! whatever came before it anywhere; and no more than `f_max + 1` are caught in all. So every
+//! failure that any worker delivers is one of the uncaught failures before the `(f_max + 1)`-th
+//! caught one, and these are more than `F` with probability at most `alpha`. Nothing is lost to a
+//! union bound, and the workers may differ in size, speed and luck; what a lucky worker leaves
+//! unused, no other can use.
+//!
+//! A worker on a stream of unknown length keeps its own share of failures within `delta` with its
+//! own part of `alpha`: the parts sum to `alpha`, and the shares to one that is within `delta`.
+//!
+//! Coins are drawn by seed and index, so a part that is given to another worker after a failure is
+//! audited at the same items. That is no harm unless the models can tell by the first attempt which
+//! items will be audited; where they might, give the second attempt a seed of its own.
+//!
 //! For a stream of unknown length the same count bounds what was delivered wrong,
 //! `D <= U(caught + not finished)`, at all times together; an answer is released only while that is
 //! within `delta t` after `t` delivered answers.
@@ -25,6 +46,7 @@ use std::task::{Poll, Waker};
 
 use serde::{Deserialize, Serialize};
 
+use super::part::Part;
 use crate::error::SettingsError;
 use crate::observe::{Event, Observers};
 use crate::order::Order;
@@ -41,6 +63,7 @@ pub struct Audit {
     share: Share,
     tolerated: Option<Share>,
     mean_run: f64,
+    part: Part,
 }
 
 impl Audit {
@@ -50,7 +73,7 @@ impl Audit {
     /// [`SettingsError::AuditShare`] unless the share lies strictly between 0 and 1.
     pub fn new(share: f64) -> Result<Self, SettingsError> {
         let share = Share::new(share).ok_or(SettingsError::AuditShare(share))?;
-        Ok(Self { share, tolerated: None, mean_run: MEAN_RUN })
+        Ok(Self { share, tolerated: None, mean_run: MEAN_RUN, part: Part::WHOLE })
     }
 
     /// Sets the failure rate of candidates' answers above which the drift alarm should sound: by
@@ -58,6 +81,18 @@ impl Audit {
     #[must_use]
     pub const fn with_tolerated(mut self, rate: Share) -> Self {
         self.tolerated = Some(rate);
+        self
+    }
+
+    /// Audits one worker's part of an execution: of the failures that may be caught before
+    /// everything goes to the reference, it takes the share that its [`Part`] comes to, and needs
+    /// to know nothing of the other workers. The promise is then about all parts together.
+    ///
+    /// Each worker answers its own items and no others. The head of this file's source proves that
+    /// the shares may be taken without a loss.
+    #[must_use]
+    pub const fn with_part(mut self, part: Part) -> Self {
+        self.part = part;
         self
     }
 
@@ -83,16 +118,43 @@ pub struct Audited {
     /// The most catches with which candidates still answer; `None` where the length of the stream
     /// is not known, or where no number would be safe.
     pub limit: Option<u64>,
-    /// Whether everything goes to the reference, for too much was caught.
+    /// Whether everything goes to the reference, for too much was caught; of several workers, on
+    /// each of them.
     pub switched: bool,
     /// Whether the drift alarm sounded: profile anew.
     pub drifted: bool,
+    /// The workers this counts together.
+    #[serde(default = "one")]
+    pub workers: u64,
+    /// Those of them where everything goes to the reference.
+    #[serde(default)]
+    pub workers_switched: u64,
+}
+
+const fn one() -> u64 {
+    1
 }
 
 impl Audited {
     /// How many more catches candidates survive.
     pub fn remaining(&self) -> Option<u64> {
         self.limit.map(|limit| limit.saturating_sub(self.caught))
+    }
+
+    /// What the audits of two workers found together; `None` if they audited different shares.
+    pub(crate) fn plus(self, other: Self) -> Option<Self> {
+        // A worker is over its limit at one catch more: those add up.
+        let switch = |audited: &Self| audited.limit.map_or(0, |limit| limit.saturating_add(1));
+        (self.share == other.share).then(|| Self {
+            share: self.share,
+            audits: self.audits + other.audits,
+            caught: self.caught + other.caught,
+            limit: switch(&self).saturating_add(switch(&other)).checked_sub(1),
+            switched: self.switched && other.switched,
+            drifted: self.drifted || other.drifted,
+            workers: self.workers + other.workers,
+            workers_switched: self.workers_switched + other.workers_switched,
+        })
     }
 }
 
@@ -145,9 +207,14 @@ impl Auditor {
     ) -> Result<Self, SettingsError> {
         let q = Probability::new(audit.share.as_f64())?;
         let alpha = Probability::new(target.alpha())?;
-        let rule = match population {
-            Some(items) => Rule::Known(max_caught(target.allowance(items), q, alpha)),
-            None => Rule::OpenEnded { delta: target.delta(), alpha },
+        let rule = if let Some(items) = population {
+            let whole = max_caught(target.allowance(items), q, alpha);
+            // What is shared out is the catch that switches, one more than the limit.
+            let switch = whole.map_or(0, |limit| audit.part.share(limit.saturating_add(1)));
+            Rule::Known(switch.checked_sub(1))
+        } else {
+            let alpha = Probability::new(alpha.get() * audit.part.fraction())?;
+            Rule::OpenEnded { delta: target.delta(), alpha }
         };
         let tolerated = audit.tolerated.map_or_else(|| target.delta(), Share::as_f64);
         let detector = DriftDetector::new(Probability::new(tolerated)?, audit.mean_run)?;
@@ -237,6 +304,8 @@ impl Auditor {
             limit: if let Rule::Known(limit) = self.rule { limit } else { None },
             switched: state.switched,
             drifted: state.detector.as_ref().is_some_and(DriftDetector::is_alarmed),
+            workers: 1,
+            workers_switched: u64::from(state.switched),
         }
     }
 

@@ -34,13 +34,12 @@ pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Ne
     let rated = models
         .iter()
         .filter(|id| roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall));
-    let asked = models.iter().chain(rated).chain(std::iter::once(ModelId::REFERENCE));
-    Needs { calls: asked.collect(), comparisons: 2 }
+    Needs::new(models.iter().chain([ModelId::REFERENCE]), rated, 2)
 }
 
 /// One call of the reference.
 pub(super) fn reference_needs() -> Needs {
-    Needs { calls: vec![ModelId::REFERENCE], comparisons: 0 }
+    Needs::new([ModelId::REFERENCE], [], 0)
 }
 
 /// Follows the plan's policy for one item.

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Header, Journal, JournalError, Record, Recorded, Torn};
+use crate::backend::ErrorKind;
 use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
 use crate::observe::CallKind;
-use crate::pricing::Usage;
+use crate::pricing::{Cost, Usage};
 use crate::roster::{ModelId, RosterSpec};
 
 type Encode<O> = dyn Fn(&O) -> Result<String, String> + Send + Sync;
@@ -68,6 +69,7 @@ pub(crate) struct Recorder<O> {
     found: Mutex<BTreeMap<CallKey, VecDeque<Found<O>>>>,
     records: u64,
     torn: Option<Torn>,
+    budget: Option<Cost>,
     _busy: Busy,
 }
 
@@ -90,12 +92,14 @@ impl<O> Recorder<O> {
         let roster = &header.roster;
         let mut found: BTreeMap<CallKey, VecDeque<Found<O>>> = BTreeMap::new();
         let (mut records, mut torn) = (0, None);
+        let mut budget = header.budget;
         match journal.header().map_err(journal_error)? {
             None => journal.begin(header).map_err(journal_error)?,
             Some(was) => {
                 if let Some(difference) = was.difference(header) {
                     return Err(RunError::Mismatch { what: "the journal", difference });
                 }
+                budget = was.budget;
                 let mut take = |record: Record| {
                     let (key, item, kept) = read(record, header, &*binding.decode)?;
                     found.entry(key).or_default().push_back(Found { item, kept });
@@ -112,6 +116,7 @@ impl<O> Recorder<O> {
             found: Mutex::new(found),
             records,
             torn,
+            budget,
             _busy: busy,
         })
     }
@@ -121,13 +126,18 @@ impl<O> Recorder<O> {
         self.records
     }
 
+    /// The cap that the run's profiling is planned within: that of the run that began the journal.
+    pub(crate) const fn budget(&self) -> Option<Cost> {
+        self.budget
+    }
+
     /// What was cut off its end.
     pub(crate) const fn torn(&self) -> Option<Torn> {
         self.torn
     }
 
-    /// Every call that was recorded, with what it used and whether it failed.
-    pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, bool)> {
+    /// Every call that was recorded, with what it used and how it failed.
+    pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let each = found.iter().flat_map(|(key, calls)| calls.iter().map(|call| (*key, call)));
         each.map(|(key, call)| (key, call.kept.usage(), call.kept.failed())).collect()
@@ -213,7 +223,13 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         self.journal.append(&record).map_err(journal_error)
     }
 
-    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, bool)> {
+    fn paid_for(&self, index: u64) -> Vec<CallKey> {
+        let all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = all.range(CallKey::all_of(index));
+        calls.flat_map(|(key, calls)| std::iter::repeat_n(*key, calls.len())).collect()
+    }
+
+    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
         let left = self.paid();
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
         left

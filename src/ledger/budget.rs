@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Bill;
 use super::purse::{Bound, Purse};
+use crate::calls::CallKey;
 use crate::error::SettingsError;
+use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing};
 use crate::roster::RosterSpec;
 
@@ -17,7 +20,14 @@ use crate::roster::RosterSpec;
 /// **The cap holds if the bounds do.** [`with_call_bound`](Self::with_call_bound) names the most one
 /// call of a model costs, retries included. Without a bound, twice the largest bill seen is taken;
 /// that is a guess, and the first call of such a model goes alone. What a killed process had under
-/// way was perhaps billed but never heard of: no journal can count it.
+/// way was perhaps billed but never heard of: no journal can count it. A call that does not say what
+/// it used, or says what cannot be believed, is taken to have cost its bound.
+///
+/// **Profiling is planned within it.** No more than half of the money left goes into a test, so that
+/// there is something to answer the rest with; an item left unanswered counts as a loss of the
+/// reference's price; and where no certificate is in reach, profiling ends after the first items. A
+/// resumed run goes on planning within the cap it began with, whatever its cap is now: what is
+/// tested must not depend on what was seen.
 ///
 /// **What decisions depend on.** With a bound for every model, whether an item is affordable
 /// depends on what the items before it cost (profiled ones in the random order, then the others as
@@ -54,6 +64,23 @@ impl Budget {
     /// The cap.
     pub const fn cap(&self) -> Cost {
         self.cap
+    }
+
+    /// What recorded calls take of the cap.
+    pub(crate) fn spent(
+        &self,
+        roster: &RosterSpec,
+        bills: impl IntoIterator<Item = (CallKey, Bill)>,
+    ) -> Cost {
+        let each = bills.into_iter().map(|(key, bill)| {
+            let given = match key.kind {
+                CallKind::Comparison => self.judge,
+                _ => self.bounds.get(roster.name(key.model)).copied(),
+            };
+            let unknown = given.filter(|_| !bill.is_metered());
+            bill.cost().max(unknown.unwrap_or_default())
+        });
+        each.sum()
     }
 
     /// The purse of a run, of which earlier runs spent some.

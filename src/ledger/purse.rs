@@ -19,6 +19,7 @@ use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use super::Bill;
 use crate::calls::CallKey;
 use crate::observe::CallKind;
 use crate::pricing::Cost;
@@ -31,9 +32,36 @@ const MARGIN: u64 = 2;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Needs {
     /// Answers and ratings, one entry for each call.
-    pub(crate) calls: Vec<ModelId>,
+    pub(crate) calls: Vec<(ModelId, CallKind)>,
     /// Comparisons.
     pub(crate) comparisons: u64,
+}
+
+impl Needs {
+    /// One answer of each of these models, and one rating of each of those.
+    pub(crate) fn new(
+        answers: impl IntoIterator<Item = ModelId>,
+        ratings: impl IntoIterator<Item = ModelId>,
+        comparisons: u64,
+    ) -> Self {
+        let answers = answers.into_iter().map(|id| (id, CallKind::Answer));
+        let ratings = ratings.into_iter().map(|id| (id, CallKind::Rating));
+        Self { calls: answers.chain(ratings).collect(), comparisons }
+    }
+
+    /// Those of them that are not paid for already.
+    pub(crate) fn without(mut self, paid: impl IntoIterator<Item = CallKey>) -> Self {
+        for key in paid {
+            if key.kind == CallKind::Comparison {
+                self.comparisons = self.comparisons.saturating_sub(1);
+            } else if let Some(place) =
+                self.calls.iter().position(|(id, kind)| (*id, *kind) == (key.model, key.kind))
+            {
+                self.calls.remove(place);
+            }
+        }
+        self
+    }
 }
 
 /// What one call costs at most.
@@ -122,7 +150,7 @@ impl State {
             0 => Cost::ZERO,
             times => self.judge.value()?.times(times),
         };
-        needs.calls.iter().try_fold(judge, |sum, id| {
+        needs.calls.iter().try_fold(judge, |sum, (id, _)| {
             Some(sum + self.models.get(id.position()).copied().unwrap_or_default().value()?)
         })
     }
@@ -204,19 +232,24 @@ impl<'a> Tab<'a> {
         new
     }
 
-    /// Books a call of the item.
-    pub(crate) fn settle(&self, key: &CallKey, cost: Cost) {
+    /// Books a call of the item. One whose cost is not known is taken to have cost its bound.
+    pub(crate) fn settle(&self, key: &CallKey, bill: Bill) {
         let Some(purse) = self.purse else { return };
         let mut state = purse.lock();
-        state.spent += cost;
+        let (mut cost, metered) = (bill.cost(), bill.is_metered());
         let bound = match key.kind {
             CallKind::Comparison => Some(&mut state.judge),
             _ => state.models.get_mut(key.model.position()),
         };
         let broken = bound.is_some_and(|bound| {
+            if !metered {
+                cost = cost.max(bound.value().unwrap_or_default());
+                return false;
+            }
             bound.largest = bound.largest.max(Some(cost));
             bound.given.is_some_and(|given| cost > given)
         });
+        state.spent += cost;
         state.over_bound += u64::from(broken);
         let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = ticket.and_then(|ticket| state.entries.get_mut(&ticket));

@@ -179,7 +179,7 @@ impl Badges {
         let free = |(dx, dy): &Point| {
             let (x, y) = (point.0 + dx, point.1 + dy);
             let inside = x > LEFT + 8.0 && x < RIGHT - 6.0 && y > TOP + 2.0 && y < BOTTOM - 8.0;
-            let clear = |(tx, ty): &Point| (tx - x).hypot(ty - y) >= 13.5;
+            let clear = |(tx, ty): &Point| (tx - x).hypot(ty - y) >= 16.5;
             inside && self.taken.iter().all(clear)
         };
         let (dx, dy) = PLACES.into_iter().find(free).unwrap_or((-15.0, 0.0));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::ModelId;
+use crate::ledger::Fault;
 use crate::plan::Verdict;
 use crate::target::Share;
 
@@ -152,7 +153,7 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     };
     let bars = if scene.is_priced() { money::beside_reference(scene) } else { String::new() };
     page.put(format_args!(
-        "<section class=\"card\"><h2>The plan: {policy}</h2>\n<p>{basis}</p>\n\
+        "<section class=\"card beside\"><div><h2>The plan: {policy}</h2>\n<p>{basis}</p></div>\n\
          <figure class=\"bars\">{bars}</figure></section>"
     ));
 }
@@ -174,6 +175,14 @@ fn notices(page: &mut Page, scene: &Scene<'_>) {
         page.put(format_args!(
             "<p class=\"notice\">{} calls reported no usage: their cost is not in the figures.</p>",
             count(unmetered)
+        ));
+    }
+    for Fault { model, kind, calls, .. } in &report.faults {
+        // What the backend said is in the stored report: a page is passed on.
+        let model = name(model.map_or("judge", |id| report.name(id)));
+        let calls = count(*calls);
+        page.put(format_args!(
+            "<p class=\"notice\">{model}: {calls} calls failed for good, {kind}.</p>"
         ));
     }
 }
@@ -202,11 +211,14 @@ fn pictures(page: &mut Page, scene: &Scene<'_>) {
 fn models(page: &mut Page, scene: &Scene<'_>) {
     let (report, roster) = (scene.report, &scene.report.plan.roster);
     page.open_card("Calls and money by model");
+    page.put(format_args!("<div class=\"beside\">"));
     page.figure(&money::draw(scene, false), "What earlier runs paid for is included.");
+    delivered(page, scene);
     page.put(format_args!(
-        "<div class=\"scroll\"><table>\n<thead><tr>\
-         <th>model</th><th class=\"n\">answers</th><th class=\"n\">calls</th>\
-         <th class=\"n\">failed</th><th class=\"n\">tokens in</th><th class=\"n\">tokens out</th>\
+        "</div><div class=\"scroll\"><table>\n<thead><tr>\
+         <th>model</th><th class=\"n\">answers</th><th class=\"n wide\">calls</th>\
+         <th class=\"n wide\">failed</th><th class=\"n wide\">tokens in</th>\
+         <th class=\"n wide\">tokens out</th>\
          <th class=\"n\">agrees, profiled</th><th class=\"n\">cost</th></tr></thead>\n<tbody>"
     ));
     for id in roster.ids() {
@@ -217,13 +229,14 @@ fn models(page: &mut Page, scene: &Scene<'_>) {
         } else {
             scene.agreement(id).map_or_else(String::new, |place| {
                 let (low, high) = place.interval;
-                format!("{} ({} to {})", percent(place.agreement), percent(low), percent(high))
+                let [agreement, low, high] = [place.agreement, low, high].map(percent);
+                format!("{agreement} ({low} to {high})").replace(" %", "\u{a0}%")
             })
         };
         page.put(format_args!(
-            "<tr><td class=\"name\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{agreement}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td class=\"name\">{}</td><td class=\"n\">{}</td><td class=\"n wide\">{}</td>\
+             <td class=\"n wide\">{}</td><td class=\"n wide\">{}</td><td class=\"n wide\">{}</td>\
+             <td class=\"n folds\">{agreement}</td><td class=\"n\">{}</td></tr>",
             name(roster.name(id)),
             count(answers),
             count(spent.calls()),
@@ -236,8 +249,8 @@ fn models(page: &mut Page, scene: &Scene<'_>) {
     let judging = report.judging;
     if judging.calls() > 0 {
         page.put(format_args!(
-            "<tr><td class=\"name\">judge</td><td class=\"n\"></td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+            "<tr><td class=\"name\">judge</td><td class=\"n\"></td><td class=\"n wide\">{}</td>\
+             <td class=\"n wide\">{}</td><td class=\"n wide\">{}</td><td class=\"n wide\">{}</td>\
              <td class=\"n\"></td><td class=\"n\">{}</td></tr>",
             count(judging.calls()),
             count(judging.failures),
@@ -247,6 +260,27 @@ fn models(page: &mut Page, scene: &Scene<'_>) {
         ));
     }
     page.put(format_args!("</tbody></table></div></section>"));
+}
+
+/// How the items came to their answers.
+fn delivered(page: &mut Page, scene: &Scene<'_>) {
+    let delivered = &scene.report.delivered;
+    page.put(format_args!("<div><h3>How the items were answered</h3>\n<dl class=\"list\">"));
+    let reference = name(reference(scene));
+    page.entry("in profiling", &format!("{}, by {reference}", count(delivered.profiled)));
+    page.entry("by a candidate", &format!("{}, its answer kept", count(delivered.accepted)));
+    let straight = "without asking a candidate";
+    page.entry("by the reference", &format!("{}, {straight}", count(delivered.routed)));
+    let failed = match delivered.candidate_failures {
+        0 => String::new(),
+        failures => format!(", {} of them because a candidate failed", count(failures)),
+    };
+    page.entry("escalated to it", &format!("{}{failed}", count(delivered.escalated)));
+    if delivered.audited > 0 {
+        page.entry("audited", &format!("{}, by {reference}", count(delivered.audited)));
+    }
+    page.entry("not at all", &count(delivered.unanswered()));
+    page.put(format_args!("</dl></div>"));
 }
 
 fn considered(page: &mut Page, scene: &Scene<'_>) {
@@ -273,9 +307,9 @@ fn considered(page: &mut Page, scene: &Scene<'_>) {
 
 fn chains(page: &mut Page, scene: &Scene<'_>, sketches: &[&Sketch<'_>]) {
     page.put(format_args!(
-        "<div class=\"scroll\"><table>\n<thead><tr><th class=\"n\"></th><th>chain</th>\
-         <th class=\"n\">an item on target</th><th class=\"n\">tested</th>\
-         <th class=\"n\">failures</th><th>what became of it</th></tr></thead>\n<tbody>"
+        "<div class=\"scroll\"><table class=\"told\">\n<thead><tr><th class=\"n\"></th><th>chain</th>\
+         <th class=\"n\">an item on target</th><th class=\"n wide\">tested</th>\
+         <th class=\"n wide\">failures</th></tr></thead>\n<tbody>"
     ));
     for sketch in sketches {
         let Some(chain) = sketch.considered else { continue };
@@ -288,8 +322,9 @@ fn chains(page: &mut Page, scene: &Scene<'_>, sketches: &[&Sketch<'_>]) {
         };
         page.put(format_args!(
             "<tr{class}><td class=\"n\">{label}</td><td class=\"name\">{}</td>\
-             <td class=\"n\">{cost}</td><td class=\"n\">{tested}</td>\
-             <td class=\"n\">{failures}</td><td class=\"quiet\">{}</td></tr>",
+             <td class=\"n\">{cost}</td><td class=\"n wide\">{tested}</td>\
+             <td class=\"n wide\">{failures}</td></tr>\n\
+             <tr class=\"quiet\"><td></td><td colspan=\"4\">{}</td></tr>",
             name(&chain.name),
             escape(&chain.outcome)
         ));

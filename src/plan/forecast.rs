@@ -17,7 +17,8 @@ pub struct Forecast {
     pub low: Cost,
     /// The total it will be below with probability 95 %, roughly.
     pub high: Cost,
-    /// What the reference alone would cost for every item.
+    /// What the reference alone would cost for every item: its mean cost where it was asked, times
+    /// the number of items. An estimate, as the others are.
     pub reference_cost: Cost,
 }
 
@@ -36,9 +37,12 @@ pub(crate) fn ratio(reference: Cost, cost: Cost) -> f64 {
     reference.as_usd() / cost.as_usd()
 }
 
+/// In words; `{:#}` without the currency.
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cost, low, high, reference_cost } = self;
-        write!(f, "{cost} ({low} to {high}), against {reference_cost} for the reference alone")
+        let said = |cost: Cost| cost.said(f.alternate());
+        let [cost, low, high, reference] =
+            [self.cost, self.low, self.high, self.reference_cost].map(said);
+        write!(f, "{cost} ({low} to {high}), against about {reference} for the reference alone")
     }
 }

@@ -22,18 +22,12 @@ impl Till<'_> {
         } else {
             item.candidate(id).and_then(|record| record.usage)
         };
-        match (usage, self.roster.model(id)) {
-            (Some(usage), Some(model)) => model.pricing.cost(Some(&usage)).as_nanos() as f64,
-            _ => self.means.answer(id),
-        }
+        self.roster.model(id).map_or(0.0, |model| self.means.bill(id, &model.pricing, usage))
     }
 
     fn rating(&self, item: &ItemEvidence, id: ModelId) -> f64 {
         let usage = item.candidate(id).and_then(|record| record.rating);
-        match (usage, self.roster.model(id)) {
-            (Some(usage), Some(model)) => model.pricing.cost(Some(&usage)).as_nanos() as f64,
-            _ => self.means.rating(id),
-        }
+        self.roster.model(id).map_or(0.0, |model| self.means.rating_bill(id, &model.pricing, usage))
     }
 
     /// What having a model rate its answer costs on average; a guess before the first: half as much

@@ -16,6 +16,7 @@ use super::chain_test::ChainTest;
 use super::decision::{Decision, Demand, Standing};
 use super::search;
 use super::settings::{Families, ProfileSettings};
+use super::thrift::Thrift;
 use super::worth::{self, Stakes};
 use crate::backend::Scoring;
 use crate::error::SettingsError;
@@ -66,6 +67,8 @@ pub struct Brain {
     next_review: u64,
     stop: Option<StopReason>,
     decisions: VecDeque<Decision>,
+    /// The cap on the whole run's money that profiling is planned within.
+    budget: Option<Cost>,
 }
 
 impl Brain {
@@ -101,6 +104,7 @@ impl Brain {
             next_review: SIEVE,
             stop: None,
             decisions: VecDeque::new(),
+            budget: None,
         };
         brain.begin()?;
         Ok(brain)
@@ -336,7 +340,7 @@ impl Brain {
                 if test.tested >= last {
                     verdicts.push((position, "its looks are over"));
                 } else if test.boundary.is_look(test.tested)
-                    && self.best_later(test, now) >= remaining as f64 * now
+                    && self.best_later(test, now) >= self.thrift().loss([(remaining as f64, now)])
                 {
                     verdicts.push((position, "more profiling is not expected to pay for it"));
                 }
@@ -377,7 +381,7 @@ impl Brain {
         let worths =
             self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {
                 let then = self.mean(test, &Policy::whole(test.chain.clone()));
-                let stakes = Stakes { remaining, now, then, extra };
+                let stakes = Stakes { remaining, now, then, extra, thrift: self.thrift() };
                 (at, worth::of_whole_chain(test, self.before(test), &stakes))
             });
         let least = worths.min_by(|a, b| {
@@ -458,6 +462,22 @@ impl Brain {
     }
     pub(super) fn settings(&self) -> &ProfileSettings {
         &self.settings
+    }
+    pub(super) const fn budget(&self) -> Option<Cost> {
+        self.budget
+    }
+
+    /// The same brain for a run whose money is capped, before it has folded anything.
+    pub(super) fn with_budget(self, budget: Option<Cost>) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// What is left of the budget after what is folded.
+    fn thrift(&self) -> Thrift {
+        let left = self.budget.map_or(f64::INFINITY, |cap| {
+            cap.as_nanos() as f64 - self.means.paid().as_nanos() as f64 - self.judged
+        });
+        Thrift::new(left, self.means.answer(ModelId::REFERENCE))
     }
 
     /// Ends profiling from outside.

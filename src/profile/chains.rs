@@ -89,7 +89,8 @@ impl Pilot<'_> {
     /// Relays whose gates lie at quantiles of the first candidate's scores.
     fn relays(&self, first: ModelId, second: ModelId) -> Vec<Chain> {
         let records = self.items.iter().filter_map(|item| item.candidate(first));
-        let mut scores: Vec<f64> = records.filter_map(|r| r.score.map(Confidence::as_f64)).collect();
+        let mut scores: Vec<f64> =
+            records.filter_map(|r| r.score.map(Confidence::as_f64)).collect();
         scores.sort_by(|a, b| b.total_cmp(a));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
         let at = |share: f64| scores.get((share * scores.len() as f64) as usize).copied();

@@ -95,10 +95,10 @@ struct Early<O> {
 }
 
 /// What an item's calls brought, beside the reference's answer.
-struct Paid<O> {
+pub(super) struct Paid<O> {
     /// What the reference's answer used.
     reference: Option<Usage>,
-    rest: Vec<(CallKey, Kept<O>)>,
+    pub(super) rest: Vec<(CallKey, Kept<O>)>,
 }
 
 /// Tells observers what was folded since `before` items were, and what was decided.
@@ -117,13 +117,14 @@ fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachi
     }
 }
 
-struct Profiled<O> {
-    rank: u64,
-    answer: Answer<O>,
-    evidence: ItemEvidence,
-    paid: Paid<O>,
+/// What came of asking about one item.
+pub(super) struct Profiled<O> {
+    pub(super) rank: u64,
+    pub(super) answer: Answer<O>,
+    pub(super) evidence: ItemEvidence,
+    pub(super) paid: Paid<O>,
     /// Whether the budget kept a call from being made.
-    unaffordable: bool,
+    pub(super) unaffordable: bool,
 }
 
 /// A candidate's answer while its item is being profiled.
@@ -152,7 +153,7 @@ enum Missing {
 }
 
 /// Everything about one item: all answers, their ratings, and how they compare.
-async fn one<I, O, S>(
+pub(super) async fn one<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
     router: Option<&Router<I>>,
@@ -247,10 +248,10 @@ where
 
 /// The calls an item takes in profiling, at worst.
 fn needs(request: Request) -> Needs {
-    let asked = std::iter::once(ModelId::REFERENCE).chain(request.ask.iter());
+    let asked = [ModelId::REFERENCE].into_iter().chain(request.ask.iter());
     let candidates = request.ask.len() as u64;
     let pairs = if request.compare { candidates * candidates.saturating_sub(1) / 2 } else { 0 };
-    Needs { calls: asked.chain(request.rate.iter()).collect(), comparisons: candidates + pairs }
+    Needs::new(asked, request.rate.iter(), candidates + pairs)
 }
 
 impl<O> Paid<O> {

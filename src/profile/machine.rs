@@ -17,10 +17,13 @@
 //! calls interleave. An item asked about but not folded when profiling ends is not a profiled item:
 //! the plan decides how it is answered, like every other, from the calls already paid for.
 
+mod stored;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use self::stored::Stored;
 use super::StopReason;
 use super::brain::Brain;
 use super::decision::{Decision, Demand};
@@ -29,7 +32,7 @@ use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::order::Order;
 use crate::plan::Plan;
-use crate::pricing::Pricing;
+use crate::pricing::{Cost, Pricing};
 use crate::roster::RosterSpec;
 use crate::target::Target;
 
@@ -79,7 +82,12 @@ pub enum ProtocolError {
 }
 
 /// The profiler as a state machine: see the head of this file.
+///
+/// It is serde: stored and read back, it goes on where it was. What is stored is what it was made of
+/// and what it was told, and reading it does the same again, so a file cannot put it in a state that
+/// it would not have come to; call [`reopen`](Self::reopen) then.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct ProfileMachine {
     order: Order,
     brain: Brain,
@@ -120,6 +128,24 @@ impl ProfileMachine {
         };
         machine.grant();
         Ok(machine)
+    }
+
+    /// Plans within a cap on the whole run's money, as [`Budget`](crate::Budget) says. It does not
+    /// keep the cap: whoever holds the purse does, and ends profiling ([`stop`](Self::stop)).
+    ///
+    /// Name the cap before the first request. It decides what is tested, so a machine that has
+    /// asked anything ignores it.
+    #[must_use]
+    pub fn with_budget(self, cap: Option<Cost>) -> Self {
+        if self.next_rank > 0 {
+            return self;
+        }
+        Self { brain: self.brain.with_budget(cap), ..self }
+    }
+
+    /// The cap it plans within.
+    pub const fn budget(&self) -> Option<Cost> {
+        self.brain.budget()
     }
 
     /// Lets ranks up to the brain's horizon be asked about, in the way wanted now.
@@ -247,7 +273,8 @@ impl ProfileMachine {
         if self.next_rank > 0 {
             let brain = &self.brain;
             let (target, settings) = (brain.target(), brain.settings());
-            return Self::new(brain.roster(), *brain.judge(), target, order, settings);
+            let fresh = Self::new(brain.roster(), *brain.judge(), target, order, settings)?;
+            return Ok(fresh.with_budget(brain.budget()));
         }
         Ok(Self { order, brain: self.brain.with_order(order), ..self })
     }

@@ -16,6 +16,7 @@ use crate::calls::{Asked, CallKey, Calls};
 use crate::error::RunError;
 use crate::items::Items;
 use crate::ledger::Needs;
+use crate::observe::CallKind;
 use crate::order::Order;
 use crate::roster::ModelId;
 use crate::stats::{Probability, two_sided_rate};
@@ -107,7 +108,7 @@ where
 {
     let first = answers.get(&index).and_then(|answer| answer.output.as_ref());
     let (Some(first), Some(held)) = (first, items.fetch(index)) else { return Ok(None) };
-    let needs = || Needs { calls: vec![ModelId::REFERENCE], comparisons: 1 };
+    let needs = || Needs { calls: vec![(ModelId::REFERENCE, CallKind::Repeat)], comparisons: 1 };
     let errand = calls.errand(index, (*held).borrow(), needs);
     let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await?
     else {

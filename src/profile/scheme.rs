@@ -6,6 +6,7 @@
 //! as one look at the best size over the possible truths ([`CostCurve`]).
 
 use super::curve::CostCurve;
+use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
 use crate::stats::{Design, Probability, single_look_limit};
 
@@ -22,7 +23,7 @@ const DENSE: f64 = 0.27;
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.03;
 /// The same of a relay, whose curve rests on two fitted ones.
-const RELAYING: f64 = 1.12;
+const RELAYING: f64 = 1.2;
 
 /// A way to test a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +74,7 @@ impl Priced {
 
 impl Schedule {
     /// The looks for a design over what remains; `population` counts all items.
-    pub(super) fn new(
-        design: Design,
-        level: Probability,
-        remaining: u64,
-        population: u64,
-    ) -> Self {
+    pub(super) fn new(design: Design, level: Probability, remaining: u64, population: u64) -> Self {
         let large = population >= LARGE;
         let several = large && chain_looks(design, level, remaining).len() > 1;
         let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0));
@@ -88,7 +84,7 @@ impl Schedule {
     }
 
     /// The cheapest way to test a chain, which without one costs as much as the reference.
-    pub(super) fn price(&self, chain: &Chain, curve: &CostCurve) -> Priced {
+    pub(super) fn price(&self, chain: &Chain, curve: &CostCurve, thrift: &Thrift) -> Priced {
         let mut best = Priced {
             scheme: Scheme::Never,
             total: f64::INFINITY,
@@ -96,7 +92,9 @@ impl Schedule {
             truths: Vec::new(),
         };
         let rest = |look: u64| self.remaining.saturating_sub(look) as f64;
-        for (look, limit) in &self.one {
+        // No more than half of the money is for finding out what to do with the rest.
+        let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
+        for (look, limit) in self.one.iter().filter(|(look, _)| bears(*look)) {
             let each = curve.expected(*limit, *look);
             let per_item = each.clone().sum::<f64>() / curve.count();
             let spent = *look as f64 * curve.profiling;

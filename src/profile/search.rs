@@ -29,9 +29,10 @@
 
 use super::belief::Beliefs;
 use super::curve::CostCurve;
-use super::scheme::{LARGE, Priced, Schedule, Scheme};
 use super::decision::Demand;
+use super::scheme::{LARGE, Priced, Schedule, Scheme};
 use super::settings::{Families, ProfileSettings};
+use super::thrift::Thrift;
 use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{Chain, Till};
@@ -95,9 +96,10 @@ impl Prospect {
         let (own, their) = (&self.priced, &other.priced);
         let seen = |of: &Priced, truth: f64| of.total + learned.sqrt() * (truth - of.total);
         let pairs = own.truths.len() * their.truths.len();
-        let gains = own.truths.iter().flat_map(|a| {
-            their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0))
-        });
+        let gains = own
+            .truths
+            .iter()
+            .flat_map(|a| their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0)));
         gains.sum::<f64>() / pairs.max(1) as f64
     }
 }
@@ -113,6 +115,8 @@ pub(super) struct Pilot<'a> {
     pub(super) level: Probability,
     pub(super) settings: &'a ProfileSettings,
     pub(super) asked: ModelSet,
+    /// The money there is.
+    pub(super) thrift: Thrift,
 }
 
 /// What a gate decides.
@@ -135,7 +139,7 @@ impl Pilot<'_> {
             .into_iter()
             .map(|chain| {
                 let curve = CostCurve::new(&chain, self.items, till, &mut beliefs);
-                let priced = schedule.price(&chain, &curve);
+                let priced = schedule.price(&chain, &curve, &self.thrift);
                 Prospect { chain, priced }
             })
             .collect();
@@ -178,8 +182,10 @@ impl Pilot<'_> {
         };
         let worth = |other: &Prospect, price: f64| pays(other, price, ONE_CALL);
         let go_on = |other: &Prospect, price: f64| pays(other, price, ONE_ITEM);
-        let others = || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty());
-        let mut keep: ModelSet = best.chain.models().iter().filter(|id| !id.is_reference()).collect();
+        let others =
+            || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty());
+        let mut keep: ModelSet =
+            best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
             let price = self.till.means.answer(id);
             if others().any(|p| p.chain.models().contains(id) && worth(p, price)) {
@@ -198,8 +204,16 @@ impl Pilot<'_> {
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
         let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
-        if others().chain([&alone]).filter(|p| std::ptr::eq(*p, &alone) || known(p)).any(|p| go_on(p, price)) {
-            return Gate::GoOn(Demand { ask: keep, rate, compare: compares(self.settings.families, keep) });
+        if others()
+            .chain([&alone])
+            .filter(|p| std::ptr::eq(*p, &alone) || known(p))
+            .any(|p| go_on(p, price))
+        {
+            return Gate::GoOn(Demand {
+                ask: keep,
+                rate,
+                compare: compares(self.settings.families, keep),
+            });
         }
         Gate::Open
     }

@@ -9,7 +9,7 @@ use crate::error::RunError;
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::Plan;
-use crate::pricing::Pricing;
+use crate::pricing::{Cost, Pricing};
 use crate::roster::RosterSpec;
 use crate::target::Target;
 
@@ -46,6 +46,9 @@ pub struct Profile {
     pub asked: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
+    /// The cap on the run's money that profiling was planned within, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Cost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,7 @@ impl Profile {
         let brain = machine.brain();
         let (roster, judge, target) = (brain.roster().clone(), *brain.judge(), brain.target());
         let (order, settings) = (brain.order(), brain.settings().clone());
+        let budget = brain.budget();
         let (evidence, late) = machine.into_evidence();
         Self {
             label: Label::Profile,
@@ -80,6 +84,7 @@ impl Profile {
             late,
             asked,
             stopped,
+            budget,
         }
     }
 
@@ -119,7 +124,8 @@ impl Profile {
         settings: &ProfileSettings,
     ) -> Result<Plan, RunError> {
         self.check(roster, &self.equivalence)?;
-        let mut brain = Brain::new(roster, self.judge, target, self.order, settings)?;
+        let brain = Brain::new(roster, self.judge, target, self.order, settings)?;
+        let mut brain = brain.with_budget(self.budget);
         for item in &self.evidence {
             // Evidence ends where a candidate is wanted that was not asked.
             let missing = brain.demand().ask.iter().any(|id| item.candidate(id).is_none());

@@ -2,6 +2,7 @@
 
 use crate::evidence::ItemEvidence;
 use crate::plan::{Chain, Key, Mark, Till};
+use crate::roster::ModelId;
 
 /// A running mean of what a whole chain of one candidate costs an item.
 ///
@@ -21,6 +22,11 @@ impl Tab {
     /// Adds the items that came since.
     pub(super) fn update(&mut self, chain: &Chain, evidence: &[ItemEvidence], till: &Till<'_>) {
         self.unknown |= chain.second.is_some() || chain.key != Key::Coin;
+        // Until it is settled which bills to believe, what was added up might have to be mended.
+        let means = till.means;
+        if !means.is_settled(chain.first) || !means.is_settled(ModelId::REFERENCE) {
+            return;
+        }
         let new = evidence.get(self.seen..).filter(|_| !self.unknown).unwrap_or_default();
         self.seen = evidence.len();
         for item in new {

@@ -16,10 +16,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::chain_test::ChainTest;
+use super::thrift::Thrift;
 use crate::stats::RatePosterior;
 
 /// Equally likely nodes of a failure rate's posterior.
 pub(super) const NODES: u16 = 9;
+/// How many horizons are weighed where money is short.
+const HORIZONS: usize = 12;
 
 /// What going on with one chain is expected to bring, in nano-units.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,13 +44,26 @@ pub(super) struct Stakes {
     pub(super) then: f64,
     /// What one more profiled item costs more than answering it under the best certified plan.
     pub(super) extra: f64,
+    /// The money there is.
+    pub(super) thrift: Thrift,
 }
 
 impl Stakes {
     /// Net gain if the policy is certified after `t` more items.
     fn gain(&self, t: u64) -> f64 {
+        self.against(t, self.then)
+    }
+
+    /// Net loss, as a negative number, if it is not, and `t` more items were profiled for it.
+    fn lost(&self, t: u64) -> f64 {
+        self.against(t, self.now)
+    }
+
+    /// What finishing now loses more than profiling `t` more items and the rest at `then`.
+    fn against(&self, t: u64, then: f64) -> f64 {
         let rest = self.remaining.saturating_sub(t) as f64;
-        rest * (self.now - self.then) - t as f64 * self.extra
+        let stay = self.thrift.loss([(self.remaining as f64, self.now)]);
+        stay - self.thrift.loss([(t as f64, self.extra + self.now), (rest, then)])
     }
 }
 
@@ -58,11 +74,14 @@ pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stak
     let nothing = Worth { value: 0.0, horizon: 0 };
     let (items, failures) = (test.tested + before.0, test.failures() + before.1);
     let Ok(posterior) = RatePosterior::new(items, failures) else { return nothing };
-    let times: Vec<Option<u64>> =
-        posterior.nodes(NODES).into_iter().map(|rate| test.time_to_certify(rate)).collect();
+    let rates = posterior.nodes(NODES);
+    let times: Vec<Option<u64>> = rates.iter().map(|rate| test.time_to_certify(*rate)).collect();
     let mut best = nothing;
+    if !stakes.thrift.bears(stakes.remaining as f64 * stakes.now) {
+        best = with_luck(test, &rates, stakes).unwrap_or(nothing);
+    }
     for horizon in times.iter().copied().flatten() {
-        let lost = -(horizon as f64) * stakes.extra;
+        let lost = stakes.lost(horizon);
         let mean = times.iter().map(|time| match time {
             Some(t) if *t <= horizon => stakes.gain(*t),
             _ => lost,
@@ -73,4 +92,59 @@ pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stak
         }
     }
     best
+}
+
+/// The best horizon where the money does not last for what is left: then a certificate may be worth
+/// a hundred times what looking for it costs, and the chance of one matters that the failures to be
+/// expected would not give.
+fn with_luck(test: &ChainTest, rates: &[f64], stakes: &Stakes) -> Option<Worth> {
+    let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
+    let ahead = looks.filter(|(look, _)| **look > test.tested).filter_map(|(look, limit)| {
+        let (t, room) = (*look - test.tested, limit.as_ref()?.checked_sub(test.failures())?);
+        Some((t, room))
+    });
+    let price = stakes.extra + stakes.now;
+    let within: Vec<(u64, u64)> =
+        ahead.take_while(|(t, _)| stakes.thrift.bears(*t as f64 * price)).collect();
+    let step = within.len().div_ceil(HORIZONS).max(1);
+    let worths = within.iter().step_by(step).chain(within.last()).map(|(horizon, room)| {
+        let mean = rates.iter().map(|rate| {
+            let luck = at_most(*room, *horizon, *rate);
+            luck * stakes.gain(*horizon) + (1.0 - luck) * stakes.lost(*horizon)
+        });
+        let value = mean.sum::<f64>() / rates.len().max(1) as f64;
+        Worth { value, horizon: *horizon }
+    });
+    worths.filter(|worth| worth.value > 0.0).max_by(|a, b| a.value.total_cmp(&b.value))
+}
+
+/// `P(Bin(n, p) <= most)`; nothing where it would be vanishingly small term by term.
+fn at_most(most: u64, n: u64, p: f64) -> f64 {
+    if most >= n {
+        return 1.0;
+    }
+    if p >= 1.0 {
+        return 0.0;
+    }
+    let mut term = (1.0 - p).powf(n as f64);
+    let mut sum = term;
+    for i in 0..most {
+        term *= (n - i) as f64 / (i + 1) as f64 * p / (1.0 - p);
+        sum += term;
+    }
+    sum.min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_are_those_of_the_binomial() {
+        assert!((at_most(1, 3, 0.5) - 0.5).abs() < 1e-12);
+        assert!((at_most(3, 3, 0.2) - 1.0).abs() < 1e-12);
+        // Term by term in integers: sum of C(100, i) 3^i 97^(100 - i) / 100^100, i = 0, 1, 2.
+        assert!((at_most(2, 100, 0.03) - 0.419_775_083).abs() < 1e-9);
+        assert!(at_most(0, 5, 1.0).abs() < 1e-12);
+    }
 }

@@ -108,7 +108,7 @@ impl Truth {
 
 fn print(texts: &[&str], outcome: &Outcome<String>, truth: &Truth, measured: f64) {
     let report = &outcome.report;
-    println!("\n{report}");
+    println!("\n{report:#}");
     println!("Amounts are seconds of CPU time.\n");
     let (n, failures) = (texts.len(), truth.failures);
     println!(

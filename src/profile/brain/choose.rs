@@ -36,13 +36,21 @@ impl Brain {
             level: self.level(),
             settings: &self.settings,
             asked: self.demand.ask,
+            thrift: self.thrift(),
         }
     }
 
     /// In the pilot: goes on with the candidates that may still matter, or ends it.
     pub(super) fn narrow(&mut self) {
+        // Nothing can be said of a candidate before the reference has answered at all.
+        if self.evidence.iter().all(|item| !item.answered) {
+            return;
+        }
         let profiled = self.profiled();
         let Ok(design) = self.design(profiled) else { return };
+        if !self.bears_a_test(design) {
+            return self.halt(StopReason::Budget);
+        }
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let next = self.next_gate(profiled);
         let Gate::GoOn(demand) = self.scene(&items, design).gate(next) else {
@@ -57,6 +65,18 @@ impl Brain {
         if self.demand.ask.is_empty() {
             self.halt(StopReason::NotWorthMore);
         }
+    }
+
+    /// Whether the budget bears the rest of the pilot and the shortest test that can certify
+    /// anything, `(1 - F / N)^k <= alpha`, of the cheapest candidate.
+    fn bears_a_test(&self, design: Design) -> bool {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let calls = || self.demand.ask.iter().map(|id| self.means.answer(id));
+        let pilot = self.pilot.saturating_sub(self.profiled()) as f64;
+        let cheapest = calls().fold(f64::INFINITY, f64::min);
+        let shortest = (1.0 / self.level().get()).ln() / design.rate().max(1e-9);
+        let test = shortest.min(self.order.population() as f64) * (reference + cheapest);
+        self.thrift().bears(pilot * (reference + calls().sum::<f64>()) + test)
     }
 
     /// Chooses the chain to test, once the pilot is complete.
@@ -76,14 +96,17 @@ impl Brain {
             {
                 self.outlook = Some(Outlook {
                     from: self.pilot,
-                    total: prospect.priced.total,
+                    total: self.thrift().spent(prospect.priced.total),
                     range: prospect.priced.range(),
                 });
                 opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                 continue;
             }
             let outcome = if pays {
-                format!("after the pilot, expected to cost {} in all", cost(prospect.priced.total))
+                let share = 100.0 * self.thrift().spent(prospect.priced.total) / reference;
+                format!(
+                    "not tested: after the pilot, expected at {share:.0} % of the reference's cost"
+                )
             } else {
                 "after the pilot, not expected to pay".to_owned()
             };
@@ -141,7 +164,8 @@ impl Brain {
             let policy = Policy::Chain { chain: test.chain.clone(), threshold };
             let then = till.mean(&policy, known.iter().copied()).min(now);
             let more = (*look - test.tested) as f64;
-            best = best.min(more * profiling + (remaining - more).max(0.0) * then);
+            let rest = (remaining - more).max(0.0);
+            best = best.min(self.thrift().loss([(more, profiling), (rest, then)]));
         }
         best
     }

@@ -3,7 +3,7 @@
 use super::super::settings::Families;
 use super::{Brain, DEARER, Outlook, cost};
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
+use crate::plan::{Chain, Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -38,6 +38,7 @@ impl Brain {
         }
         considered.extend(self.dearer());
         considered.extend(self.considered.iter().cloned());
+        considered.extend(self.unheard_of(&considered));
         Plan {
             label: PlanLabel::default(),
             version: PLAN_VERSION,
@@ -73,6 +74,26 @@ impl Brain {
         })
     }
 
+    /// The candidates that came to be in nothing considered: those given up after a few items.
+    fn unheard_of(&self, considered: &[Considered]) -> Vec<Considered> {
+        let chains = considered.iter().filter_map(|c| c.chain.as_ref());
+        let heard: ModelSet =
+            chains.flat_map(|chain| chain.models().iter().collect::<Vec<_>>()).collect();
+        let named = |id: &ModelId| considered.iter().any(|c| c.name == self.roster.name(*id));
+        let gone = self.roster.candidates().filter(|id| !heard.contains(*id) && !named(id));
+        gone.map(|id| {
+            let asked = self.evidence.iter().filter(|item| item.candidate(id).is_some()).count();
+            let outcome = match asked {
+                0 => "not asked: not expected to pay".to_owned(),
+                items => format!("dropped after {items} items: not expected to pay"),
+            };
+            let (name, chain) = (self.roster.name(id).to_owned(), Some(Chain::single(id)));
+            let (cost_per_item, tested, failures, chosen) = (None, 0, 0, false);
+            Considered { name, chain, cost_per_item, tested, failures, outcome, chosen }
+        })
+        .collect()
+    }
+
     fn why_not(&self) -> String {
         let reference = self.means.answer(ModelId::REFERENCE);
         if self.roster.candidate_count() == 0 {
@@ -80,6 +101,9 @@ impl Brain {
         }
         if self.settings.families == Families::Reference {
             return "only the reference was to be considered".to_owned();
+        }
+        if reference <= 0.0 {
+            return self.why_free();
         }
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
             return "no candidate is cheaper than the reference".to_owned();
@@ -90,6 +114,19 @@ impl Brain {
         "no policy could be certified at a cost that pays".to_owned()
     }
 
+    /// Why the reference costs nothing, as far as is known.
+    fn why_free(&self) -> String {
+        let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
+        let answered = |item: &&ItemEvidence| item.answered;
+        match self.evidence.iter().find(answered) {
+            None => "the reference answered none of the profiled items".to_owned(),
+            Some(item) if !reference.is_metered(item.usage.as_ref()) => {
+                "the reference reports no usage, so its prices say nothing".to_owned()
+            }
+            Some(_) => "the reference costs nothing: give the models prices".to_owned(),
+        }
+    }
+
     /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
     fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
         let spent: f64 = self.evidence.iter().map(|item| self.spent_on(item)).sum();
@@ -98,7 +135,8 @@ impl Brain {
         let left = self.order.population().saturating_sub(asked) as f64;
         // The mean of n costs is known to about their spread over sqrt(n).
         let spread = per_item * 1.96 / (self.profiled().max(1) as f64).sqrt();
-        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0));
+        let cap = self.budget().unwrap_or(Cost::MAX);
+        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0)).min(cap);
         Forecast {
             cost: total(per_item),
             low: total(per_item - spread),

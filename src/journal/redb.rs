@@ -1,0 +1,227 @@
+//! A journal in an embedded database: [`RedbJournal`].
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition,
+    TableError,
+};
+
+use super::wire::{self, BadHeader};
+use super::{Header, Journal, JournalError, Reader, Record, Torn};
+
+/// The header's JSON, under 0.
+const HEADER: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core journal");
+/// Each record's JSON, under its number from 1.
+const RECORDS: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core records");
+
+/// A journal in one [redb](::redb) database: for those who keep other data there, or want checksums
+/// and whole transactions instead of lines.
+///
+/// Records are the same JSON as the lines of a [`FileJournal`](super::FileJournal), each in a
+/// transaction of its own, so nothing is ever torn. The database is locked for as long as the
+/// journal is open.
+///
+/// Every transaction on the disk takes a disk's time: thousands of calls a second want
+/// [`with_sync_every`](Self::with_sync_every), or the file.
+///
+/// ```no_run
+/// use smart_core::journal::RedbJournal;
+/// let journal = RedbJournal::open("run.redb")?.with_sync_every(100);
+/// # Ok::<(), smart_core::journal::JournalError>(())
+/// ```
+pub struct RedbJournal {
+    path: PathBuf,
+    database: Database,
+    sync_every: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// The number of the next record.
+    next: u64,
+    /// Records since the last that went to the disk.
+    pending: u64,
+    broken: bool,
+}
+
+fn storage<E>(what: &'static str) -> impl Fn(E) -> JournalError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |error| JournalError::Storage { what, source: Box::new(error) }
+}
+
+impl RedbJournal {
+    /// Opens or creates a journal, and locks it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the database cannot be opened, is open elsewhere, or is no journal.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
+        let path = path.as_ref().to_path_buf();
+        let database = Database::create(&path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => JournalError::Locked { path: path.clone() },
+            other => storage("open it")(other),
+        })?;
+        let read = database.begin_read().map_err(storage("read it"))?;
+        let ours = match read.open_table(HEADER) {
+            Ok(_) => true,
+            Err(TableError::TableDoesNotExist(_)) => false,
+            Err(error) => return Err(storage("read it")(error)),
+        };
+        if !ours && read.list_tables().map_err(storage("read it"))?.next().is_some() {
+            let why = "it is a database of something else".to_owned();
+            return Err(JournalError::NotAJournal { path, why });
+        }
+        let mut next = 1;
+        if ours {
+            let records = read.open_table(RECORDS).map_err(storage("read it"))?;
+            let last = records.last().map_err(storage("read it"))?;
+            next = last.map_or(1, |(number, _)| number.value().saturating_add(1));
+        }
+        drop(read);
+        let inner = Mutex::new(Inner { next, pending: 0, broken: false });
+        Ok(Self { path, database, sync_every: 1, inner })
+    }
+
+    /// Has only every so-many-th record reach the disk before its answer is used: as many less one
+    /// are lost when the process dies, and what they recorded is then paid for again. 0 counts
+    /// as 1.
+    #[must_use]
+    pub const fn with_sync_every(mut self, records: u64) -> Self {
+        self.sync_every = records;
+        self
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One transaction: these entries, on the disk or not yet.
+    fn write(
+        &self,
+        durability: Durability,
+        header: Option<&str>,
+        record: Option<(u64, &str)>,
+    ) -> Result<(), JournalError> {
+        let mut transaction = self.database.begin_write().map_err(storage("write to it"))?;
+        transaction.set_durability(durability).map_err(storage("write to it"))?;
+        {
+            let mut headers = transaction.open_table(HEADER).map_err(storage("write to it"))?;
+            let mut records = transaction.open_table(RECORDS).map_err(storage("write to it"))?;
+            if let Some(header) = header {
+                headers.insert(0, header).map_err(storage("write to it"))?;
+            }
+            if let Some((number, record)) = record {
+                records.insert(number, record).map_err(storage("write to it"))?;
+            }
+        }
+        transaction.commit().map_err(storage("commit to it"))
+    }
+}
+
+impl Journal for RedbJournal {
+    fn header(&self) -> Result<Option<Header>, JournalError> {
+        let read = self.database.begin_read().map_err(storage("read it"))?;
+        let headers = match read.open_table(HEADER) {
+            Ok(headers) => headers,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(storage("read it")(error)),
+        };
+        let Some(text) = headers.get(0).map_err(storage("read it"))? else { return Ok(None) };
+        let header = wire::read_header(text.value()).map_err(|bad| match bad {
+            BadHeader::Version(found) => JournalError::Version { found },
+            BadHeader::Other(why) => JournalError::NotAJournal { path: self.path.clone(), why },
+        })?;
+        Ok(Some(header))
+    }
+
+    fn read(&self, each: &mut Reader<'_>) -> Result<Option<Torn>, JournalError> {
+        let read = self.database.begin_read().map_err(storage("read it"))?;
+        let records = match read.open_table(RECORDS) {
+            Ok(records) => records,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(storage("read it")(error)),
+        };
+        for (line, entry) in (1..).zip(records.iter().map_err(storage("read it"))?) {
+            let (number, text) = entry.map_err(storage("read it"))?;
+            if number.value() != line {
+                let why = format!("it is numbered {}", number.value());
+                return Err(JournalError::Record { line, why });
+            }
+            let taken = wire::read(text.value()).and_then(&mut *each);
+            taken.map_err(|why| JournalError::Record { line, why })?;
+        }
+        Ok(None)
+    }
+
+    fn begin(&self, header: &Header) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if self.header()?.is_some() {
+            return Err(JournalError::Begun);
+        }
+        let text = wire::write_header(header)
+            .map_err(|why| JournalError::NotAJournal { path: self.path.clone(), why })?;
+        let written = self.write(Durability::Immediate, Some(&text), None);
+        inner.broken |= written.is_err();
+        written
+    }
+
+    fn append(&self, record: &Record) -> Result<(), JournalError> {
+        let unwritable = |why| JournalError::Unwritable { index: record.index, why };
+        let text = wire::write(record).map_err(unwritable)?;
+        let mut inner = self.lock();
+        if inner.broken {
+            return Err(JournalError::Broken);
+        }
+        inner.pending += 1;
+        let synced = inner.pending >= self.sync_every;
+        let durability = if synced { Durability::Immediate } else { Durability::None };
+        let written = self.write(durability, None, Some((inner.next, &text)));
+        inner.broken |= written.is_err();
+        inner.next += 1;
+        if synced {
+            inner.pending = 0;
+        }
+        written
+    }
+
+    fn flush(&self) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if inner.broken {
+            return Err(JournalError::Broken);
+        }
+        if inner.pending > 0 {
+            let written = self.write(Durability::Immediate, None, None);
+            inner.broken |= written.is_err();
+            inner.pending = 0;
+            return written;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RedbJournal {
+    fn drop(&mut self) {
+        // What cannot be written now will be asked again: no more is lost than a crash would lose.
+        let _ = self.flush();
+    }
+}
+
+impl fmt::Debug for RedbJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, sync_every, .. } = self;
+        f.debug_struct("RedbJournal")
+            .field("path", path)
+            .field("sync_every", sync_every)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,399 @@
+//! Profiling in parts: what some ranks showed ([`Stretch`]), and [`Profile::fold`], which makes one
+//! profile of them.
+//!
+//! # Why the profile is the one a single worker would have made
+//! What is asked about a rank depends on the evidence of the ranks before it, which a worker that
+//! begins in the middle does not have. So it asks all that could be wanted there: every candidate
+//! not yet given up, with scores and comparisons. Folding then runs the same state machine over the
+//! stretches in rank order and hands it, of each rank, what it asks for and no more. Its evidence,
+//! its decisions and the rank at which it stops are therefore those of one worker who got the same
+//! answers; where something it asks for is missing, profiling ends there, as if the caller had
+//! ended it, and the promise holds all the same. The price of not talking is the calls that nobody
+//! would have made; [`Smart::profile_ranks`](crate::Smart::profile_ranks) says how to keep it low.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::decision::Demand;
+use super::driver::{Profiled, Router, one};
+use super::machine::{ProfileMachine, Request, Step};
+use super::{Profile, ProfileSettings, StopReason};
+use crate::answer::Answer;
+use crate::backend::Confidence;
+use crate::calls::{Calls, Kept};
+use crate::error::RunError;
+use crate::evidence::ItemEvidence;
+use crate::items::Items;
+use crate::observe::CallKind;
+use crate::order::Order;
+use crate::pool::Pool;
+use crate::pricing::{Pricing, Usage};
+use crate::roster::{ModelId, RosterSpec};
+use crate::target::Target;
+
+/// The version of the stored form; a stretch of another version is refused.
+pub const STRETCH_VERSION: u32 = 1;
+
+/// What the items of some ranks showed: one worker's part of a profile, to store or send.
+///
+/// It is bound to the run like a [`Profile`]: [`Profile::fold`] refuses parts of different runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stretch {
+    label: Label,
+    version: u32,
+    roster: RosterSpec,
+    equivalence: String,
+    judge: Pricing,
+    target: Target,
+    order: Order,
+    settings: ProfileSettings,
+    items: Vec<Shown>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Label {
+    #[serde(rename = "smart-core stretch")]
+    Stretch,
+}
+
+/// What one item showed, with all that is needed to take back what was not wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    evidence: ItemEvidence,
+    /// What was asked; `None` where that was what was wanted and no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Demand>,
+    /// What each comparison used, as far as it used anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    judged: Vec<(ModelId, ModelId, Usage)>,
+    /// The scores that rated answers came with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    given: Vec<(ModelId, Confidence)>,
+}
+
+impl Stretch {
+    pub(crate) fn new(machine: &ProfileMachine, equivalence: String, shown: Shows) -> Self {
+        let brain = machine.brain();
+        Self {
+            label: Label::Stretch,
+            version: STRETCH_VERSION,
+            roster: brain.roster().clone(),
+            equivalence,
+            judge: *brain.judge(),
+            target: brain.target(),
+            order: brain.order(),
+            settings: brain.settings().clone(),
+            items: shown.0,
+        }
+    }
+
+    /// How many items were asked about.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether none were.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// What keeps two stretches apart, in words.
+    fn difference(&self, other: &Self) -> Option<String> {
+        if let Some(difference) = self.roster.difference(&other.roster) {
+            return Some(difference);
+        }
+        let same = [
+            (self.version == STRETCH_VERSION && other.version == STRETCH_VERSION, "version"),
+            (self.roster == other.roster && self.judge == other.judge, "prices"),
+            (self.equivalence == other.equivalence, "equivalence"),
+            (self.target == other.target, "target"),
+            (self.order == other.order, "seed or population"),
+            (self.settings == other.settings, "settings"),
+        ];
+        let (_, what) = same.into_iter().find(|(same, _)| !same)?;
+        Some(format!("the stretches are not of one {what}"))
+    }
+}
+
+impl From<Profile> for Stretch {
+    /// The evidence of a profile that ended early, to go on from.
+    fn from(profile: Profile) -> Self {
+        let whole = |evidence| Shown { evidence, asked: None, judged: vec![], given: vec![] };
+        Self {
+            label: Label::Stretch,
+            version: STRETCH_VERSION,
+            roster: profile.roster,
+            equivalence: profile.equivalence,
+            judge: profile.judge,
+            target: profile.target,
+            order: profile.order,
+            settings: profile.settings,
+            items: profile.evidence.into_iter().map(whole).collect(),
+        }
+    }
+}
+
+impl Profile {
+    /// One profile of what several workers found out about disjoint stretches of ranks, in any
+    /// order: the one that a single worker would have made of the same answers. A profile that
+    /// ended early is a stretch too.
+    ///
+    /// Profiling ends where the machine ends it, or before the first rank that no stretch holds
+    /// (then [`stopped`](Self::stopped) is [`StopReason::Caller`], and more stretches help). Prices
+    /// are those the stretches were made at; [`replan`](Self::replan) takes others.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if there is no stretch, if they are of different runs, or if two hold
+    /// the same item; [`RunError::Settings`] if the settings make no sense.
+    pub fn fold(stretches: impl IntoIterator<Item = Stretch>) -> Result<Self, RunError> {
+        let mismatch = |difference| RunError::Mismatch { what: "a stretch", difference };
+        let mut stretches = stretches.into_iter();
+        let Some(first) = stretches.next() else {
+            return Err(mismatch("there is none to fold".to_owned()));
+        };
+        if let Some(difference) = first.difference(&first) {
+            return Err(mismatch(difference));
+        }
+        let order = first.order;
+        let mut machine =
+            ProfileMachine::new(&first.roster, first.judge, first.target, order, &first.settings)?;
+        let mut shown = BTreeMap::new();
+        let mut take = |items: Vec<Shown>| {
+            for item in items {
+                let index = item.evidence.index;
+                if shown.insert(order.rank(index), item).is_some() {
+                    return Err(mismatch(format!("item {index} was profiled twice")));
+                }
+            }
+            Ok(())
+        };
+        let equivalence = first.equivalence.clone();
+        for other in stretches {
+            if let Some(difference) = first.difference(&other) {
+                return Err(mismatch(difference));
+            }
+            take(other.items)?;
+        }
+        take(first.items)?;
+        replay(&mut machine, shown)?;
+        machine.stop(StopReason::Caller);
+        Ok(Self::new(machine, equivalence))
+    }
+
+    /// A machine in the state in which this profile left it.
+    fn resume(&self) -> Result<ProfileMachine, RunError> {
+        let Self { roster, judge, target, order, settings, .. } = self;
+        let mut machine = ProfileMachine::new(roster, *judge, *target, *order, settings)?;
+        let stretch = Stretch::from(self.clone());
+        let ranked = stretch.items.into_iter().map(|item| (order.rank(item.evidence.index), item));
+        replay(&mut machine, ranked.collect())?;
+        Ok(machine)
+    }
+}
+
+/// Hands the machine what it asks for, as far as that was found out.
+fn replay(machine: &mut ProfileMachine, mut shown: BTreeMap<u64, Shown>) -> Result<(), RunError> {
+    // One request is open at a time, so the machine never waits.
+    while shown.contains_key(&machine.profiled())
+        && let Step::Profile(request) = machine.poll_step()
+    {
+        let item = shown.remove(&request.rank).and_then(|item| item.only(request));
+        let Some(item) = item else { break };
+        machine.handle_outcome(item)?;
+    }
+    Ok(())
+}
+
+impl Shown {
+    /// The item as it would look had only this been asked; `None` if less than this was.
+    fn only(self, request: Request) -> Option<ItemEvidence> {
+        let Self { mut evidence, asked, judged, given } = self;
+        if request.ask.iter().any(|id| evidence.candidate(id).is_none()) {
+            return None;
+        }
+        let wanted = Demand { ask: request.ask, rate: request.rate, compare: request.compare };
+        let Some(asked) = asked.filter(|asked| *asked != wanted) else { return Some(evidence) };
+        if request.rate.intersection(asked.rate) != request.rate
+            || (request.compare && !asked.compare)
+        {
+            return None;
+        }
+        for (position, slot) in (1_u8..).zip(&mut evidence.candidates) {
+            let id = ModelId::new(position);
+            if !request.ask.contains(id) {
+                *slot = None;
+            } else if let Some(record) = slot.as_mut().filter(|record| record.rating.is_some())
+                && !request.rate.contains(id)
+            {
+                record.rating = None;
+                record.score = given.iter().find(|(of, _)| *of == id).map(|(_, score)| *score);
+            }
+        }
+        let heard = |id: &ModelId| id.is_reference() || request.ask.contains(*id);
+        evidence.pairs.retain(|(a, b)| request.compare && heard(a) && heard(b));
+        let kept = judged
+            .iter()
+            .filter(|(a, b, _)| heard(a) && heard(b) && (request.compare || a.is_reference()));
+        evidence.judged = kept.map(|(_, _, usage)| *usage).reduce(Usage::plus);
+        Some(evidence)
+    }
+}
+
+/// What was found out, until it is stored.
+pub(crate) struct Shows(Vec<Shown>);
+
+/// Where a worker begins: the state it knows of, and what could be wanted of the ranks after it.
+pub(crate) struct Start {
+    pub(crate) machine: ProfileMachine,
+    demand: Option<Demand>,
+}
+
+impl Start {
+    /// From the beginning, or from a profile that ended early.
+    pub(crate) fn new(machine: ProfileMachine, after: Option<&Profile>) -> Result<Self, RunError> {
+        let mut machine = match after {
+            Some(profile) => profile.resume()?,
+            None => machine,
+        };
+        // What was granted before the last decisions may be wider than what is wanted now.
+        let demand = match machine.poll_step() {
+            Step::Profile(granted) => {
+                let now = machine.brain().demand();
+                Some(Demand {
+                    ask: granted.ask.iter().chain(now.ask.iter()).collect(),
+                    rate: granted.rate.iter().chain(now.rate.iter()).collect(),
+                    compare: granted.compare || now.compare,
+                })
+            }
+            Step::Wait | Step::Done => None,
+        };
+        Ok(Self { machine, demand })
+    }
+}
+
+/// Asks all that could be wanted about some ranks. An item that the budget would not bear is left
+/// out.
+pub(crate) async fn ask_ranks<I, O, S>(
+    calls: &Calls<I, O>,
+    items: &S,
+    router: Option<&Router<I>>,
+    start: &Start,
+    ranks: Range<u64>,
+    concurrency: usize,
+) -> Result<(Shows, BTreeMap<u64, Answer<O>>), RunError>
+where
+    I: ?Sized + Sync,
+    O: Send + Sync,
+    S: Items<I> + ?Sized,
+    S::Item: Sync,
+{
+    let order = start.machine.brain().order();
+    let (mut shown, mut answers) = (BTreeMap::new(), BTreeMap::new());
+    let Some(Demand { ask, rate, compare }) = start.demand else {
+        return Ok((Shows(Vec::new()), answers));
+    };
+    let mut pool = Pool::new();
+    let mut left = ranks.start..ranks.end.min(order.population());
+    loop {
+        let next = poll_fn(|cx| {
+            pool.poll_next(cx, concurrency, |_| {
+                let rank = left.next()?;
+                let request = Request { rank, index: order.index(rank), ask, rate, compare };
+                Some(one(calls, items, router, request))
+            })
+        });
+        let Some(profiled) = next.await else { break };
+        let Profiled { rank, answer, evidence, paid, unaffordable } = profiled?;
+        if unaffordable {
+            continue;
+        }
+        let mut item = Shown {
+            evidence,
+            asked: Some(Demand { ask, rate, compare }),
+            judged: Vec::new(),
+            given: Vec::new(),
+        };
+        for (key, kept) in paid.rest {
+            match kept {
+                Kept::Verdict { usage: Some(usage), .. } => {
+                    item.judged.push((key.model, key.other, usage));
+                }
+                Kept::Answer { score: Some(score), .. }
+                    if key.kind == CallKind::Answer && rate.contains(key.model) =>
+                {
+                    item.given.push((key.model, score));
+                }
+                _ => {}
+            }
+        }
+        shown.insert(rank, item);
+        answers.insert(answer.index, answer);
+    }
+    Ok((Shows(shown.into_values().collect()), answers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Agreement, CandidateRecord, ModelSet};
+
+    const A: ModelId = ModelId::new(1);
+    const B: ModelId = ModelId::new(2);
+
+    fn set(ids: &[ModelId]) -> ModelSet {
+        ids.iter().copied().collect()
+    }
+
+    #[test]
+    fn what_was_not_wanted_is_taken_back() {
+        let (given, rated) = (Confidence::new(0.25).unwrap(), Confidence::new(0.75).unwrap());
+        let mut record = CandidateRecord::new(Agreement::Differs, None).with_score(Some(rated));
+        record.rating = Some(Usage::tokens(5, 1));
+        let mut evidence = ItemEvidence::new(7, true, None);
+        evidence.candidates = vec![Some(record), Some(record)];
+        evidence.pairs = vec![(A, B)];
+        let used = |tokens| Usage::tokens(tokens, 0);
+        evidence.judged = Some(used(111));
+        let everything = Demand { ask: set(&[A, B]), rate: set(&[A, B]), compare: true };
+        let shown = Shown {
+            evidence: evidence.clone(),
+            asked: Some(everything),
+            judged: vec![
+                (ModelId::REFERENCE, A, used(1)),
+                (ModelId::REFERENCE, B, used(10)),
+                (A, B, used(100)),
+            ],
+            given: vec![(A, given)],
+        };
+        let only = |ask: &[ModelId], rate: &[ModelId], compare| {
+            let (ask, rate) = (set(ask), set(rate));
+            shown.clone().only(Request { rank: 0, index: 7, ask, rate, compare })
+        };
+        assert_eq!(only(&[A, B], &[A, B], true), Some(evidence));
+
+        let plain = only(&[A, B], &[B], false).unwrap();
+        let score = |id| plain.candidate(id).unwrap().score;
+        assert_eq!((score(A), score(B)), (Some(given), Some(rated)));
+        assert!(plain.candidate(A).unwrap().rating.is_none());
+        assert_eq!((plain.pairs.len(), plain.judged), (0, Some(used(11))));
+
+        let one = only(&[A], &[], true).unwrap();
+        assert!(one.candidate(B).is_none() && one.pairs.is_empty());
+        assert_eq!(one.judged, Some(used(1)));
+
+        // Less than is wanted is not enough.
+        let mut bare = shown.clone();
+        bare.asked = Some(Demand { rate: ModelSet::EMPTY, compare: false, ..everything });
+        let request =
+            Request { rank: 0, index: 7, ask: set(&[A]), rate: set(&[A]), compare: false };
+        assert_eq!(bare.clone().only(request), None);
+        let request = Request { rate: ModelSet::EMPTY, compare: true, ..request };
+        assert_eq!(bare.only(request), None);
+        assert_eq!(only(&[ModelId::new(3)], &[], false), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! The reports of many workers as one: [`Report::merge`].
+
+use super::{Budgeted, Report};
+use crate::error::RunError;
+use crate::ledger::{Fault, Spending};
+use crate::profile::StopReason;
+
+impl Report {
+    /// What this worker and another did together, under the one plan that both followed.
+    ///
+    /// Totals are sums: answers, calls, failures, money, audits, catches, and the caps of budgets
+    /// (none, if one of them had none: then the whole had none). What belongs to the plan is the
+    /// plan's: promise, allowance, certificate, forecast. Any order and any grouping comes to the
+    /// same report. Give each part of the items to one report; [`is_whole`](Self::is_whole) says
+    /// whether the reports add up to the population.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plans differ, if both profiled and ended differently, or if
+    /// they audited different shares.
+    ///
+    /// # Example
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use futures::{StreamExt, stream};
+    /// use smart_core::backend::Simulated;
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::{Generated, Model, Pricing, Roster, Smart, Target};
+    ///
+    /// # futures::executor::block_on(async {
+    /// # let roster = Roster::new(
+    /// #     Model::new("large", Simulated::reference(7)).with_pricing(Pricing::per_request(0.01)?),
+    /// #     [Model::new("small", Simulated::candidate("small", 0.97, 7))
+    /// #         .with_pricing(Pricing::per_request(0.0005)?)],
+    /// # )?;
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?);
+    /// let profiled = smart.profile(&Generated::new(2_000, |index| index)).await?;
+    /// let plan = profiled.profile.plan()?;
+    /// let mut reports = Vec::new();
+    /// for part in [0..1_200_u64, 1_200..2_000] {
+    ///     let worker = smart.executor(plan.clone(), BTreeMap::new())?; // on any machine
+    ///     worker.execute_indexed(stream::iter(part.map(|i| (i, i)))).count().await;
+    ///     reports.push(worker.finish()?);
+    /// }
+    /// let [first, second] = reports.try_into().expect("two workers");
+    /// let whole = first.merge(&second)?;
+    /// assert!(whole.is_whole() && whole.plan == plan);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn merge(self, other: &Self) -> Result<Self, RunError> {
+        if self.plan != other.plan {
+            return Err(differ("they follow different plans"));
+        }
+        let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
+            .ok_or_else(|| differ("each profiled, and ended for another reason"))?;
+        let audit = match (self.audit, other.audit) {
+            (Some(one), Some(two)) => {
+                Some(one.plus(two).ok_or_else(|| differ("they audited different shares"))?)
+            }
+            (one, two) => one.or(two),
+        };
+        let self_agreement = either(self.self_agreement, other.self_agreement, &None)
+            .ok_or_else(|| differ("each asked the reference twice, with another result"))?;
+        Ok(Self {
+            profiled: self.profiled.max(other.profiled),
+            stopped,
+            profiling: sums(&self.profiling, &other.profiling),
+            execution: sums(&self.execution, &other.execution),
+            judging: self.judging.plus(other.judging),
+            faults: Fault::merged(self.faults, &other.faults),
+            delivered: self.delivered.plus(&other.delivered),
+            budget: self.budget.zip(other.budget).map(|(one, two)| Budgeted {
+                cap: one.cap + two.cap,
+                over_bound: one.over_bound + two.over_bound,
+            }),
+            audit,
+            self_agreement,
+            ..self
+        })
+    }
+
+    /// Whether every item of the plan's population was dealt with once, as far as numbers tell.
+    pub fn is_whole(&self) -> bool {
+        self.delivered.items() == self.plan.order.population()
+    }
+}
+
+/// The one that says something; `None` if both do and disagree.
+fn either<T: PartialEq>(one: T, two: T, nothing: &T) -> Option<T> {
+    if one == *nothing || one == two {
+        return Some(two);
+    }
+    (two == *nothing).then_some(one)
+}
+
+fn sums(one: &[Spending], two: &[Spending]) -> Vec<Spending> {
+    let at = |list: &[Spending], model: usize| list.get(model).copied().unwrap_or_default();
+    (0..one.len().max(two.len())).map(|model| at(one, model).plus(at(two, model))).collect()
+}
+
+fn differ(why: &str) -> RunError {
+    RunError::Mismatch { what: "the other report", difference: why.to_owned() }
+}

@@ -1,0 +1,70 @@
+//! Answers handed over one by one, as they come or in the order of their items.
+
+use super::Smart;
+use crate::answer::Answer;
+use crate::error::RunError;
+use crate::items::Items;
+use crate::report::Report;
+
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
+    /// Delivers answers in the order of their items ([`run_each`](Self::run_each), and every
+    /// [`Executor`](crate::Executor) of this run), not as they come.
+    ///
+    /// At most `waiting` items are under way or held until it is their turn, which bounds the
+    /// memory whatever a slow item does; a few times the concurrency keeps the others busy
+    /// meanwhile, and less than the concurrency slows the run down.
+    #[must_use]
+    pub const fn with_answers_in_order(mut self, waiting: usize) -> Self {
+        self.in_order = Some(waiting);
+        self
+    }
+
+    /// Profiles, plans, and hands over every answer when it is there, so that none is held in
+    /// memory: to write to a file or a table while the run goes on.
+    ///
+    /// Answers come as they are ready, or in the items' order
+    /// ([`with_answers_in_order`](Self::with_answers_in_order)); the first when profiling is over.
+    /// Every item is handed over once unless an error ends the run. `each` is called between polls
+    /// of the calls under way: it must not block for long. Where a slow writer should hold the run
+    /// back, use an [`Executor`](crate::Executor) and its stream.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Example
+    /// ```
+    /// use smart_core::backend::Simulated;
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::{Generated, Model, Pricing, Roster, Smart, Target};
+    ///
+    /// # futures::executor::block_on(async {
+    /// # let roster = Roster::new(
+    /// #     Model::new("large", Simulated::reference(7)).with_pricing(Pricing::per_request(0.01)?),
+    /// #     [Model::new("small", Simulated::candidate("small", 0.97, 7))
+    /// #         .with_pricing(Pricing::per_request(0.0005)?)],
+    /// # )?;
+    /// let mut rows: Vec<u8> = Vec::new(); // a file, in real life
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?).with_answers_in_order(64);
+    /// let items = Generated::new(2_000, |index| index);
+    /// let report = smart
+    ///     .run_each(&items, |answer| {
+    ///         use std::io::Write;
+    ///         writeln!(rows, "{},{:?}", answer.index, answer.output).expect("memory");
+    ///     })
+    ///     .await?;
+    /// assert!(rows.starts_with(b"0,") && report.saving() > 5.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn run_each<S>(
+        &self,
+        items: &S,
+        each: impl FnMut(Answer<O>),
+    ) -> Result<Report, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        self.run_by(items, self.in_order, each).await
+    }
+}
