@@ -40,7 +40,7 @@ pub(crate) use driver::{Router, drive};
 pub use machine::{ProfileMachine, ProtocolError, Request, Step};
 pub use repeat::SelfAgreement;
 pub(crate) use repeat::repeat;
-pub use settings::{Families, ProfileSettings};
+pub use settings::{Families, Objective, ProfileSettings};
 pub use stored::{PROFILE_VERSION, Profile};
 pub use stretch::{STRETCH_VERSION, Stretch};
 pub(crate) use stretch::{Start, ask_ranks};

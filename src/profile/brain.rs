@@ -3,6 +3,7 @@
 //! The brain folds items strictly in rank order and decides by them alone, so its decisions depend
 //! on the seed and the recorded answers, and on nothing else.
 
+mod aim;
 mod choose;
 mod planning;
 
@@ -51,6 +52,8 @@ struct Outlook {
 pub struct Brain {
     roster: RosterSpec,
     target: Target,
+    /// The target chosen after the pilot, where the agreement is to be the best that money buys.
+    aimed: Option<Target>,
     order: Order,
     settings: ProfileSettings,
     judge: Pricing,
@@ -90,6 +93,7 @@ impl Brain {
         let mut brain = Self {
             roster: roster.clone(),
             target,
+            aimed: None,
             order,
             settings: settings.clone(),
             judge,
@@ -138,10 +142,18 @@ impl Brain {
 
     /// The allowance over the whole population, tested on what is left after `start` items.
     fn design(&self, start: u64) -> Result<Design, SettingsError> {
+        self.design_for(self.aim_at().allowance(self.order.population()), start)
+    }
+
+    fn design_for(&self, allowance: u64, start: u64) -> Result<Design, SettingsError> {
         let rest = self.order.population().saturating_sub(start).max(1);
         // Where more may fail than are left, allow all but one of them: as good, and testable.
-        let allowance = self.target.allowance(self.order.population()).min(rest - 1);
-        Ok(Design::finite(rest, allowance)?)
+        Ok(Design::finite(rest, allowance.min(rest - 1))?)
+    }
+
+    /// The target that is tested for.
+    fn aim_at(&self) -> Target {
+        self.aimed.unwrap_or(self.target)
     }
 
     /// How many items are folded.
@@ -295,7 +307,7 @@ impl Brain {
     fn mean(&self, test: &ChainTest, policy: &Policy) -> f64 {
         let whole = matches!(policy, Policy::Chain { threshold, .. } if *threshold == Mark::LOWEST);
         let tab = if whole { test.tab.mean(self.evidence.len()) } else { None };
-        tab.unwrap_or_else(|| self.till().mean(policy, self.complete(test.chain.models())))
+        tab.unwrap_or_else(|| self.till().mean(policy, self.complete(&[&test.chain])))
     }
 
     fn update_tabs(&mut self) {
@@ -306,11 +318,23 @@ impl Brain {
         }
     }
 
-    /// The items on which every model of a set was asked: those before any of them was dropped.
-    fn complete(&self, models: ModelSet) -> impl Iterator<Item = (&ItemEvidence, u64)> {
-        let asked =
-            move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
-        self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
+    /// The items on which all was found out that the chains' policies may ask: those before any of
+    /// their models was dropped, and on which those were rated whose scores they read.
+    fn complete(&self, chains: &[&Chain]) -> impl Iterator<Item = (&ItemEvidence, u64)> {
+        let asked: ModelSet = chains.iter().flat_map(|chain| chain.models().iter()).collect();
+        let scored = chains.iter().flat_map(|chain| chain.scored_models().iter());
+        let second =
+            |id: &ModelId| self.roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
+        let rated: ModelSet = scored.filter(second).collect();
+        let known = move |item: &&ItemEvidence| {
+            asked.iter().all(|id| {
+                item.candidate(id).is_some_and(|record| {
+                    let done = record.rating.is_some() || !record.agreement.is_answer();
+                    done || !rated.contains(id)
+                })
+            })
+        };
+        self.evidence.iter().filter(known).map(|item| (item, self.order.coin(item.index)))
     }
 
     /// The cheapest certified policy and its expected cost per item, in nano-units.

@@ -26,7 +26,7 @@ impl Brain {
         gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
     }
 
-    fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
+    pub(super) fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
         Pilot {
             items,
             till: self.till(),
@@ -81,6 +81,9 @@ impl Brain {
 
     /// Chooses the chain to test, once the pilot is complete.
     pub(super) fn open_tests(&mut self) {
+        if !self.aim() {
+            return self.halt(StopReason::NotWorthMore);
+        }
         let Ok(design) = self.design(self.pilot) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let (reference, prospects) = {
@@ -147,7 +150,7 @@ impl Brain {
     /// known now.
     pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
         let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(&[&test.chain]).collect();
         let trials = known.iter().filter_map(|(item, coin)| test.chain.trial(item, *coin));
         let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
         failing.sort_by(|a, b| b.cmp(a));
@@ -175,7 +178,7 @@ impl Brain {
         let Some(test) = self.tests.get(position) else { return };
         let Some(lowest) = test.certified_threshold() else { return };
         let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(&[&test.chain]).collect();
         let price = |threshold: Mark| {
             let policy = Policy::Chain { chain: test.chain.clone(), threshold };
             till.mean(&policy, known.iter().copied())

@@ -44,7 +44,7 @@ impl Brain {
             version: PLAN_VERSION,
             roster: self.roster.clone(),
             equivalence,
-            target: self.target,
+            target: self.aim_at(),
             order: self.order,
             asked,
             policy,
