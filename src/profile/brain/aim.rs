@@ -15,7 +15,7 @@ use crate::target::Target;
 /// How much stricter one allowance is than the one tried before it.
 const FINER: f64 = 0.85;
 /// The share of the money that a prospect may be expected to cost: forecasts err.
-const MARGIN: f64 = 0.95;
+const MARGIN: f64 = 0.92;
 
 impl Brain {
     /// Chooses the target to test for. `false` if the reference alone is within the money, so that
