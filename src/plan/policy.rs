@@ -152,7 +152,7 @@ pub struct Known {
     pub coin: u64,
     /// The router's score.
     pub router: Option<f64>,
-    /// The chain's first model.
+    /// The chain's first model; under a split, the one model that was asked.
     pub first: Heard,
     /// The chain's second model.
     pub second: Heard,
@@ -304,6 +304,17 @@ impl Chain {
         }
     }
 
+    /// What is known of one of the chain's models. A split asks one model only, and whoever fills in
+    /// [`Known`] in the order of asking has its answer in the first place.
+    fn heard_of(&self, model: ModelId, known: &Known) -> Heard {
+        let split = matches!(self.key, Key::Split { .. });
+        if model == self.first || (split && known.second == Heard::Nothing) {
+            known.first
+        } else {
+            known.second
+        }
+    }
+
     /// The next thing to find out that could still move the mark.
     fn wanted(&self, known: &Known) -> Option<Move> {
         let scored = self.scored_models();
@@ -345,8 +356,7 @@ impl Chain {
         if low >= *threshold
             && let Some(model) = self.delivers(known)
         {
-            let heard = if model == self.first { known.first } else { known.second };
-            return match heard {
+            return match self.heard_of(model, known) {
                 Heard::Answer { .. } => Move::Accept(model),
                 Heard::NoAnswer => Move::Escalate,
                 Heard::Nothing => Move::Ask(model),
@@ -368,7 +378,7 @@ impl Chain {
         }
         let known = recorded(self, item, coin);
         let model = self.delivers(&known)?;
-        let heard = if model == self.first { known.first } else { known.second };
+        let heard = self.heard_of(model, &known);
         // A split asks one model only; elsewhere the first one's silence sends the item on.
         let silent = known.first == Heard::NoAnswer && !matches!(self.key, Key::Split { .. });
         if silent || !matches!(heard, Heard::Answer { .. }) {

@@ -67,12 +67,12 @@ impl Brain {
         }
     }
 
-    /// Whether the budget bears the rest of the pilot and the shortest test that can certify
+    /// Whether the budget bears the pilot up to its next gate and the shortest test that can certify
     /// anything, `(1 - F / N)^k <= alpha`, of the cheapest candidate.
     fn bears_a_test(&self, design: Design) -> bool {
         let reference = self.means.answer(ModelId::REFERENCE);
         let calls = || self.demand.ask.iter().map(|id| self.means.answer(id));
-        let pilot = self.pilot.saturating_sub(self.profiled()) as f64;
+        let pilot = self.next_gate(self.profiled()).saturating_sub(self.profiled()) as f64;
         let cheapest = calls().fold(f64::INFINITY, f64::min);
         let shortest = (1.0 / self.level().get()).ln() / design.rate().max(1e-9);
         let test = shortest.min(self.order.population() as f64) * (reference + cheapest);
