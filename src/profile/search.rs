@@ -1,16 +1,19 @@
-//! The pilot: which candidates to go on asking, which chain to test, and at which looks.
+//! The pilot: which candidates to go on asking, when to end it, and which chain to test.
 //!
 //! # Why the choice is free
 //!
-//! Let `n` be the pilot's length (fixed by `N` and the roster), and `P` everything seen on the
-//! ranks below `n`. The order is uniformly random, so conditional on `P` the other `N - n` items
-//! are still in uniformly random order. Given `P` the chain `C`, what was fitted inside it, the
-//! look or looks, and the boundary `b` are constants. Of the items after the pilot let `W_t` be
-//! the number on which policy `t` of `C` fails: a constant too, by the assumption that answers do
-//! not depend on the order. The boundary is calibrated for population `N - n` and the allowance
-//! `F = floor(delta N)`, the whole of it, since the pilot's items deliver the reference's answer
-//! and cannot fail. By the bound of [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a
-//! chain reduced to one policy, of `Boundary::single_policy`)
+//! Ranks are folded one after another. Let `n` be the rank at which the pilot ends: a stopping time,
+//! for whether it ends at a gate depends on the ranks below alone, and none beyond the gate is asked
+//! before. Let `P` be everything seen on the ranks below `n`. The order is uniformly random, so
+//! conditional on `P` the other `N - n` items are still in uniformly random order. Given `P` the chain
+//! `C`, what was fitted inside it (a relay's gate, a split's share), the look or looks, the allowance
+//! if it was chosen ([`Objective`](super::settings::Objective)), and the boundary `b` are constants. Of
+//! the items after the pilot let `W_t` be the number on which policy `t` of `C` fails: a constant too,
+//! by the assumption that answers do not depend on the order. The boundary is calibrated for
+//! population `N - n` and the allowance `F` (`floor(delta N)`, the whole of it, since the pilot's items
+//! deliver the reference's answer and cannot fail). By the bound of
+//! [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a chain reduced to one policy, of
+//! `Boundary::single_policy`)
 //!
 //! ```text
 //! P( more than F failures are delivered | P ) <= alpha     for every P,
@@ -204,16 +207,9 @@ impl Pilot<'_> {
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
         let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
-        if others()
-            .chain([&alone])
-            .filter(|p| std::ptr::eq(*p, &alone) || known(p))
-            .any(|p| go_on(p, price))
-        {
-            return Gate::GoOn(Demand {
-                ask: keep,
-                rate,
-                compare: compares(self.settings.families, keep),
-            });
+        if others().filter(known).chain([&alone]).any(|p| go_on(p, price)) {
+            let compare = compares(self.settings.families, keep);
+            return Gate::GoOn(Demand { ask: keep, rate, compare });
         }
         Gate::Open
     }
