@@ -21,7 +21,7 @@ const MIXED: f64 = 0.45;
 const DENSE: f64 = 0.27;
 /// What a second candidate must promise to save before the first is not tried alone: of many pairs the
 /// luckiest looks better than it is.
-const CHECKING: f64 = 1.06;
+const CHECKING: f64 = 1.1;
 /// The same of a relay, whose curve rests on two fitted ones.
 const RELAYING: f64 = 1.2;
 
