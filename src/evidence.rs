@@ -51,8 +51,13 @@ impl ModelSet {
 
     /// The models in order.
     #[allow(clippy::cast_possible_truncation, reason = "at most 64 models")]
-    pub fn iter(self) -> impl Iterator<Item = ModelId> {
-        (0..64_u8).map(ModelId::new).filter(move |id| self.contains(*id))
+    pub fn iter(self) -> impl Iterator<Item = ModelId> + Clone {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (lowest < u64::BITS).then(|| ModelId::new(lowest as u8))
+        })
     }
 }
 

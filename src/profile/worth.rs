@@ -58,8 +58,7 @@ pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stak
     let nothing = Worth { value: 0.0, horizon: 0 };
     let (items, failures) = (test.tested + before.0, test.failures() + before.1);
     let Ok(posterior) = RatePosterior::new(items, failures) else { return nothing };
-    let times: Vec<Option<u64>> =
-        posterior.nodes(NODES).into_iter().map(|rate| test.time_to_certify(rate)).collect();
+    let times = test.times_to_certify(&posterior.nodes(NODES));
     let mut best = nothing;
     for horizon in times.iter().copied().flatten() {
         let lost = -(horizon as f64) * stakes.extra;

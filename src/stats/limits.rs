@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 
 use super::hypergeometric::{mean_crossing, normal_guess, offset, test};
-use super::{Design, Promise};
+use super::{Design, Probability, Promise};
 
 /// Further than this many rungs from the level, a new tail is summed.
 const REACH: f64 = 64.0;
@@ -131,6 +131,45 @@ impl Rungs {
     }
 }
 
+/// The smallest number of draws in `(below, above]` at which `failures` certify at level `alpha`,
+/// given that they do at `above`.
+///
+/// The p-value falls with every draw, by `P(X = f) (F + 1) / (N - k)`, so its logarithm is nearly a
+/// straight line: Newton's method, and halving should that be slow.
+pub(crate) fn least_draws(
+    design: Design,
+    failures: u64,
+    alpha: Probability,
+    below: u64,
+    above: u64,
+) -> u64 {
+    let ln_level = alpha.get().ln();
+    let (mut below, mut above) = (below, above);
+    let mut guess = above;
+    for round in 0.. {
+        let (ln_p, terms) = test(design, guess, failures);
+        if ln_p <= ln_level {
+            above = above.min(guess);
+        } else {
+            below = below.max(guess);
+        }
+        if above <= below.saturating_add(1) {
+            break;
+        }
+        let fall = match design.0 {
+            Promise::Finite { population, allowance } => {
+                (allowance as f64 + 1.0) / population.saturating_sub(guess).max(1) as f64
+            }
+            Promise::Unbounded { rate } => rate.get(),
+        } / terms;
+        let root = offset(guess, ((ln_p - ln_level) / fall).ceil());
+        let newton = round < 6 && ln_p.is_finite() && ln_p < 0.0;
+        let next = if newton { root } else { below.midpoint(above) };
+        guess = next.clamp(below + 1, above - 1);
+    }
+    above
+}
+
 /// The limit by halving over the tails themselves.
 fn halve(design: Design, draws: u64, level: Level, most: u64) -> Option<u64> {
     let (mut below, mut above) = (0, most + 1);
@@ -191,7 +230,7 @@ impl<'a> Ladder<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Looks, Probability};
+    use super::super::{Looks, single_look_limit};
     use super::*;
 
     /// The definition, by halving over the tails.
@@ -231,6 +270,33 @@ mod tests {
                 for (&look, limit) in looks.as_slice().iter().zip(ladder.all(level)) {
                     let want = defined(design, look, level.ln());
                     assert_eq!(limit, want, "{design:?} at {look}, level {level}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_draws_are_those_of_halving() {
+        let alpha = Probability::new(0.05).unwrap();
+        for design in designs() {
+            for look in [5, 11, 38, 200, 1_000, 20_000] {
+                if look >= design.exhausted_at() {
+                    continue;
+                }
+                let Some(limit) = single_look_limit(design, look, alpha) else { continue };
+                for start in [0, look / 2, look * 3 / 4, look - 1] {
+                    let (mut below, mut above) = (start, look);
+                    while above - below > 1 {
+                        let middle = below + (above - below) / 2;
+                        let certifies = single_look_limit(design, middle, alpha);
+                        if certifies.is_some_and(|l| l >= limit) {
+                            above = middle;
+                        } else {
+                            below = middle;
+                        }
+                    }
+                    let found = least_draws(design, limit, alpha, start, look);
+                    assert_eq!(found, above, "{design:?} {look} from {start}");
                 }
             }
         }
