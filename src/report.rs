@@ -30,6 +30,12 @@ pub struct Report {
     pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
+    /// Items asked about beyond those, because they were under way when profiling ended: they are
+    /// no evidence, and the plan answers them from the calls already paid for. Bounded by the look
+    /// schedule, not by the concurrency: none for chains, at most an eighth of the profiled items
+    /// and eight for single candidates.
+    #[serde(default)]
+    pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
     /// What each model cost in profiling, by position.
@@ -131,6 +137,9 @@ impl fmt::Display for Report {
             self.allowance
         )?;
         write!(f, "Profiled   {} items", self.profiled)?;
+        if self.overshoot > 0 {
+            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
+        }
         writeln!(f, ", for {}; {}", self.profiling_cost(), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
         match &plan.certificate {
