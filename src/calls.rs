@@ -346,6 +346,40 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.ask_as(errand, CallKey::answer(errand.index, model)).await
     }
 
+    /// Whether a call needs only to be made and billed: nothing is recalled or written down, nobody
+    /// watches, and money is not capped.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.keeper.is_none()
+            && self.observers.is_empty()
+            && self.ledger.purse().is_none()
+            && self.memory.is_empty()
+    }
+
+    /// As [`ask`](Self::ask), where calls are [plain](Self::is_plain): the same call and the same
+    /// bill, without the ways that are not taken, and with the answer moved half as often.
+    pub(crate) async fn ask_plainly(
+        &self,
+        index: u64,
+        item: &I,
+        model: ModelId,
+    ) -> (Result<O, ErrorKind>, Cost) {
+        let Some(backend) = self.roster.backend(model) else {
+            return (Err(ErrorKind::Permanent), Cost::ZERO);
+        };
+        let result = guarded(|| (**backend).complete(item)).await;
+        let key = CallKey::answer(index, model);
+        let pricing = self.pricing(&key);
+        match result {
+            Ok(Completion { output, usage, .. }) => {
+                (Ok(output), self.ledger.bill(key, Bill::new(pricing, usage)))
+            }
+            Err(error) => {
+                let bill = Bill::new(pricing, error.usage()).failed();
+                (Err(error.kind()), self.ledger.bill(key, bill))
+            }
+        }
+    }
+
     /// Asks for an answer under a key of its own.
     pub(crate) async fn ask_as(
         &self,

@@ -6,6 +6,7 @@
 mod audit;
 mod flow;
 mod route;
+mod straight;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::pricing::Cost;
 use crate::profile::Router;
 use crate::tally::Tally;
 
+use self::straight::Straight;
 use audit::Auditor;
 pub use audit::{Audit, Audited};
 
@@ -54,6 +56,15 @@ struct Shared<I: ?Sized + Sync, O> {
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
     tally: Tally,
     auditor: Option<Auditor>,
+    /// How items go where neither an answer nor anyone beside can change their way.
+    straight: Option<Straight>,
+}
+
+impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
+    /// Whether nobody but the plan and the models has a say.
+    fn is_plain(&self) -> bool {
+        self.auditor.is_none() && self.calls.is_plain()
+    }
 }
 
 impl<I: ?Sized + Sync, O> Shared<I, O> {
@@ -79,7 +90,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let profiled = Mutex::new(profiled);
         let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
-        let shared = Shared { calls, plan, asked, router, profiled, tally, auditor };
+        let straight = Straight::of(&plan);
+        let shared = Shared { calls, plan, asked, router, profiled, tally, auditor, straight };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1) }
     }
 
@@ -208,6 +220,8 @@ where
             let errand = shared.calls.errand(index, item, route::reference_needs);
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
+    } else if let Some(straight) = shared.straight.filter(|_| shared.is_plain()) {
+        straight.answer(&shared.calls, &shared.plan, index, item).await
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);

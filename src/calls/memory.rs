@@ -28,8 +28,12 @@ impl<O> Memory<O> {
         self.count.store(all.len(), Ordering::Release);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     pub(super) fn take(&self, key: &CallKey) -> Option<Kept<O>> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return None;
         }
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
