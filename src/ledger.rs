@@ -199,9 +199,11 @@ impl Ledger {
             }
         }
         if cost > Cost::ZERO {
+            let before = account.cost.fetch_add(cost.as_nanos(), Relaxed);
             // Saturating, as all sums of money here.
-            let add = |spent: u64| Some(spent.saturating_add(cost.as_nanos()));
-            let _ = account.cost.fetch_update(Relaxed, Relaxed, add);
+            if before.checked_add(cost.as_nanos()).is_none() {
+                account.cost.store(u64::MAX, Relaxed);
+            }
         }
         cost
     }

@@ -25,7 +25,7 @@ impl LlmBackend<u64> for Digits {
     type Output = u64;
     async fn complete(&self, item: &u64) -> Result<Completion<u64>, BackendError> {
         if item % self.silent == 5 {
-            return Err(BackendError::invalid("no such digit").with_usage(Usage::tokens(7, 0)));
+            return Err(BackendError::refused("no digit").with_usage(Usage::tokens(7, 0)));
         }
         let answer = if item % self.wrong == 1 { 10 } else { item % 10 };
         Ok(Completion::new(answer).with_usage(Usage::tokens(100 + item % 50, 1)))
@@ -59,12 +59,13 @@ fn answers(smart: &Smart<u64, u64>, plan: &Plan) -> (Vec<Answer<u64>>, Cost) {
 #[test]
 fn the_short_way_comes_to_the_same() {
     for (wrong, families, whole) in
-        [(97, Families::Single, true), (97, Families::Mix, true), (9, Families::Mix, false)]
+        [(97, Families::Single, true), (97, Families::Mix, true), (5, Families::Mix, false)]
     {
         let profiled =
             block_on(smart(wrong, families, false).profile(&Generated::new(ITEMS, |index| index)));
         let plan = profiled.unwrap().profile.plan().unwrap();
         let Policy::Chain { threshold, .. } = &plan.policy else { panic!("{:?}", plan.policy) };
+        // Far from the target a share of the items is given away, not all after a longer profile.
         assert_eq!(*threshold == Mark::LOWEST, whole, "{families:?}");
         let (short, spent) = answers(&smart(wrong, families, false), &plan);
         let (long, spent_long) = answers(&smart(wrong, families, true), &plan);
