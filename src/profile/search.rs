@@ -35,7 +35,7 @@ use crate::backend::{Confidence, Scoring};
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{Chain, Example, Fit, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{Design, Probability, single_look_limit};
+use crate::stats::{Design, Probability, least_draws, single_look_limit};
 
 /// Candidates that cost more than this share of the reference are asked only if few are cheaper.
 const DEAR: f64 = 0.2;
@@ -167,16 +167,9 @@ impl Pilot<'_> {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
             let look = at as u64;
             if let Some(limit) = limit_at(look) {
-                let (mut below, mut above) = (look * 3 / 4, look);
+                let mut above = look;
                 if limit < 100 {
-                    while above - below > 1 {
-                        let middle = below + (above - below) / 2;
-                        if limit_at(middle).is_some_and(|l| l >= limit) {
-                            above = middle;
-                        } else {
-                            below = middle;
-                        }
-                    }
+                    above = least_draws(self.design, limit, self.level, look * 3 / 4, look);
                 }
                 if looks.last().is_none_or(|last| last.0 < above) {
                     looks.push((above, limit));
