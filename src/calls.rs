@@ -6,6 +6,7 @@
 
 mod errand;
 mod memory;
+mod plain;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ use crate::backend::Scoring;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::order::Order;
-use crate::plan::{Chain, Considered, Mark, Policy, Till};
+use crate::plan::{Chain, Considered, Policy, Till};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
@@ -61,6 +61,9 @@ pub struct Brain {
     means: MeanCosts,
     /// What judging cost so far, in nano-units.
     judged: f64,
+    /// What everything folded cost, in nano-units: a sum of whole numbers, kept and not added up
+    /// again at every look.
+    spent: f64,
     /// Ranks below this belong to the pilot; 0 if there is none.
     pilot: u64,
     tests: Vec<ChainTest>,
@@ -100,6 +103,7 @@ impl Brain {
             evidence: Vec::new(),
             means: MeanCosts::new(roster),
             judged: 0.0,
+            spent: 0.0,
             pilot: 0,
             tests: Vec::new(),
             outlook: None,
@@ -209,6 +213,7 @@ impl Brain {
         if item.judged.is_some() {
             self.judged += self.judge.cost(item.judged.as_ref()).as_nanos() as f64;
         }
+        self.spent += self.spent_on(&item);
         for test in &mut self.tests {
             if test.live && rank >= test.start {
                 test.fold(&item, coin);
@@ -305,16 +310,15 @@ impl Brain {
 
     /// The mean cost of a policy of a test's chain over the items it is known on, in nano-units.
     fn mean(&self, test: &ChainTest, policy: &Policy) -> f64 {
-        let whole = matches!(policy, Policy::Chain { threshold, .. } if *threshold == Mark::LOWEST);
-        let tab = if whole { test.tab.mean(self.evidence.len()) } else { None };
-        tab.unwrap_or_else(|| self.till().mean(policy, self.complete(&[&test.chain])))
+        let known = test.known_mean(policy, self.evidence.len());
+        known.unwrap_or_else(|| self.till().mean(policy, self.complete(&[&test.chain])))
     }
 
     fn update_tabs(&mut self) {
-        let Self { roster, means, tests, evidence, .. } = self;
-        let till = Till { roster, means, comparison: 0.0 };
+        let Self { roster, means, tests, evidence, order, judged, .. } = self;
+        let till = Till { roster, means, comparison: *judged };
         for test in tests.iter_mut() {
-            test.tab.update(&test.chain, evidence, &till);
+            test.update_tabs(evidence, order, &till);
         }
     }
 

@@ -8,7 +8,7 @@
 use super::curve::CostCurve;
 use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
-use crate::stats::{Design, Probability, single_look_limit};
+use crate::stats::{Design, Probability, least_draws, single_look_limit};
 
 /// The ratio between the look sizes that are tried out.
 const LOOK_RATIO: f64 = 1.12;
@@ -142,16 +142,9 @@ fn sizes(design: Design, level: Probability, end: f64) -> Vec<(u64, u64)> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
         let look = at as u64;
         if let Some(limit) = limit_at(look) {
-            let (mut below, mut above) = (look * 3 / 4, look);
+            let mut above = look;
             if limit < 100 {
-                while above - below > 1 {
-                    let middle = below + (above - below) / 2;
-                    if limit_at(middle).is_some_and(|l| l >= limit) {
-                        above = middle;
-                    } else {
-                        below = middle;
-                    }
-                }
+                above = least_draws(design, limit, level, look * 3 / 4, look);
             }
             if looks.last().is_none_or(|last| last.0 < above) {
                 looks.push((above, limit));

@@ -1,6 +1,6 @@
 //! The whole procedure on small populations: valid, repeatable, and never dearer by its own account.
 
-#![allow(clippy::cast_possible_truncation, reason = "a few hundred items")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 
 use super::*;
 use crate::backend::{Completion, Confidence};
