@@ -26,7 +26,7 @@ use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
 use crate::items::Items;
-use crate::ledger::{Needs, Spending};
+use crate::ledger::Spending;
 use crate::observe::Event;
 use crate::order::First;
 use crate::plan::Plan;
@@ -292,8 +292,7 @@ where
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
     } else if let Some(straight) = shared.straight.filter(|_| shared.is_plain()) {
-        let errand = shared.calls.errand(index, item, Needs::default);
-        straight.answer(&shared.calls, &shared.plan, &errand).await?
+        straight.answer(&shared.calls, &shared.plan, index, item).await
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);

@@ -8,8 +8,7 @@
 //! same cost, which a test compares.
 
 use crate::answer::{Answer, Reason};
-use crate::calls::{Calls, Errand};
-use crate::error::RunError;
+use crate::calls::Calls;
 use crate::evidence::ModelSet;
 use crate::plan::{Key, Known, Mark, Move, Plan, Policy};
 use crate::pricing::Cost;
@@ -54,26 +53,26 @@ impl Straight {
         self,
         calls: &Calls<I, O>,
         plan: &Plan,
-        errand: &Errand<'_, I>,
-    ) -> Result<Answer<O>, RunError> {
-        let index = errand.index;
+        index: u64,
+        item: &I,
+    ) -> Answer<O> {
         let (mut asked, mut reason) = (ModelSet::EMPTY, Reason::Routed);
         let mut next = self.asks(plan, index).unwrap_or(ModelId::REFERENCE);
         let mut cost = Cost::ZERO;
         loop {
             asked.insert(next);
-            let (result, paid) = calls.ask_plainly(errand, next).await?;
+            let (result, paid) = calls.ask_plainly(index, item, next).await;
             cost += paid;
             match result {
                 Ok(output) => {
                     let accepted = !next.is_reference();
                     let reason = if accepted { Reason::Accepted } else { reason };
                     let (output, by) = (Some(output), Some(next));
-                    return Ok(Answer { index, output, by, reason, asked, cost });
+                    return Answer { index, output, by, reason, asked, cost };
                 }
                 Err(kind) if next.is_reference() => {
                     let reason = Reason::ReferenceFailed(kind);
-                    return Ok(Answer { index, output: None, by: None, reason, asked, cost });
+                    return Answer { index, output: None, by: None, reason, asked, cost };
                 }
                 Err(kind) => (next, reason) = (ModelId::REFERENCE, Reason::CandidateFailed(kind)),
             }
