@@ -170,6 +170,19 @@ impl Brain {
         self.demand
     }
 
+    /// All that may still be wanted of later items: in a pilot also ratings that it may come to buy.
+    pub(super) fn widest_demand(&self) -> Demand {
+        let mut demand = self.demand;
+        if self.profiled() < self.pilot && self.reads_scores() {
+            demand.rate = search::paid(&self.roster, demand.ask);
+        }
+        demand
+    }
+
+    fn reads_scores(&self) -> bool {
+        matches!(self.settings.families, Families::Auto | Families::Cascade)
+    }
+
     /// Why profiling should end, if it should.
     pub const fn stop(&self) -> Option<StopReason> {
         self.stop
