@@ -62,6 +62,8 @@ pub(super) struct Priced {
     pub(super) per_item: f64,
     /// The total for each possible truth, all equally likely.
     pub(super) truths: Vec<f64>,
+    /// What not knowing the truth costs where one look is chosen for all of them.
+    pub(super) regret: f64,
 }
 
 impl Priced {
@@ -90,7 +92,10 @@ impl Schedule {
             total: f64::INFINITY,
             per_item: 0.0,
             truths: Vec::new(),
+            regret: 0.0,
         };
+        // What the best look for each possible truth would cost.
+        let mut hindsight = vec![f64::INFINITY; curve.wholes().count()];
         let rest = |look: u64| self.remaining.saturating_sub(look) as f64;
         // No more than half of the money is for finding out what to do with the rest.
         let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
@@ -99,10 +104,17 @@ impl Schedule {
             let per_item = each.clone().sum::<f64>() / curve.count();
             let spent = *look as f64 * curve.profiling;
             let total = spent + rest(*look) * per_item;
-            if total < best.total {
-                let truths = each.map(|each| spent + rest(*look) * each).collect();
-                best = Priced { scheme: Scheme::One(*look), total, per_item, truths };
+            let truths = each.map(|each| spent + rest(*look) * each);
+            for (least, truth) in hindsight.iter_mut().zip(truths.clone()) {
+                *least = least.min(truth);
             }
+            if total < best.total {
+                let (scheme, truths) = (Scheme::One(*look), truths.collect());
+                best = Priced { scheme, total, per_item, truths, regret: 0.0 };
+            }
+        }
+        if best.scheme != Scheme::Never && !self.large {
+            best.regret = best.total - hindsight.iter().sum::<f64>() / curve.count();
         }
         if best.scheme != Scheme::Never && self.large {
             let single = chain.key == Key::Coin && chain.second.is_none();

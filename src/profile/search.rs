@@ -173,6 +173,7 @@ impl Pilot<'_> {
                 total,
                 per_item: reference,
                 truths: vec![total],
+                regret: 0.0,
             },
         };
         let best = prospects.first().filter(|p| p.priced.total < total).unwrap_or(&alone);
@@ -207,7 +208,11 @@ impl Pilot<'_> {
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
         let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
-        if others().filter(known).chain([&alone]).any(|p| go_on(p, price)) {
+        // Knowing more also makes a better choice of the look.
+        let tuned =
+            |more: &u64| ONE_ITEM * learned(*more) * best.priced.regret > *more as f64 * price;
+        let chosen = || others().filter(known).chain([&alone]).any(|p| go_on(p, price));
+        if chosen() || horizons.iter().any(tuned) {
             let compare = compares(self.settings.families, keep);
             return Gate::GoOn(Demand { ask: keep, rate, compare });
         }
