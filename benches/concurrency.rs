@@ -39,7 +39,7 @@ fn main() {
                 .map(|seed| runtime.block_on(run(families, agreement, concurrency, seed)))
                 .collect();
             let cost: f64 = reports.iter().map(|report| report.cost().as_usd()).sum();
-            let over = |report: &Report| report.plan.asked - report.profiled;
+            let over = |report: &Report| report.overshoot;
             let mean = reports.iter().map(over).sum::<u64>() as f64 / RUNS as f64;
             let most = reports.iter().map(over).max().unwrap_or(0);
             let more = 100.0 * (cost / *alone.get_or_insert(cost) - 1.0);

@@ -6,6 +6,7 @@
 
 mod errand;
 mod memory;
+mod plain;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -375,11 +376,16 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if let Some(keeper) = &self.keeper {
             keeper.keep(&key, errand.fingerprint, keepsake)?;
         }
-        let bill = Bill::new(self.pricing(&key), usage).failed(error);
-        let cost = self.ledger.bill(key, bill);
+        let (bill, cost) = self.enter(key, usage, error);
         errand.tab.settle(&key, bill);
         self.finished(key, usage, cost, error, false);
         Ok(cost)
+    }
+
+    /// Enters a call that was made into the ledger. Every such call passes here once.
+    fn enter(&self, key: CallKey, usage: Option<Usage>, error: Option<ErrorKind>) -> (Bill, Cost) {
+        let bill = Bill::new(self.pricing(&key), usage).failed(error);
+        (bill, self.ledger.bill(key, bill))
     }
 
     /// Asks a model for its answer to an item.

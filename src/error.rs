@@ -21,6 +21,11 @@ pub enum SettingsError {
     /// The agreement floor is out of range.
     #[error("agreement floor must lie in [0, 1), got {0}")]
     Floor(f64),
+    /// Families without a pilot choose no agreement.
+    #[error(
+        "the best agreement is chosen after a pilot, which `single` and `reference` have none of"
+    )]
+    Objective,
     /// A prior guess of a model's conformity is out of range or names no candidate.
     #[error("prior guess for `{model}` must name a candidate and lie in [0, 1], got {guess}")]
     Prior {

@@ -56,8 +56,13 @@ impl ModelSet {
 
     /// The models in order.
     #[allow(clippy::cast_possible_truncation, reason = "at most 64 models")]
-    pub fn iter(self) -> impl Iterator<Item = ModelId> {
-        (0..64_u8).map(ModelId::new).filter(move |id| self.contains(*id))
+    pub fn iter(self) -> impl Iterator<Item = ModelId> + Clone {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (lowest < u64::BITS).then(|| ModelId::new(lowest as u8))
+        })
     }
 }
 
@@ -304,6 +309,11 @@ impl MeanCosts {
     /// Whether what a model's calls usually cost is known for good.
     pub(crate) fn is_settled(&self, id: ModelId) -> bool {
         self.answers.get(id.position()).is_some_and(Mean::is_settled)
+    }
+
+    /// The same for its ratings.
+    pub(crate) fn is_rating_settled(&self, id: ModelId) -> bool {
+        self.ratings.get(id.position()).is_some_and(Mean::is_settled)
     }
 
     /// What all calls really cost, as far as known.

@@ -9,6 +9,7 @@ mod audit;
 mod flow;
 mod part;
 mod route;
+mod straight;
 mod turns;
 
 use std::borrow::Borrow;
@@ -37,6 +38,7 @@ use crate::tally::Tally;
 use audit::Auditor;
 pub use audit::{Audit, Audited};
 pub use part::Part;
+use straight::Straight;
 use turns::{InOrder, Turns};
 
 /// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
@@ -64,6 +66,15 @@ struct Shared<I: ?Sized + Sync, O> {
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
     tally: Tally,
     auditor: Option<Auditor>,
+    /// How items go where neither an answer nor anyone beside can change their way.
+    straight: Option<Straight>,
+}
+
+impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
+    /// Whether nobody but the plan and the models has a say.
+    fn is_plain(&self) -> bool {
+        self.auditor.is_none() && self.calls.is_plain()
+    }
 }
 
 impl<I: ?Sized + Sync, O> Shared<I, O> {
@@ -89,7 +100,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let profiled = Mutex::new(profiled);
         let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
-        let shared = Shared { calls, plan, asked, router, profiled, tally, auditor };
+        let straight = Straight::of(&plan);
+        let shared = Shared { calls, plan, asked, router, profiled, tally, auditor, straight };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1), in_order: None }
     }
 
@@ -134,6 +146,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             plan: Plan::clone(plan),
             allowance: plan.target.allowance(plan.order.population()),
             profiled: plan.asked,
+            overshoot: 0,
             stopped: StopReason::Elsewhere,
             profiling: vec![Spending::default(); models],
             execution: calls.ledger.models(),
@@ -278,6 +291,8 @@ where
             let errand = shared.calls.errand(index, item, route::reference_needs);
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
+    } else if let Some(straight) = shared.straight.filter(|_| shared.is_plain()) {
+        straight.answer(&shared.calls, &shared.plan, index, item).await
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);

@@ -1,12 +1,12 @@
 //! What was spent, by model and kind of call, and the cap on it.
 //!
-//! Money is counted the moment it is spent, in atomics, whatever order answers come in.
+//! Money is counted the moment it is spent, whatever order answers come in.
 
 mod budget;
 mod faults;
 mod purse;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -130,34 +130,18 @@ impl Bill {
     }
 }
 
+/// One lock around plain counts: a call touches up to five of them, and a locked instruction for
+/// each costs more than taking and giving back a lock that is free.
 #[derive(Debug, Default)]
-struct Account {
-    answers: AtomicU64,
-    ratings: AtomicU64,
-    comparisons: AtomicU64,
-    failures: AtomicU64,
-    turned_away: AtomicU64,
-    unmetered: AtomicU64,
-    recalled: AtomicU64,
-    input_tokens: AtomicU64,
-    output_tokens: AtomicU64,
-    cost: AtomicU64,
-}
+struct Account(Mutex<Spending>);
 
 impl Account {
+    fn open(&self) -> MutexGuard<'_, Spending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> Spending {
-        Spending {
-            answers: self.answers.load(Relaxed),
-            ratings: self.ratings.load(Relaxed),
-            comparisons: self.comparisons.load(Relaxed),
-            failures: self.failures.load(Relaxed),
-            turned_away: self.turned_away.load(Relaxed),
-            unmetered: self.unmetered.load(Relaxed),
-            recalled: self.recalled.load(Relaxed),
-            input_tokens: self.input_tokens.load(Relaxed),
-            output_tokens: self.output_tokens.load(Relaxed),
-            cost: Cost::from_nanos(self.cost.load(Relaxed)),
-        }
+        *self.open()
     }
 }
 
@@ -198,36 +182,26 @@ impl Ledger {
             CallKind::Comparison => &self.judge,
             _ => self.models.get(key.model.position()).unwrap_or(&self.judge),
         };
+        // Worked out before the account is opened, which is then shut again in no time.
+        let (failed, turned_away) =
+            (bill.failed.is_some(), bill.failed == Some(ErrorKind::Unavailable));
+        let unmetered = !bill.is_metered();
+        let usage = bill.usage.unwrap_or_default();
+        let mut account = account.open();
         match key.kind {
-            CallKind::Answer | CallKind::Repeat => account.answers.fetch_add(1, Relaxed),
-            CallKind::Rating => account.ratings.fetch_add(1, Relaxed),
-            CallKind::Comparison => account.comparisons.fetch_add(1, Relaxed),
-        };
-        if let Some(kind) = bill.failed {
-            account.failures.fetch_add(1, Relaxed);
-            if kind == ErrorKind::Unavailable {
-                account.turned_away.fetch_add(1, Relaxed);
-            }
+            CallKind::Answer | CallKind::Repeat => account.answers += 1,
+            CallKind::Rating => account.ratings += 1,
+            CallKind::Comparison => account.comparisons += 1,
         }
-        if !bill.is_metered() {
-            account.unmetered.fetch_add(1, Relaxed);
-        }
-        if bill.recalled {
-            account.recalled.fetch_add(1, Relaxed);
-        }
-        if let Some(usage) = bill.usage {
-            if let Some(tokens) = usage.input_tokens {
-                account.input_tokens.fetch_add(tokens, Relaxed);
-            }
-            if let Some(tokens) = usage.output_tokens {
-                account.output_tokens.fetch_add(tokens, Relaxed);
-            }
-        }
-        if cost > Cost::ZERO {
-            // Saturating, as all sums of money here.
-            let add = |spent: u64| Some(spent.saturating_add(cost.as_nanos()));
-            let _ = account.cost.fetch_update(Relaxed, Relaxed, add);
-        }
+        account.failures += u64::from(failed);
+        account.turned_away += u64::from(turned_away);
+        account.unmetered += u64::from(unmetered);
+        account.recalled += u64::from(bill.recalled);
+        let add =
+            |sum: &mut u64, tokens: Option<u64>| *sum = sum.saturating_add(tokens.unwrap_or(0));
+        add(&mut account.input_tokens, usage.input_tokens);
+        add(&mut account.output_tokens, usage.output_tokens);
+        account.cost += cost;
         cost
     }
 

@@ -104,7 +104,7 @@ pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
-pub use profile::{Families, Profile, ProfileSettings, SelfAgreement, StopReason};
+pub use profile::{Families, Objective, Profile, ProfileSettings, SelfAgreement, StopReason};
 pub use profiler::Profiler;
 pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{

@@ -1,6 +1,7 @@
 //! What to do with the items that are not answered yet: [`Plan`], its [`Policy`], its [`Certificate`].
 
 mod certificate;
+mod chain;
 mod fit;
 mod forecast;
 mod policy;
@@ -15,12 +16,13 @@ use crate::roster::RosterSpec;
 use crate::target::Target;
 
 pub use certificate::{Certificate, Considered, Verdict};
+pub(crate) use chain::recorded;
+pub use chain::{Chain, Heard, Key, Known, Mark, Move, Scored, Trial};
 pub(crate) use fit::Example;
 pub use fit::Fit;
 pub use forecast::Forecast;
 pub(crate) use forecast::ratio;
-pub(crate) use policy::recorded;
-pub use policy::{Chain, Heard, Key, Known, Mark, Move, Policy, Scored, Trial};
+pub use policy::Policy;
 pub(crate) use walk::Till;
 
 /// The version of the stored form; a plan of another version is refused.

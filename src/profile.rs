@@ -8,14 +8,17 @@
 //! ```
 
 mod before;
+mod belief;
 mod boundaries;
 mod brain;
 mod chain_test;
+mod chains;
 mod curve;
 mod decision;
 mod driver;
 mod machine;
 mod repeat;
+mod scheme;
 mod search;
 mod settings;
 mod stored;
@@ -37,7 +40,7 @@ pub(crate) use driver::{Router, drive};
 pub use machine::{ProfileMachine, ProtocolError, Request, Step};
 pub use repeat::SelfAgreement;
 pub(crate) use repeat::repeat;
-pub use settings::{Families, ProfileSettings};
+pub use settings::{Families, Objective, ProfileSettings};
 pub use stored::{PROFILE_VERSION, Profile};
 pub use stretch::{STRETCH_VERSION, Stretch};
 pub(crate) use stretch::{Start, ask_ranks};

@@ -33,6 +33,12 @@ pub struct Report {
     pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
+    /// Items asked about beyond those, because they were under way when profiling ended: they are
+    /// no evidence, and the plan answers them from the calls already paid for. Bounded by the look
+    /// schedule, not by the concurrency: none for chains, at most an eighth of the profiled items
+    /// and eight for single candidates.
+    #[serde(default)]
+    pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
     /// What each model cost in profiling, by position.
@@ -143,6 +149,26 @@ impl Report {
         }
         Ok(())
     }
+
+    /// What audits found, if there were any.
+    fn write_audits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(audited) = &self.audit else { return Ok(()) };
+        let Audited { audits, caught, .. } = audited;
+        write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
+        if let Some(left) = audited.remaining() {
+            write!(f, ", {left} more would have been borne")?;
+        }
+        if audited.switched {
+            write!(f, "; then everything went to the reference")?;
+        } else if audited.workers_switched > 0 {
+            let Audited { workers, workers_switched, .. } = audited;
+            write!(f, "; {workers_switched} of {workers} workers went over to the reference")?;
+        }
+        if audited.drifted {
+            write!(f, "; candidates fail more often than tolerated: profile anew")?;
+        }
+        writeln!(f)
+    }
 }
 
 /// For people; `{:#}` prints money without the dollar sign, for prices in another unit.
@@ -163,6 +189,9 @@ impl fmt::Display for Report {
             )?;
         }
         write!(f, "Profiled   {} items", self.profiled)?;
+        if self.overshoot > 0 {
+            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
+        }
         writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
         match &plan.certificate {
@@ -210,23 +239,7 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
-        if let Some(audited) = &self.audit {
-            let Audited { audits, caught, .. } = audited;
-            write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
-            if let Some(left) = audited.remaining() {
-                write!(f, ", {left} more would have been borne")?;
-            }
-            if audited.switched {
-                write!(f, "; then everything went to the reference")?;
-            } else if audited.workers_switched > 0 {
-                let Audited { workers, workers_switched, .. } = audited;
-                write!(f, "; {workers_switched} of {workers} workers went over to the reference")?;
-            }
-            if audited.drifted {
-                write!(f, "; candidates fail more often than tolerated: profile anew")?;
-            }
-            writeln!(f)?;
-        }
+        self.write_audits(f)?;
         if let Some(agreement) = &self.self_agreement {
             writeln!(f, "\nReference  {agreement}")?;
         }

@@ -464,8 +464,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let execution = total.iter().zip(&profiling).map(|(all, before)| all.since(*before));
         Report {
             version: REPORT_VERSION,
-            allowance: self.target.allowance(plan.order.population()),
+            allowance: plan.target.allowance(plan.order.population()),
             profiled: profile.evidence.len() as u64,
+            overshoot: profile.late.len() as u64,
             stopped: profile.stopped,
             execution: execution.collect(),
             profiling,

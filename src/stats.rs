@@ -37,6 +37,7 @@ mod hypergeometric;
 mod intervals;
 mod limits;
 mod looks;
+mod normal;
 mod partial;
 mod passage;
 mod saddle;
@@ -48,7 +49,9 @@ pub use drift::DriftDetector;
 pub use eprocess::EProcess;
 pub use hypergeometric::{hypergeometric_cdf, p_value, single_look_limit};
 pub use intervals::{rate_p_value, two_sided_rate, upper_failures, upper_rate};
+pub(crate) use limits::least_draws;
 pub use looks::Looks;
+pub(crate) use normal::{normal_cdf, normal_quantile};
 pub use partial::max_share;
 
 use serde::{Deserialize, Serialize};

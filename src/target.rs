@@ -106,6 +106,16 @@ impl Target {
         })
     }
 
+    /// The same confidence with an agreement at which `allowance` of `population` answers may fail.
+    /// `None` where that is no share strictly between 0 and 1.
+    #[allow(clippy::cast_possible_truncation, reason = "at most a whole")]
+    pub(crate) fn with_allowance(self, allowance: u64, population: u64) -> Option<Self> {
+        let parts = u128::from(allowance) * u128::from(WHOLE);
+        let delta = parts.div_ceil(u128::from(population.max(1))).min(u128::from(WHOLE)) as u64;
+        let agreement = Share::from_billionths(WHOLE - delta)?;
+        Some(Self { agreement, ..self })
+    }
+
     /// The agreement asked for, `1 - delta`.
     pub const fn agreement(self) -> Share {
         self.agreement
@@ -143,6 +153,19 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_allowance_makes_the_target_it_comes_from() {
+        let target = Target::new(0.9, 0.95).unwrap();
+        for population in [7, 300, 1_816, 127_600, 999_999_937] {
+            for allowance in [1, 2, population / 100, population / 10] {
+                let made = target.with_allowance(allowance.max(1), population).unwrap();
+                assert_eq!(made.allowance(population), allowance.max(1));
+                assert_eq!(made.confidence(), target.confidence());
+            }
+        }
+        assert_eq!(target.with_allowance(0, 100), None);
+    }
 
     #[test]
     fn out_of_range_is_an_error_that_explains() {

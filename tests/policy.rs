@@ -25,7 +25,8 @@ fn chains() -> impl Strategy<Value = Chain> {
         Just(Chain::consensus(FIRST, SECOND, false)),
         Just(Chain::consensus(FIRST, SECOND, true)),
         Just(two(fitted())),
-        (0.0..1.0_f64).prop_map(move |gate| two(Key::Relay { gate })),
+        (0.0..1.0_f64).prop_map(|gate| Chain::relay(FIRST, SECOND, gate)),
+        (0.0..=1.0_f64).prop_map(|share| Chain::split(FIRST, SECOND, share)),
     ]
 }
 
@@ -70,7 +71,8 @@ fn execute(chain: &Chain, threshold: &Mark, item: &ItemEvidence, coin: u64, rate
     };
     for _ in 0..8 {
         match chain.next(threshold, &known) {
-            Move::Ask(id) if id == FIRST => {
+            // Under a split the one model that is asked fills the first place.
+            Move::Ask(id) if id == FIRST || matches!(chain.key, Key::Split { .. }) => {
                 assert_eq!(known.first, Heard::Nothing, "asked twice");
                 known.first = heard(id);
             }
@@ -139,6 +141,25 @@ proptest! {
             prop_assert_eq!(above, Mark { coin: coin + 1, ..mark });
         }
     }
+}
+
+#[test]
+fn a_split_gives_each_model_its_share_whatever_the_threshold() {
+    let chain = Chain::split(FIRST, SECOND, 0.3);
+    let order = smart_core::Order::new(100_000, 5);
+    // Items that a mix of a half keeps, by their private coin, and those of them that the first answers.
+    let half = Mark { tier: 0, value: 0.0, coin: u64::MAX / 2 };
+    let (mut kept, mut first) = (0_u32, 0_u32);
+    for index in 0..100_000 {
+        let known = Known { coin: order.coin(index), ..Known::default() };
+        match chain.next(&half, &known) {
+            Move::Ask(id) => (kept, first) = (kept + 1, first + u32::from(id == FIRST)),
+            other => assert_eq!(other, Move::Escalate),
+        }
+    }
+    // Five standard deviations of a count of 50,000, and of 15,000 in it.
+    assert!(kept.abs_diff(50_000) < 800, "{kept}");
+    assert!((f64::from(first) - 0.3 * f64::from(kept)).abs() < 520.0, "{first} of {kept}");
 }
 
 #[test]

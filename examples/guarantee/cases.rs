@@ -45,6 +45,9 @@ pub(crate) enum Pattern {
     CommonErrors,
     /// One candidate that fails exactly as often as allowed, and a cheaper one that fails `F + 1 + x` times.
     AtTheAllowance,
+    /// Two candidates with scores: the cheap one fails twice as often as allowed and is surest of a
+    /// quarter of these answers, the other fails `F + 1 + x` times, on the same items, and surely.
+    SureRelay,
     /// Four candidates that fail `F + 1 + x` times each, on items of their own.
     ManyAbove,
 }
@@ -65,7 +68,7 @@ const SIZES: [usize; 3] = [1300, 5574, 50_000];
 /// Every case.
 pub(crate) fn cases() -> Vec<Case> {
     use Families::{Auto, Cascade, Consensus, Mix, Single};
-    let table: [(Pattern, &[Families]); 8] = [
+    let table: [(Pattern, &[Families]); 9] = [
         (Pattern::JustAbove, &[Single, Mix, Auto]),
         (Pattern::DearCandidate, &[Single, Auto]),
         (Pattern::TwiceTheAllowance, &[Mix, Cascade]),
@@ -73,6 +76,7 @@ pub(crate) fn cases() -> Vec<Case> {
         (Pattern::AllFailuresSurest, &[Cascade, Auto]),
         (Pattern::CommonErrors, &[Consensus, Auto]),
         (Pattern::AtTheAllowance, &[Single, Auto]),
+        (Pattern::SureRelay, &[Cascade, Auto]),
         (Pattern::ManyAbove, &[Single, Consensus, Auto]),
     ];
     let mut cases = Vec::new();
@@ -129,6 +133,9 @@ impl Case {
             Pattern::AtTheAllowance => {
                 vec![(1000, vec![(0, above)]), (3000, vec![(above, above + allowance)])]
             }
+            Pattern::SureRelay => {
+                vec![(1000, vec![(0, 2 * allowance)]), (5000, vec![(0, above)])]
+            }
             Pattern::ManyAbove => [500, 1000, 2000, 4000]
                 .iter()
                 .enumerate()
@@ -152,8 +159,8 @@ impl Case {
         // A number in [0, 1) that looks random and is the item's own.
         let noise = |item: usize| (item as f64 * 0.618_033_988_749_894_9).fract();
         let score = |item: usize| match self.pattern {
-            Pattern::SureFailures if item < failing / 4 => 2.0 + noise(item),
-            Pattern::SureFailures if item < failing => 0.33 * noise(item),
+            Pattern::SureFailures | Pattern::SureRelay if item < failing / 4 => 2.0 + noise(item),
+            Pattern::SureFailures | Pattern::SureRelay if item < failing => 0.33 * noise(item),
             Pattern::AllFailuresSurest if item < failing => 2.0 + noise(item),
             _ => noise(item),
         };
@@ -162,8 +169,10 @@ impl Case {
             Pattern::TwiceTheAllowance | Pattern::SureFailures | Pattern::AllFailuresSurest
         );
         let scores = scored.then(|| (ModelId::new(1), (0..n).map(score).collect()));
+        let second = (self.pattern == Pattern::SureRelay)
+            .then(|| (ModelId::new(2), (0..n).map(|item| noise(item + n)).collect()));
         let matrix = OutcomeMatrix::new(columns, "reference")?;
-        Ok(Population { matrix, scores: scores.into_iter().collect() })
+        Ok(Population { matrix, scores: scores.into_iter().chain(second).collect() })
     }
 
     /// Seeds `0..runs` of this crate's procedure: how many miss, and how many answer with candidates.

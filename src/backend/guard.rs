@@ -27,9 +27,15 @@ where
     };
     // One future around the call's own, and no more: every layer moves the answer once.
     let mut future = pin!(future);
+    // The answer is put down where it is read from: on the way out through the catch it would be
+    // moved once more, and a move right after a write waits for it.
     let guarded = poll_fn(|cx| {
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
-            .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+        let mut answer = Poll::Pending;
+        let poll = AssertUnwindSafe(|| answer = future.as_mut().poll(cx));
+        match catch_unwind(poll) {
+            Ok(()) => answer,
+            Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+        }
     });
     guarded.await
 }

@@ -30,15 +30,19 @@ impl<O> Memory<O> {
 
     /// The calls about an item that are held.
     pub(super) fn paid_for(&self, index: u64) -> Vec<CallKey> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return Vec::new();
         }
         let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         all.range(CallKey::all_of(index)).map(|(key, _)| *key).collect()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     pub(super) fn take(&self, key: &CallKey) -> Option<Kept<O>> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return None;
         }
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -50,6 +50,8 @@ pub struct FileJournal {
 struct Inner {
     file: File,
     begun: bool,
+    /// The file's length: it has one writer.
+    length: u64,
     /// Lines not handed to the system yet.
     held: Vec<u8>,
     /// Records since the disk was last asked, or held.
@@ -78,7 +80,8 @@ impl FileJournal {
         }
         let torn = mend(&mut file, &path)?;
         let length = file.metadata().map_err(|source| io("measure", source))?.len();
-        let inner = Inner { file, begun: length > 0, held: Vec::new(), pending: 0, broken: false };
+        let (begun, held) = (length > 0, Vec::new());
+        let inner = Inner { file, begun, length, held, pending: 0, broken: false };
         Ok(Self { path, flush: FlushPolicy::default(), torn, inner: Mutex::new(inner) })
     }
 
@@ -147,17 +150,17 @@ impl FileJournal {
         if inner.broken {
             return Err(JournalError::Broken);
         }
-        let io = self.io("write to");
-        let before = inner.file.metadata().map_err(&io)?.len();
-        let Inner { file, held, .. } = inner;
+        let Inner { file, held, length, .. } = inner;
         let written = file.write_all(held);
+        let added = held.len() as u64;
         held.clear();
         if let Err(error) = written {
-            inner.broken = true;
             // Best effort: a torn line left behind is cut off by the next to open.
-            let _ = inner.file.set_len(before);
-            return Err(io(error));
+            let _ = file.set_len(*length);
+            inner.broken = true;
+            return Err(self.io("write to")(error));
         }
+        *length += added;
         Ok(())
     }
 
@@ -165,7 +168,7 @@ impl FileJournal {
         let synced = inner.file.sync_data();
         inner.broken |= synced.is_err();
         inner.pending = 0;
-        synced.map_err(self.io("sync"))
+        synced.map_err(|error| self.io("sync")(error))
     }
 
     fn write(&self, inner: &mut Inner, line: &str) -> Result<(), JournalError> {

@@ -11,25 +11,26 @@ use crate::pricing::Usage;
 /// How every journal begins.
 pub(super) const BEGINNING: &str = r#"{"label":"smart-core journal","version":"#;
 
-#[derive(Serialize, Deserialize)]
+/// A line as it is read.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
     index: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     item: Option<u64>,
     model: String,
     kind: CallKind,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     other: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "raw")]
+    #[serde(default, deserialize_with = "raw")]
     output: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     score: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     equivalent: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     error: Option<ErrorKind>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     usage: Option<Usage>,
 }
 
@@ -38,14 +39,36 @@ fn raw<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::E
     Box::<RawValue>::deserialize(from).map(Some)
 }
 
+/// A [`Line`] to be written, which borrows all it holds: a record is written for every call.
+#[derive(Serialize)]
+struct Written<'a> {
+    index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<u64>,
+    model: &'a str,
+    kind: CallKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    equivalent: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+}
+
 /// A record as one line, without the line's end.
 pub(super) fn write(record: &Record) -> Result<String, String> {
-    let mut line = Line {
+    let mut line = Written {
         index: record.index,
         item: record.item,
-        model: record.model.clone(),
+        model: &record.model,
         kind: record.kind,
-        other: record.other.clone(),
+        other: record.other.as_deref(),
         output: None,
         score: None,
         equivalent: None,
@@ -54,7 +77,7 @@ pub(super) fn write(record: &Record) -> Result<String, String> {
     };
     match &record.outcome {
         Recorded::Answer { output, score } => {
-            let raw = RawValue::from_string(output.clone()).map_err(|error| error.to_string())?;
+            let raw = serde_json::from_str(output).map_err(|error| error.to_string())?;
             (line.output, line.score) = (Some(raw), score.map(Confidence::as_f64));
         }
         Recorded::Rating { score } => line.score = score.map(Confidence::as_f64),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::Chain;
+use super::chain::Chain;
 use crate::pricing::Cost;
 
 /// The test that a policy passed. Anyone can check it: the [`stats`](crate::stats) functions give

@@ -30,6 +30,14 @@ impl Till<'_> {
         self.roster.model(id).map_or(0.0, |model| self.means.rating_bill(id, &model.pricing, usage))
     }
 
+    /// What having a model rate its answer costs on average; a guess before the first: half as much
+    /// again as the answer, for the question is longer by it.
+    pub(crate) fn rating_guess(&self, id: ModelId) -> f64 {
+        let second = self.roster.model(id).is_some_and(|m| m.scoring == Scoring::SecondCall);
+        let seen = self.means.rating(id);
+        if second && seen <= 0.0 { 1.5 * self.means.answer(id) } else { seen }
+    }
+
     /// What the policy `chain` at `threshold` costs on one item.
     pub(crate) fn walk(
         &self,

@@ -1,5 +1,11 @@
-//! Boundaries worked out before: calibration takes up to seconds, and a run over many seeds, or a
-//! plan made anew, asks for the same one again.
+//! Boundaries worked out before.
+//!
+//! A calibration takes 3 ms at `N = 100,000` and some 0.2 s at `10^9`, and the same one is asked for
+//! again and again: a plan runs the profiler over the stored evidence, a simulation has a thousand
+//! seeds of one design. So the process keeps the last few. That is state nobody sees, and it can do
+//! no harm: a boundary is a pure function of what it is looked up by, all of which is compared, so
+//! whether it was found here shows in nothing but time. A cache in the machine would have to be
+//! handed on to every profile, plan and replay, and stored with none.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

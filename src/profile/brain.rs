@@ -3,8 +3,10 @@
 //! The brain folds items strictly in rank order and decides by them alone, so its decisions depend
 //! on the seed and the recorded answers, and on nothing else.
 
+mod aim;
 mod choose;
 mod planning;
+mod review;
 
 use std::collections::VecDeque;
 
@@ -17,12 +19,11 @@ use super::decision::{Decision, Demand, Standing};
 use super::search;
 use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
-use super::worth::{self, Stakes};
 use crate::backend::Scoring;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::order::Order;
-use crate::plan::{Chain, Considered, Mark, Policy, Till};
+use crate::plan::{Chain, Considered, Policy, Till};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
@@ -51,6 +52,8 @@ struct Outlook {
 pub struct Brain {
     roster: RosterSpec,
     target: Target,
+    /// The target chosen after the pilot, where the agreement is to be the best that money buys.
+    aimed: Option<Target>,
     order: Order,
     settings: ProfileSettings,
     judge: Pricing,
@@ -58,6 +61,9 @@ pub struct Brain {
     means: MeanCosts,
     /// What judging cost so far, in nano-units.
     judged: f64,
+    /// What everything folded cost, in nano-units: a sum of whole numbers, kept and not added up
+    /// again at every look.
+    spent: f64,
     /// Ranks below this belong to the pilot; 0 if there is none.
     pilot: u64,
     tests: Vec<ChainTest>,
@@ -90,12 +96,14 @@ impl Brain {
         let mut brain = Self {
             roster: roster.clone(),
             target,
+            aimed: None,
             order,
             settings: settings.clone(),
             judge,
             evidence: Vec::new(),
             means: MeanCosts::new(roster),
             judged: 0.0,
+            spent: 0.0,
             pilot: 0,
             tests: Vec::new(),
             outlook: None,
@@ -138,10 +146,18 @@ impl Brain {
 
     /// The allowance over the whole population, tested on what is left after `start` items.
     fn design(&self, start: u64) -> Result<Design, SettingsError> {
+        self.design_for(self.aim_at().allowance(self.order.population()), start)
+    }
+
+    fn design_for(&self, allowance: u64, start: u64) -> Result<Design, SettingsError> {
         let rest = self.order.population().saturating_sub(start).max(1);
         // Where more may fail than are left, allow all but one of them: as good, and testable.
-        let allowance = self.target.allowance(self.order.population()).min(rest - 1);
-        Ok(Design::finite(rest, allowance)?)
+        Ok(Design::finite(rest, allowance.min(rest - 1))?)
+    }
+
+    /// The target that is tested for.
+    fn aim_at(&self) -> Target {
+        self.aimed.unwrap_or(self.target)
     }
 
     /// How many items are folded.
@@ -152,6 +168,19 @@ impl Brain {
     /// What to find out about the next item.
     pub const fn demand(&self) -> Demand {
         self.demand
+    }
+
+    /// All that may still be wanted of later items: in a pilot also ratings that it may come to buy.
+    pub(super) fn widest_demand(&self) -> Demand {
+        let mut demand = self.demand;
+        if self.profiled() < self.pilot && self.reads_scores() {
+            demand.rate = search::paid(&self.roster, demand.ask);
+        }
+        demand
+    }
+
+    fn reads_scores(&self) -> bool {
+        matches!(self.settings.families, Families::Auto | Families::Cascade)
     }
 
     /// Why profiling should end, if it should.
@@ -197,6 +226,7 @@ impl Brain {
         if item.judged.is_some() {
             self.judged += self.judge.cost(item.judged.as_ref()).as_nanos() as f64;
         }
+        self.spent += self.spent_on(&item);
         for test in &mut self.tests {
             if test.live && rank >= test.start {
                 test.fold(&item, coin);
@@ -293,24 +323,35 @@ impl Brain {
 
     /// The mean cost of a policy of a test's chain over the items it is known on, in nano-units.
     fn mean(&self, test: &ChainTest, policy: &Policy) -> f64 {
-        let whole = matches!(policy, Policy::Chain { threshold, .. } if *threshold == Mark::LOWEST);
-        let tab = if whole { test.tab.mean(self.evidence.len()) } else { None };
-        tab.unwrap_or_else(|| self.till().mean(policy, self.complete(test.chain.models())))
+        let known = test.known_mean(policy, self.evidence.len());
+        known.unwrap_or_else(|| self.till().mean(policy, self.complete(&[&test.chain])))
     }
 
     fn update_tabs(&mut self) {
-        let Self { roster, means, tests, evidence, .. } = self;
-        let till = Till { roster, means, comparison: 0.0 };
+        let Self { roster, means, tests, evidence, order, judged, .. } = self;
+        let till = Till { roster, means, comparison: *judged };
         for test in tests.iter_mut() {
-            test.tab.update(&test.chain, evidence, &till);
+            test.update_tabs(evidence, order, &till);
         }
     }
 
-    /// The items on which every model of a set was asked: those before any of them was dropped.
-    fn complete(&self, models: ModelSet) -> impl Iterator<Item = (&ItemEvidence, u64)> {
-        let asked =
-            move |item: &&ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
-        self.evidence.iter().filter(asked).map(|item| (item, self.order.coin(item.index)))
+    /// The items on which all was found out that the chains' policies may ask: those before any of
+    /// their models was dropped, and on which those were rated whose scores they read.
+    fn complete(&self, chains: &[&Chain]) -> impl Iterator<Item = (&ItemEvidence, u64)> {
+        let asked: ModelSet = chains.iter().flat_map(|chain| chain.models().iter()).collect();
+        let scored = chains.iter().flat_map(|chain| chain.scored_models().iter());
+        let second =
+            |id: &ModelId| self.roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
+        let rated: ModelSet = scored.filter(second).collect();
+        let known = move |item: &&ItemEvidence| {
+            asked.iter().all(|id| {
+                item.candidate(id).is_some_and(|record| {
+                    let done = record.rating.is_some() || !record.agreement.is_answer();
+                    done || !rated.contains(id)
+                })
+            })
+        };
+        self.evidence.iter().filter(known).map(|item| (item, self.order.coin(item.index)))
     }
 
     /// The cheapest certified policy and its expected cost per item, in nano-units.
@@ -326,84 +367,6 @@ impl Brain {
             }
         }
         best
-    }
-
-    /// Values going on with every live chain, and drops those that are not worth it.
-    fn review(&mut self) {
-        self.update_tabs();
-        let (_, now) = self.best();
-        let remaining = self.order.population() - self.profiled();
-        let mut verdicts = Vec::new();
-        for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
-            if test.boundary.kind() != BoundaryKind::SinglePolicy {
-                let last = test.boundary.looks().as_slice().last().copied().unwrap_or(0);
-                if test.tested >= last {
-                    verdicts.push((position, "its looks are over"));
-                } else if test.boundary.is_look(test.tested)
-                    && self.best_later(test, now) >= self.thrift().loss([(remaining as f64, now)])
-                {
-                    verdicts.push((position, "more profiling is not expected to pay for it"));
-                }
-                continue;
-            }
-            let then = self.mean(test, &Policy::whole(test.chain.clone()));
-            if then >= self.means.answer(ModelId::REFERENCE) {
-                verdicts.push((position, DEARER));
-            } else if then >= now {
-                verdicts.push((position, "a plan at least as cheap is certified"));
-            }
-        }
-        for (position, reason) in verdicts {
-            self.drop_test(position, reason);
-        }
-        while let Some(position) = self.least_worth(now, remaining) {
-            self.drop_test(position, "more profiling is not expected to pay for it");
-        }
-        let (profiled, forecast) = (self.profiled(), self.outlook());
-        self.decisions.push_back(Decision::Forecast { profiled, forecast });
-        self.review_demand();
-        if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
-            let certified = self.tests.iter().any(|test| test.certified.is_some());
-            let reason = if certified { StopReason::Certified } else { StopReason::NotWorthMore };
-            self.halt(reason);
-        }
-    }
-
-    /// The single candidate that is worth the least, if going on with all of them does not pay for
-    /// it. A profiled item pays for the calls of every live candidate, so they are dropped one by
-    /// one, the worst first, until those that are left are worth their calls together.
-    fn least_worth(&self, now: f64, remaining: u64) -> Option<usize> {
-        let dense =
-            |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
-        let live: ModelSet = self.tests.iter().filter(dense).map(|test| test.chain.first).collect();
-        let calls: f64 = live.iter().map(|id| self.means.answer(id)).sum();
-        let extra = self.means.answer(ModelId::REFERENCE) + calls - now;
-        let worths =
-            self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {
-                let then = self.mean(test, &Policy::whole(test.chain.clone()));
-                let stakes = Stakes { remaining, now, then, extra, thrift: self.thrift() };
-                (at, worth::of_whole_chain(test, self.before(test), &stakes))
-            });
-        let least = worths.min_by(|a, b| {
-            // Among those worth nothing, the one whose calls cost most goes first.
-            let price = |at: usize| {
-                let first = self.tests.get(at).map_or(ModelId::REFERENCE, |t| t.chain.first);
-                self.means.answer(first)
-            };
-            a.1.value.total_cmp(&b.1.value).then(price(b.0).total_cmp(&price(a.0)))
-        });
-        least.filter(|(_, worth)| worth.value <= 0.0).map(|(at, _)| at)
-    }
-
-    /// Items before a test began on which its chain was seen, and its failures among them.
-    fn before(&self, test: &ChainTest) -> (u64, u64) {
-        let start = usize::try_from(test.start).unwrap_or(usize::MAX);
-        let pilot = self.evidence.iter().take(start);
-        let seen = pilot.filter(|item| item.candidate(test.chain.first).is_some());
-        seen.fold((0, 0), |(count, failures), item| {
-            let fails = test.chain.trial(item, 0).is_some_and(|trial| trial.fails);
-            (count + 1, failures + u64::from(fails))
-        })
     }
 
     fn drop_test(&mut self, position: usize, reason: &str) {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tab::Tab;
 use crate::evidence::ItemEvidence;
-use crate::plan::{Certificate, Chain, Key, Mark, Policy, Trial};
+use crate::order::Order;
+use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial};
 use crate::stats::{Boundary, BoundaryKind, Population, upper_rate};
 
 /// A chain, tested on the ranks from `start` on.
@@ -26,7 +27,10 @@ pub(super) struct ChainTest {
     pub(super) certified: Option<Certified>,
     /// What the whole chain costs; made anew after the test was stored and read back.
     #[serde(skip)]
-    pub(super) tab: Tab,
+    whole: Tab,
+    /// What the certified policy costs.
+    #[serde(skip)]
+    kept: Tab,
     pub(super) live: bool,
     /// Why it is not live any more, in words.
     pub(super) ended: String,
@@ -49,7 +53,8 @@ impl ChainTest {
             failing: Vec::new(),
             trials: Vec::new(),
             certified: None,
-            tab: Tab::default(),
+            whole: Tab::default(),
+            kept: Tab::default(),
             live: true,
             ended: String::new(),
         }
@@ -130,7 +135,7 @@ impl ChainTest {
     /// it would answer.
     pub(super) fn above_floor(&self, threshold: &Mark, floor: f64) -> bool {
         // A chain by coin gives away an arbitrary part: all its trials speak for that part.
-        let whole = matches!(self.chain.key, Key::Coin);
+        let whole = matches!(self.chain.key, Key::Coin | Key::Split { .. });
         let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
         self.chain.models().iter().all(|id| {
             let own = given().filter(|trial| trial.model == id);
@@ -193,18 +198,44 @@ impl ChainTest {
         }
     }
 
-    /// When a failure rate would let the whole chain be certified: the number of further items
-    /// until `b(k + t) >= f + rate t` for the first time.
-    pub(super) fn time_to_certify(&self, rate: f64) -> Option<u64> {
+    /// When each of some rising failure rates would let the whole chain be certified: the number of
+    /// further items until `b(k + t) >= f + rate t` for the first time. A higher rate is never
+    /// certified earlier, so one pass over the looks serves all.
+    pub(super) fn times_to_certify(&self, rates: &[f64]) -> Vec<Option<u64>> {
         let (k, f) = (self.tested, self.failures() as f64);
         let looks = self.boundary.looks().as_slice();
         let from = looks.partition_point(|look| *look <= k);
-        for (look, limit) in looks.iter().zip(self.boundary.limits()).skip(from) {
-            let t = look - k;
-            if limit.is_some_and(|limit| limit as f64 >= f + rate * t as f64) {
-                return Some(t);
+        let mut ahead = looks.iter().zip(self.boundary.limits()).skip(from).peekable();
+        let time = |rate: &f64| {
+            while let Some((look, limit)) = ahead.peek() {
+                let t = *look - k;
+                if limit.is_some_and(|limit| limit as f64 >= f + rate * t as f64) {
+                    return Some(t);
+                }
+                ahead.next();
             }
+            None
+        };
+        rates.iter().map(time).collect()
+    }
+
+    /// What a policy of the chain costs an item, in nano-units, if it is known without going over
+    /// all `items` profiled.
+    pub(super) fn known_mean(&self, policy: &Policy, items: usize) -> Option<f64> {
+        let Policy::Chain { threshold, .. } = policy else { return None };
+        [&self.whole, &self.kept].into_iter().find_map(|tab| tab.mean(threshold, items))
+    }
+
+    /// Brings the running costs of the whole chain and of the certified policy up to date.
+    pub(super) fn update_tabs(
+        &mut self,
+        evidence: &[ItemEvidence],
+        order: &Order,
+        till: &Till<'_>,
+    ) {
+        self.whole.update(&self.chain, Mark::LOWEST, evidence, order, till);
+        if let Some(threshold) = self.certified_threshold() {
+            self.kept.update(&self.chain, threshold, evidence, order, till);
         }
-        None
     }
 }

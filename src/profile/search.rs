@@ -1,16 +1,19 @@
-//! The pilot: which candidates to go on asking, which chain to test, and at which looks.
+//! The pilot: which candidates to go on asking, when to end it, and which chain to test.
 //!
 //! # Why the choice is free
 //!
-//! Let `n` be the pilot's length (fixed by `N` and the roster), and `P` everything seen on the
-//! ranks below `n`. The order is uniformly random, so conditional on `P` the other `N - n` items
-//! are still in uniformly random order. Given `P` the chain `C`, what was fitted inside it, the
-//! look or looks, and the boundary `b` are constants. Of the items after the pilot let `W_t` be
-//! the number on which policy `t` of `C` fails: a constant too, by the assumption that answers do
-//! not depend on the order. The boundary is calibrated for population `N - n` and the allowance
-//! `F = floor(delta N)`, the whole of it, since the pilot's items deliver the reference's answer
-//! and cannot fail. By the bound of [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a
-//! chain reduced to one policy, of `Boundary::single_policy`)
+//! Ranks are folded one after another. Let `n` be the rank at which the pilot ends: a stopping time,
+//! for whether it ends at a gate depends on the ranks below alone, and none beyond the gate is asked
+//! before. Let `P` be everything seen on the ranks below `n`. The order is uniformly random, so
+//! conditional on `P` the other `N - n` items are still in uniformly random order. Given `P` the chain
+//! `C`, what was fitted inside it (a relay's gate, a split's share), the look or looks, the allowance
+//! if it was chosen ([`Objective`](super::settings::Objective)), and the boundary `b` are constants. Of
+//! the items after the pilot let `W_t` be the number on which policy `t` of `C` fails: a constant too,
+//! by the assumption that answers do not depend on the order. The boundary is calibrated for
+//! population `N - n` and the allowance `F` (`floor(delta N)`, the whole of it, since the pilot's items
+//! deliver the reference's answer and cannot fail). By the bound of
+//! [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a chain reduced to one policy, of
+//! `Boundary::single_policy`)
 //!
 //! ```text
 //! P( more than F failures are delivered | P ) <= alpha     for every P,
@@ -27,66 +30,81 @@
 //!
 //! Only one chain is opened after a pilot, so there is nothing to correct for.
 
+use super::belief::Beliefs;
 use super::curve::CostCurve;
 use super::decision::Demand;
-use super::settings::Families;
+use super::scheme::{LARGE, Priced, Schedule, Scheme};
+use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
-use crate::backend::{Confidence, Scoring};
-use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::plan::{Chain, Example, Fit, Key, Till};
+use crate::backend::Scoring;
+use crate::evidence::{ItemEvidence, ModelSet};
+use crate::plan::{Chain, Till};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{Design, Probability, single_look_limit};
+use crate::stats::{Design, Probability};
 
-/// Candidates that cost more than this share of the reference are asked only if few are cheaper.
-const DEAR: f64 = 0.2;
-/// The ratio between the look sizes that are tried out.
-const LOOK_RATIO: f64 = 1.12;
-/// From this many items on a test has several looks.
-pub(super) const LARGE: u64 = 4_000;
+/// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
+/// Prospects that have a candidate in common rise and fall together, and each is gained once, so the
+/// sum of what they promise is too much; how much was measured on recorded traces.
+const ONE_CALL: f64 = 0.15;
+const ONE_ITEM: f64 = 0.7;
 
-/// How many items the pilot takes.
+/// How many items the pilot takes at most.
 pub(super) fn pilot_size(population: u64) -> u64 {
     let size = if population < LARGE {
-        (population * 8 / 100).min(36)
+        (population / 10).min(60)
     } else {
-        (population * 12 / 1_000).min(120)
+        (population * 12 / 1_000).clamp(60, 120)
     };
     size.max(10).min(population)
 }
 
-/// Ranks at which candidates may be dropped: costs are known after a few items, agreement later.
+/// Ranks at which candidates may be dropped, or the pilot may end.
 pub(super) fn gates(pilot: u64) -> Vec<u64> {
-    [4, 10, 20, 40, 70].into_iter().filter(|gate| *gate < pilot).chain([pilot]).collect()
+    [4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 84, 110]
+        .into_iter()
+        .filter(|gate| *gate < pilot)
+        .chain([pilot])
+        .collect()
 }
 
 /// What to find out about the pilot's first items.
 pub(super) fn pilot_demand(roster: &RosterSpec, families: Families) -> Demand {
     let ask: ModelSet = roster.candidates().collect();
-    demand(roster, families, ask)
+    // Scores that cost money are bought once it is known what an answer costs.
+    let rate = if families == Families::Cascade { paid(roster, ask) } else { ModelSet::EMPTY };
+    Demand { ask, rate, compare: compares(families, ask) }
 }
 
-/// Scores that cost money are bought only by a caller who wants cascades and nothing else.
-fn demand(roster: &RosterSpec, families: Families, ask: ModelSet) -> Demand {
+/// The candidates whose scores take a second call.
+pub(super) fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
     let second = |id: &ModelId| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-    let rate = ask.iter().filter(second).filter(|_| families == Families::Cascade).collect();
-    let compare = matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1;
-    Demand { ask, rate, compare }
+    ask.iter().filter(second).collect()
+}
+
+fn compares(families: Families, ask: ModelSet) -> bool {
+    matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1
 }
 
 /// A chain with what testing it is expected to lead to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prospect {
     pub(super) chain: Chain,
-    /// The best look, in tested items; 0 if no test is expected to pay.
-    pub(super) look: u64,
-    /// Expected cost of everything after the pilot, in nano-units.
-    pub(super) total: f64,
-    /// Expected cost per item under the certified policy, in nano-units.
-    pub(super) per_item: f64,
-    /// The failure rate if every item were given to the chain.
-    pub(super) rate: f64,
-    /// Roughly the range in which `total` will lie.
-    pub(super) range: (f64, f64),
+    pub(super) priced: Priced,
+}
+
+impl Prospect {
+    /// What finding out more about two prospects may save: the expected gain of choosing `other`
+    /// instead where it turns out cheaper, if a share `learned` of the variance is resolved.
+    fn gain(&self, other: &Self, learned: f64) -> f64 {
+        let (own, their) = (&self.priced, &other.priced);
+        let seen = |of: &Priced, truth: f64| of.total + learned.sqrt() * (truth - of.total);
+        let pairs = own.truths.len() * their.truths.len();
+        let gains = own
+            .truths
+            .iter()
+            .flat_map(|a| their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0)));
+        gains.sum::<f64>() / pairs.max(1) as f64
+    }
 }
 
 /// The stage for the search.
@@ -94,24 +112,42 @@ pub(super) struct Pilot<'a> {
     pub(super) items: &'a [&'a ItemEvidence],
     pub(super) till: Till<'a>,
     pub(super) design: Design,
-    /// Items after the pilot.
+    /// How many items there are, and how many of them come after the pilot.
+    pub(super) population: u64,
     pub(super) remaining: u64,
     pub(super) level: Probability,
-    pub(super) families: Families,
+    pub(super) settings: &'a ProfileSettings,
     pub(super) asked: ModelSet,
-    pub(super) floor: f64,
     /// The money there is.
     pub(super) thrift: Thrift,
+}
+
+/// What a gate decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Go on with the pilot.
+    GoOn(Demand),
+    /// What is known is enough to choose what to test.
+    Open,
 }
 
 impl Pilot<'_> {
     /// All prospects, the cheapest first.
     pub(super) fn prospects(&self) -> Vec<Prospect> {
-        let looks = self.looks();
-        let mut found: Vec<Prospect> =
-            self.chains().into_iter().map(|chain| self.prospect(chain, &looks)).collect();
+        let schedule = Schedule::new(self.design, self.level, self.remaining, self.population);
+        let till = &self.till;
+        let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
+        let mut found: Vec<Prospect> = self
+            .chains()
+            .into_iter()
+            .map(|chain| {
+                let curve = CostCurve::new(&chain, self.items, till, &mut beliefs);
+                let priced = schedule.price(&chain, &curve, &self.thrift);
+                Prospect { chain, priced }
+            })
+            .collect();
         // Sorting is stable: of equals the simpler chain, listed first, wins.
-        found.sort_by(|a, b| a.total.total_cmp(&b.total));
+        found.sort_by(|a, b| a.priced.total.total_cmp(&b.priced.total));
         found
     }
 
@@ -120,193 +156,66 @@ impl Pilot<'_> {
         self.remaining as f64 * self.till.means.answer(ModelId::REFERENCE)
     }
 
-    /// What to go on asking after a gate.
-    pub(super) fn narrowed(&self) -> Demand {
+    /// Whether to go on with the pilot until `next`, and what to ask there.
+    ///
+    /// A candidate is asked on while what it may turn out to save is more than its calls cost, and
+    /// the pilot goes on while that holds of the choice as a whole (the knowledge gradient: Frazier,
+    /// Powell and Dayanik 2008), either up to the next gate or until twice as much is known.
+    pub(super) fn gate(&self, next: u64) -> Gate {
         let seen = self.items.len() as u64;
-        let roster = self.till.roster;
-        let mut keep = self.affordable();
-        if seen >= 10 {
-            let prospects = self.prospects();
-            let reference = self.reference_total();
-            let best = prospects.first().map_or(reference, |p| p.total).min(reference);
-            let slack = match seen {
-                0..20 => 0.15,
-                20..40 => 0.10,
-                _ => 0.08,
-            };
-            let near = prospects.iter().filter(|p| p.total <= best + slack * reference);
-            let useful: ModelSet =
-                near.flat_map(|p| p.chain.models().iter().collect::<Vec<_>>()).collect();
-            keep = keep.intersection(useful);
-        }
-        demand(roster, self.families, keep)
-    }
-
-    /// Candidates that cost little enough to matter, but always the two cheapest.
-    fn affordable(&self) -> ModelSet {
-        let means = self.till.means;
-        let reference = means.answer(ModelId::REFERENCE);
-        let mut by_cost: Vec<(f64, ModelId)> =
-            self.asked.iter().map(|id| (means.answer(id), id)).collect();
-        by_cost.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let few = by_cost.iter().enumerate();
-        let kept = few.filter(|(place, (cost, _))| {
-            *cost < DEAR * reference || (*place < 2 && *cost < 0.95 * reference)
-        });
-        kept.map(|(_, (_, id))| *id).collect()
-    }
-
-    /// Look sizes to try, with the failures they tolerate: for each number of failures the
-    /// smallest look that tolerates it.
-    fn looks(&self) -> Vec<(u64, u64)> {
-        let mut looks: Vec<(u64, u64)> = Vec::new();
-        let mut at = 12.0_f64;
-        let end = self.remaining as f64 * 0.5;
-        let limit_at = |look| single_look_limit(self.design, look, self.level);
-        while at <= end && at < 60_000.0 {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
-            let look = at as u64;
-            if let Some(limit) = limit_at(look) {
-                let (mut below, mut above) = (look * 3 / 4, look);
-                if limit < 100 {
-                    while above - below > 1 {
-                        let middle = below + (above - below) / 2;
-                        if limit_at(middle).is_some_and(|l| l >= limit) {
-                            above = middle;
-                        } else {
-                            below = middle;
-                        }
-                    }
-                }
-                if looks.last().is_none_or(|last| last.0 < above) {
-                    looks.push((above, limit));
-                }
-            }
-            at = (at * LOOK_RATIO).max(at + 1.0);
-        }
-        looks
-    }
-
-    fn prospect(&self, chain: Chain, looks: &[(u64, u64)]) -> Prospect {
-        let curve = CostCurve::new(&chain, self.items, &self.till);
-        let nothing = f64::INFINITY;
-        let mut best = Prospect {
-            chain,
-            look: 0,
-            total: nothing,
-            per_item: 0.0,
-            rate: curve.whole(),
-            range: (0.0, nothing),
+        let reference = self.till.means.answer(ModelId::REFERENCE);
+        let prospects = self.prospects();
+        let total = self.reference_total();
+        let alone = Prospect {
+            chain: Chain::single(ModelId::REFERENCE),
+            priced: Priced {
+                scheme: Scheme::Never,
+                total,
+                per_item: reference,
+                truths: vec![total],
+                regret: 0.0,
+            },
         };
-        // No more than half of the money is for finding out what to do with the rest.
-        let bears = |look: u64| self.thrift.bears(2.0 * look as f64 * curve.profiling);
-        for (look, limit) in looks.iter().filter(|(look, _)| bears(*look)) {
-            let per_item = curve.expected(*limit, *look);
-            let rest = self.remaining.saturating_sub(*look) as f64;
-            let total = *look as f64 * curve.profiling + rest * per_item;
-            if total < best.total {
-                best.look = *look;
-                best.total = total;
-                best.per_item = per_item;
-                let ends = curve.range(*limit, *look);
-                let spent = *look as f64 * curve.profiling;
-                best.range = (spent + rest * ends.0, spent + rest * ends.1);
-            }
-        }
-        best
-    }
-
-    /// The chains worth considering, simple ones first. A chain by score contains the single
-    /// candidate and the share by coin at no statistical price, so where scores are free nothing
-    /// else is listed beside it.
-    fn chains(&self) -> Vec<Chain> {
-        let means = self.till.means;
-        let reference = means.answer(ModelId::REFERENCE);
-        let hopeful: Vec<ModelId> = self
-            .asked
-            .iter()
-            .filter(|id| means.answer(*id) < reference && self.hopeful(*id))
-            .collect();
-        let wants = |family| self.families == Families::Auto || self.families == family;
-        let mut chains = Vec::new();
-        for id in &hopeful {
-            if wants(Families::Mix) {
-                chains.push(Chain::single(*id));
-                if self.items.iter().any(|item| item.router.is_some()) {
-                    chains.push(Chain { first: *id, second: None, key: Key::Router });
-                }
-            }
-            if wants(Families::Cascade) && self.has_scores(*id) {
-                chains.push(Chain::cascade(*id));
-            }
-        }
-        if wants(Families::Consensus) {
-            for first in &hopeful {
-                let others = self.asked.iter().filter(|second| second != first);
-                // Asked for consensus alone, scores that are there order it further.
-                let fitted = self.families == Families::Consensus && self.has_scores(*first);
-                chains.extend(others.map(|second| {
-                    if fitted {
-                        self.fitted(*first, second)
-                    } else {
-                        Chain::consensus(*first, second, false)
-                    }
-                }));
-            }
-        }
-        chains
-    }
-
-    /// Whether the candidate's agreement may still be above the floor, give or take one standard
-    /// error.
-    fn hopeful(&self, id: ModelId) -> bool {
-        let records = self.items.iter().filter_map(|item| item.candidate(id));
-        let (fails, all) = records.fold((0.0, 0.0), |(fails, all), record| {
-            let fail = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
-            (fails + f64::from(u8::from(fail)), all + 1.0)
-        });
-        all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.floor
-    }
-
-    /// A fit of the first model's correctness to its score and the second's agreement.
-    fn fitted(&self, first: ModelId, second: ModelId) -> Chain {
-        let example = |item: &&ItemEvidence| {
-            let own = item.candidate(first)?;
-            let other = item.candidate(second)?;
-            let answered = own.agreement != Agreement::NoAnswer;
-            let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
-            answered.then_some(Example {
-                first: own.score.map(Confidence::as_f64),
-                second: None,
-                agree: Some(agree),
-                right: own.agreement == Agreement::Agrees,
-            })
+        let best = prospects.first().filter(|p| p.priced.total < total).unwrap_or(&alone);
+        let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
+        let learned = |more: u64| more as f64 / (seen + more) as f64;
+        // What a prospect may save beyond its price, over the better horizon.
+        let pays = |other: &Prospect, price: f64, share: f64| {
+            let gain = |more: u64| share * best.gain(other, learned(more));
+            horizons.iter().any(|more| gain(*more) > *more as f64 * price)
         };
-        let examples: Vec<Example> = self.items.iter().filter_map(example).collect();
-        Chain { first, second: Some(second), key: Key::Fitted(Fit::new(&examples)) }
+        let worth = |other: &Prospect, price: f64| pays(other, price, ONE_CALL);
+        let go_on = |other: &Prospect, price: f64| pays(other, price, ONE_ITEM);
+        let others =
+            || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty());
+        let mut keep: ModelSet =
+            best.chain.models().iter().filter(|id| !id.is_reference()).collect();
+        for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
+            let price = self.till.means.answer(id);
+            if others().any(|p| p.chain.models().contains(id) && worth(p, price)) {
+                keep.insert(id);
+            }
+        }
+        let mut rate = ModelSet::EMPTY;
+        for id in paid(self.till.roster, keep).iter() {
+            let price = self.till.rating_guess(id);
+            let reads = |p: &Prospect| p.chain.scored_models().contains(id);
+            if reads(best) || others().any(|p| reads(p) && worth(p, price)) {
+                rate.insert(id);
+            }
+        }
+        let calls: f64 = keep.iter().map(|id| self.till.means.answer(id)).sum::<f64>()
+            + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
+        let price = reference + calls - best.priced.per_item;
+        let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
+        // Knowing more also makes a better choice of the look.
+        let tuned =
+            |more: &u64| ONE_ITEM * learned(*more) * best.priced.regret > *more as f64 * price;
+        let chosen = || others().filter(known).chain([&alone]).any(|p| go_on(p, price));
+        if chosen() || horizons.iter().any(tuned) {
+            let compare = compares(self.settings.families, keep);
+            return Gate::GoOn(Demand { ask: keep, rate, compare });
+        }
+        Gate::Open
     }
-
-    fn has_scores(&self, id: ModelId) -> bool {
-        self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
-    }
-}
-
-/// The looks of a chain on a large population: geometric, from about the first that can certify to
-/// a tenth of the population. Every look costs level, and half as much again is flat.
-pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
-    let from = (2.4 / design.rate().max(1e-9)).max(15.0);
-    let looks = grown(from, remaining / 10, |at| at * 0.5);
-    let certifies = |look: &u64| single_look_limit(design, *look, level).is_some();
-    looks.into_iter().filter(certifies).collect()
-}
-
-fn grown(from: f64, end: u64, step: impl Fn(f64) -> f64) -> Vec<u64> {
-    let mut looks = Vec::new();
-    let mut at = from;
-    while at <= end as f64 {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-        looks.push(at as u64);
-        at += step(at).max(1.0);
-    }
-    looks
 }

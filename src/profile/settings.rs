@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SettingsError;
+use crate::pricing::Cost;
 use crate::roster::RosterSpec;
 
 /// The families of policies to consider.
@@ -27,6 +28,25 @@ pub enum Families {
     Consensus,
 }
 
+/// What to make the best of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Objective {
+    /// The least cost at the agreement asked for.
+    #[default]
+    LeastCost,
+    /// The best agreement that can be certified with so much money, profiling included; at the least
+    /// the agreement asked for. The plan's target says which it came to.
+    ///
+    /// The money is what the run is planned for, from what the first items show; a hard cap is
+    /// [`Smart::with_budget`](crate::Smart::with_budget), and both can be set.
+    BestAgreement {
+        /// The money.
+        within: Cost,
+    },
+}
+
 /// Settings of the profiler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,14 +56,22 @@ pub struct ProfileSettings {
     pub families: Families,
     /// No model answers items on which its own agreement is not above this share.
     pub floor: f64,
-    /// The caller's guesses of the candidates' agreement, by name: for the forecast before the
-    /// first call.
+    /// The caller's guesses of the candidates' agreement, by name: where the search begins. Each weighs
+    /// as much as eight items; a bad guess costs money, not validity.
     pub priors: BTreeMap<String, f64>,
+    /// What to make the best of.
+    #[serde(default)]
+    pub objective: Objective,
 }
 
 impl Default for ProfileSettings {
     fn default() -> Self {
-        Self { families: Families::Auto, floor: 0.5, priors: BTreeMap::new() }
+        Self {
+            families: Families::Auto,
+            floor: 0.5,
+            priors: BTreeMap::new(),
+            objective: Objective::LeastCost,
+        }
     }
 }
 
@@ -62,6 +90,13 @@ impl ProfileSettings {
         self
     }
 
+    /// Sets what to make the best of.
+    #[must_use]
+    pub const fn with_objective(mut self, objective: Objective) -> Self {
+        self.objective = objective;
+        self
+    }
+
     /// Adds a guess of a candidate's agreement.
     #[must_use]
     pub fn with_prior(mut self, model: impl Into<String>, agreement: f64) -> Self {
@@ -72,6 +107,10 @@ impl ProfileSettings {
     pub(crate) fn check(&self, roster: &RosterSpec) -> Result<(), SettingsError> {
         if !(0.0..1.0).contains(&self.floor) {
             return Err(SettingsError::Floor(self.floor));
+        }
+        let piloted = !matches!(self.families, Families::Single | Families::Reference);
+        if self.objective != Objective::LeastCost && !piloted {
+            return Err(SettingsError::Objective);
         }
         for (model, guess) in &self.priors {
             let candidate = roster.find(model).is_some_and(|id| !id.is_reference());

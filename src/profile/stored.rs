@@ -127,8 +127,14 @@ impl Profile {
         let brain = Brain::new(roster, self.judge, target, self.order, settings)?;
         let mut brain = brain.with_budget(self.budget);
         for item in &self.evidence {
-            // Evidence ends where a candidate is wanted that was not asked.
-            let missing = brain.demand().ask.iter().any(|id| item.candidate(id).is_none());
+            // Evidence ends where a candidate is wanted that was not asked, or not rated.
+            let demand = brain.demand();
+            let missing = demand.ask.iter().any(|id| {
+                item.candidate(id).is_none_or(|record| {
+                    let unrated = record.rating.is_none() && record.agreement.is_answer();
+                    unrated && demand.rate.contains(id)
+                })
+            });
             if brain.stop().is_some() || missing {
                 break;
             }

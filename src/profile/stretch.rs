@@ -263,7 +263,7 @@ impl Start {
         // What was granted before the last decisions may be wider than what is wanted now.
         let demand = match machine.poll_step() {
             Step::Profile(granted) => {
-                let now = machine.brain().demand();
+                let now = machine.brain().widest_demand();
                 Some(Demand {
                     ask: granted.ask.iter().chain(now.ask.iter()).collect(),
                     rate: granted.rate.iter().chain(now.rate.iter()).collect(),

@@ -1,6 +1,6 @@
 //! The whole procedure on small populations: valid, repeatable, and never dearer by its own account.
 
-#![allow(clippy::cast_possible_truncation, reason = "a few hundred items")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 
 use super::*;
 use crate::backend::{Completion, Confidence};
@@ -43,10 +43,13 @@ fn evidence(items: &Items, index: u64) -> ItemEvidence {
 }
 
 fn profiled(items: &Items, target: Target, seed: u64, families: Families) -> Plan {
+    planned(items, target, seed, &ProfileSettings::default().with_families(families))
+}
+
+fn planned(items: &Items, target: Target, seed: u64, settings: &ProfileSettings) -> Plan {
     let order = Order::new(items.len() as u64, seed);
-    let settings = ProfileSettings::default().with_families(families);
     let mut machine =
-        ProfileMachine::new(&roster(), Pricing::default(), target, order, &settings).unwrap();
+        ProfileMachine::new(&roster(), Pricing::default(), target, order, settings).unwrap();
     while let Step::Profile(request) = machine.poll_step() {
         let mut item = evidence(items, request.index);
         for (position, record) in (1_u8..).zip(&mut item.candidates) {
@@ -158,4 +161,66 @@ fn guesses_give_a_forecast() {
     assert!((alone.saving() - 1.0).abs() < 1e-9);
     let nonsense = Guess { agreement: f64::NAN, cost: cost(1) };
     assert!(forecast_before(50_000, target, cost(1), &[nonsense]).is_err());
+}
+
+#[test]
+fn the_best_agreement_within_a_sum_of_money_keeps_its_own_promise() {
+    // 15 % fail, most of them with low scores: a cascade can have nearly any agreement, at its price.
+    let (count, runs) = (1_500, 200);
+    let items = population(count, 225, 180);
+    let asked = Target::new(0.8, 0.95).unwrap();
+    let reference = count * 1_000_000;
+    let mut before = 0.0;
+    for share in [0.35, 0.6, 0.9] {
+        let within = Cost::from_nanos((share * reference as f64) as u64);
+        let settings =
+            ProfileSettings::default().with_objective(Objective::BestAgreement { within });
+        let (mut misses, mut over, mut agreement, mut cost) = (0, 0, 0.0, 0.0);
+        for seed in 0..runs {
+            let plan = planned(&items, asked, seed, &settings);
+            assert!(plan.target.agreement() >= asked.agreement());
+            misses += u64::from(failures(&items, &plan) > plan.target.allowance(count));
+            let bill = plan.forecast.cost.as_nanos() as f64 / within.as_nanos() as f64;
+            over += u64::from(bill > 1.1);
+            cost += bill / f64::from(u32::try_from(runs).unwrap());
+            agreement += plan.target.agreement().as_f64() / f64::from(u32::try_from(runs).unwrap());
+        }
+        // P(Bin(200, 0.05) > 23) < 1e-4.
+        assert!(misses <= 23, "{misses} of {runs} miss within {within}");
+        assert!(cost < 1.0, "{cost} of {within} on average");
+        assert!(over <= runs / 5, "{over} of {runs} are planned far beyond {within}");
+        assert!(agreement > before, "more money buys more: {agreement} after {before}");
+        before = agreement;
+    }
+    assert!(before > 0.93, "{before}");
+}
+
+#[test]
+fn money_for_the_reference_alone_buys_the_reference() {
+    let items = population(600, 45, 30);
+    let target = Target::new(0.9, 0.95).unwrap();
+    let within = Cost::from_nanos(2 * 600 * 1_000_000);
+    let settings = ProfileSettings::default().with_objective(Objective::BestAgreement { within });
+    let plan = planned(&items, target, 1, &settings);
+    assert_eq!(plan.policy, crate::plan::Policy::Reference);
+    let order = Order::new(600, 1);
+    for families in [Families::Single, Families::Reference] {
+        let settings = settings.clone().with_families(families);
+        let refused = ProfileMachine::new(&roster(), Pricing::default(), target, order, &settings);
+        assert!(refused.is_err(), "{families:?} has no pilot");
+    }
+}
+
+#[test]
+fn a_guess_of_the_caller_steers_and_does_not_decide() {
+    let items = population(1_200, 45, 30);
+    let target = Target::new(0.9, 0.95).unwrap();
+    let bad = ProfileSettings::default().with_prior("cheap", 0.3).with_prior("cheaper", 0.99);
+    let plain = ProfileSettings::default();
+    let asked = |settings: &ProfileSettings| -> u64 {
+        (0..40).map(|seed| planned(&items, target, seed, settings).asked).sum()
+    };
+    assert_ne!(asked(&bad), asked(&plain));
+    let pays = |seed| planned(&items, target, seed, &bad).certificate.is_some();
+    assert!((0..40).filter(|seed| pays(*seed)).count() >= 36);
 }

@@ -75,7 +75,7 @@ pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stak
     let (items, failures) = (test.tested + before.0, test.failures() + before.1);
     let Ok(posterior) = RatePosterior::new(items, failures) else { return nothing };
     let rates = posterior.nodes(NODES);
-    let times: Vec<Option<u64>> = rates.iter().map(|rate| test.time_to_certify(*rate)).collect();
+    let times = test.times_to_certify(&rates);
     let mut best = nothing;
     if !stakes.thrift.bears(stakes.remaining as f64 * stakes.now) {
         best = with_luck(test, &rates, stakes).unwrap_or(nothing);

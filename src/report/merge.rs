@@ -64,6 +64,9 @@ impl Report {
             .ok_or_else(|| differ("each asked the reference twice, with another result"))?;
         Ok(Self {
             profiled: self.profiled.max(other.profiled),
+            // Only whoever profiled has any. The largest and no sum, as above: two who profiled
+            // under one plan asked about the same items.
+            overshoot: self.overshoot.max(other.overshoot),
             stopped,
             profiling: sums(&self.profiling, &other.profiling),
             execution: sums(&self.execution, &other.execution),

@@ -51,6 +51,7 @@ impl<O> Profiled<O> {
             version: REPORT_VERSION,
             allowance: plan.target.allowance(plan.order.population()),
             profiled: self.profile.evidence.len() as u64,
+            overshoot: self.profile.late.len() as u64,
             stopped: self.profile.stopped,
             profiling: self.spent.clone(),
             execution: vec![Spending::default(); models],

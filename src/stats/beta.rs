@@ -56,14 +56,36 @@ impl RatePosterior {
         quantile(a, b, Tail::Below(share.get()))
     }
 
-    /// `count` equally likely rates: the quantiles at `(i + 1/2) / count`.
+    /// `count` equally likely rates: the quantiles at `(i + 1/2) / count`, in rising order.
+    ///
+    /// Those in the middle are found as [`quantile`](Self::quantile) does, the others each from the
+    /// one before, by the series of the distribution between them.
     pub fn nodes(self, count: u16) -> Vec<f64> {
-        (0..count)
-            .filter_map(|i| Probability::new((f64::from(i) + 0.5) / f64::from(count)).ok())
-            .map(|share| self.quantile(share))
-            .collect()
+        let (a, b) =
+            (self.failures as f64 + 0.5, (self.draws.saturating_sub(self.failures)) as f64 + 0.5);
+        let share = |i: u16| (f64::from(i) + 0.5) / f64::from(count);
+        let middle = count / 2;
+        let mut nodes = vec![0.0; usize::from(count)];
+        let mut walk = |places: &mut dyn Iterator<Item = u16>, mut from: Option<(f64, f64)>| {
+            for place in places {
+                let near = from.and_then(|(x, at)| further(a, b, x, share(place) - at));
+                let x = near.unwrap_or_else(|| quantile(a, b, Tail::Below(share(place))));
+                if let Some(node) = nodes.get_mut(usize::from(place)) {
+                    *node = x;
+                }
+                from = Some((x, share(place)));
+            }
+            from
+        };
+        let middle_most = walk(&mut (middle..count).take(1), None);
+        walk(&mut (middle..count).skip(1), middle_most);
+        walk(&mut (0..middle).rev(), middle_most);
+        nodes
     }
 }
+
+/// Terms of a series of the distribution, which converges like `(h / x)^n`.
+const TERMS: usize = 40;
 
 /// Which tail is given: small probabilities keep their digits on either side.
 #[derive(Clone, Copy, Debug)]
@@ -73,30 +95,121 @@ pub(super) enum Tail {
 }
 
 /// `x` with the given tail of `Beta(a, b)` on its side; `a` and `b` positive whole or half numbers.
+///
+/// What costs is the distribution function, so as few of its values are taken as can be: from
+/// Paulson's start two to three steps of Halley's method on the logarithm of the tail, which far out
+/// is nearly linear. A step takes a relative error `e` to about `e^3`, so the last one needs no check.
 pub(super) fn quantile(a: f64, b: f64, tail: Tail) -> f64 {
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
-    let mut x = a / (a + b);
+    let mut x = paulson(a, b, tail);
     for _ in 0..200 {
         let (below, above, density) = distribution(a, b, x);
-        // Newton's step on the logarithm of the tail given: nearly linear far out.
-        let (too_high, step) = match tail {
-            Tail::Below(want) => (below > want, (want / below).ln() * below / density),
-            Tail::Above(want) => (above < want, (above / want).ln() * above / density),
+        // d ln density / dx
+        let slope = (a - 1.0) / x - (b - 1.0) / (1.0 - x);
+        let (too_high, gap, length, bend) = match tail {
+            Tail::Below(want) => {
+                let length = below / density;
+                (below > want, (want / below).ln(), length, slope * length - 1.0)
+            }
+            Tail::Above(want) => {
+                let length = above / density;
+                (above < want, (above / want).ln(), length, slope * length + 1.0)
+            }
         };
         if too_high {
             high = x;
         } else {
             low = x;
         }
-        let next = x + step;
-        let next = if next > low && next < high { next } else { f64::midpoint(low, high) };
-        let done = (next - x).abs() <= 1e-15 * x || high - low <= 1e-16 * high;
+        let turn = 1.0 + 0.5 * gap * bend;
+        let next = x + gap * length / turn.clamp(0.5, 2.0);
+        let inside = next > low && next < high;
+        let next = if inside { next } else { f64::midpoint(low, high) };
+        // A step of Halley's own length was small: the next one would be its cube.
+        let scale = x.min(1.0 - x).min(length);
+        let halley = inside && turn > 0.5 && turn < 2.0;
+        let small = if halley { 1e-6 * scale } else { 1e-15 * x };
+        let done = (next - x).abs() <= small || high - low <= 1e-16 * high;
         x = next;
         if done {
             break;
         }
     }
     x
+}
+
+/// The `x` between which and `from` lies a share `gap` of `Beta(a, b)`, if a series about `from`
+/// reaches it. The density `y` solves `x (1 - x) y' = (a - 1 - (a + b - 2) x) y`, hence with
+/// `y(from + h) = sum c_n h^n`
+///
+/// ```text
+/// from (1 - from) (n + 1) c_{n+1} = (a - 1 - (a + b - 2) from - (1 - 2 from) n) c_n + (n - 1 - (a + b - 2)) c_{n-1}
+/// ```
+fn further(a: f64, b: f64, from: f64, gap: f64) -> Option<f64> {
+    let (x, y, n) = (from, 1.0 - from, a + b);
+    let density = ln_binomial(n, a, x, y).exp() * a * b / n / (x * y);
+    // In units of about the way to go, so that terms neither over- nor underflow.
+    let unit = gap / density;
+    let (first, second) = (a - 1.0 - (n - 2.0) * x, 1.0 - 2.0 * x);
+    let mut terms = [0.0; TERMS];
+    let (mut before, mut last, mut used) = (0.0_f64, gap, 0);
+    for term in &mut terms {
+        let at = used as f64;
+        // c_n unit^(n + 1) / (n + 1), the part of the share.
+        *term = last / (at + 1.0);
+        used += 1;
+        if last.abs().max(before.abs()) <= 1e-18 {
+            break;
+        }
+        let next = (unit * (first - second * at) * last + unit * unit * (at - n + 1.0) * before)
+            / (x * y * (at + 1.0));
+        (before, last) = (last, next);
+    }
+    let terms = terms.get(..used)?;
+    // Newton's method for the share in `t = h / unit`, from the first three terms' inverse.
+    let [_, bend, twist, ..] = *terms else { return None };
+    let (bend, twist) = (bend / gap, twist / gap);
+    let mut t = 1.0 - bend + 2.0 * bend * bend - twist;
+    for _ in 0..8 {
+        let (mut share, mut slope) = (0.0, 0.0);
+        for (place, term) in terms.iter().enumerate().rev() {
+            share = (share + term) * t;
+            slope = slope * t + term * (place as f64 + 1.0);
+        }
+        let step = (gap - share) / slope;
+        t += step;
+        if step.abs() <= 1e-9 {
+            // The next step would be its square. By then the series must have died away.
+            let [.., almost, end] = terms else { return None };
+            let died = (almost.abs() + end.abs()) * t.powf(used as f64) <= 1e-16;
+            return (died && t > 0.0).then_some(x + t * unit);
+        }
+    }
+    None
+}
+
+/// A start for the quantile: the cube root of a variance ratio is nearly normal (Paulson 1942).
+fn paulson(a: f64, b: f64, tail: Tail) -> f64 {
+    let z = match tail {
+        Tail::Below(share) if share <= 0.5 => -normal_above(share),
+        Tail::Below(share) => normal_above(1.0 - share),
+        Tail::Above(share) if share <= 0.5 => normal_above(share),
+        Tail::Above(share) => -normal_above(1.0 - share),
+    };
+    let (p, q) = (1.0 / (9.0 * a), 1.0 / (9.0 * b));
+    let square = (1.0 - q).powi(2) - z * z * q;
+    let (linear, rest) = ((1.0 - p) * (1.0 - q), (1.0 - p).powi(2) - z * z * p);
+    let root = (linear * linear - square * rest).max(0.0).sqrt();
+    let ratio = ((linear + root.copysign(z)) / square).powi(3);
+    let x = a * ratio / (a * ratio + b);
+    if x > 0.0 && x < 1.0 { x } else { a / (a + b) }
+}
+
+/// The normal quantile with `share <= 1/2` above it, to `5e-4` (Abramowitz and Stegun 26.2.23).
+fn normal_above(share: f64) -> f64 {
+    let t = (-2.0 * share.ln()).max(0.0).sqrt();
+    t - (2.515_517 + t * (0.802_853 + t * 0.010_328))
+        / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308)))
 }
 
 /// `(I_x(a, b), 1 - I_x(a, b), density)` of the beta distribution.
@@ -157,6 +270,22 @@ mod tests {
             let want = ln_upper_tail(n, p, x).exp();
             assert!((below / want - 1.0).abs() < 1e-11, "{n} {x} {p}: {below} {want}");
             assert!((above - (1.0 - want)).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn nodes_are_quantiles() {
+        for (k, f) in
+            [(0, 0), (3, 3), (30, 0), (30, 1), (100, 5), (100, 95), (700, 40), (1_000_000, 60_000)]
+        {
+            let posterior = RatePosterior::new(k, f).unwrap();
+            for count in [1_u16, 2, 7, 9, 40] {
+                for (i, node) in (0..).zip(posterior.nodes(count)) {
+                    let share = (f64::from(i) + 0.5) / f64::from(count);
+                    let want = posterior.quantile(Probability::new(share).unwrap());
+                    assert!((node / want - 1.0).abs() < 1e-12, "{k} {f} {share}: {node} {want}");
+                }
+            }
         }
     }
 

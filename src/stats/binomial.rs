@@ -2,8 +2,8 @@
 
 use super::saddle::ln_binomial;
 
-/// Stop a tail sum once what is left cannot change the last digit.
-pub(super) const NEGLIGIBLE: f64 = 1e-18;
+/// Terms that fall and are below this part of their sum change no bit of it: less than `2^-54`.
+pub(super) const NEGLIGIBLE: f64 = 5e-17;
 
 /// `ln P(Bin(n, p) <= x)`, exact on both sides of the mean.
 pub(super) fn ln_lower_tail(n: u64, p: f64, x: u64) -> f64 {
@@ -45,7 +45,7 @@ pub(super) fn ln_tail_down(n: u64, p: f64, x: u64) -> (f64, f64) {
         let ratio = at * q / ((size - at + 1.0) * p);
         term *= ratio;
         sum += term;
-        if term <= NEGLIGIBLE * sum * (1.0 - ratio) {
+        if term <= NEGLIGIBLE * sum {
             break;
         }
         at -= 1.0;
@@ -63,7 +63,7 @@ fn ln_tail_up(n: u64, p: f64, x: u64) -> f64 {
         let ratio = (size - at) * p / ((at + 1.0) * q);
         term *= ratio;
         sum += term;
-        if term <= NEGLIGIBLE * sum * (1.0 - ratio) {
+        if term <= NEGLIGIBLE * sum {
             break;
         }
         at += 1.0;

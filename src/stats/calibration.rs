@@ -17,8 +17,8 @@
 //! some dozen walks. Far out, where only the first looks and the last that matter contribute, union
 //! bounds take over.
 
-use super::hypergeometric::{limit_between, tail_bound};
-use super::limits::Limits;
+use super::hypergeometric::tail_bound;
+use super::limits::{Ladder, Level};
 use super::passage::{Walk, clamped};
 use super::{Design, Probability, Promise};
 
@@ -30,6 +30,8 @@ const AIMED: f64 = 0.98;
 const PROVEN: f64 = 0.995;
 /// A sweep that advances by less than this part of `d` gives up, and the level is lowered.
 const PATIENCE: u64 = 100_000;
+/// From this many standard deviations of a population's failures on, union bounds are tried.
+const FAR: f64 = 3.0;
 /// How often (in looks) the union bound over the rest is tried.
 const UNION_EVERY: usize = 4;
 
@@ -41,37 +43,50 @@ pub(super) struct Calibrated {
     pub(super) limits: Vec<Option<u64>>,
 }
 
-/// The largest level for which an exact error stays within `alpha`, found by bisection over the
-/// grid of levels; `error` must be monotone in the level. `None` if no level on the grid does.
+/// The largest level on the grid for which an exact error stays within `target`; `error` must be
+/// monotone in the level, and may stop short once it is above the target by a fifth. `None` if no
+/// level on the grid does.
+///
+/// The error grows nearly as a power of the level, in small jumps. So the bracket is narrowed by
+/// that power as long as jumps are small beside it, then halved.
 pub(super) fn largest_level(
     alpha: Probability,
     target: f64,
     guess: u32,
     mut error: impl FnMut(f64) -> f64,
 ) -> Option<(u32, f64)> {
-    let (mut good, mut bad) = (0, STEPS);
-    let mut best = None;
+    let (mut good, mut bad) = ((0, 0.0), (STEPS, f64::INFINITY));
     let mut try_at = guess.clamp(1, STEPS - 1);
-    let mut stride = (guess / 8).max(1);
-    // Gallop outwards from the guess, then halve.
-    while bad - good > 1 {
+    while bad.0 - good.0 > 1 {
         let found = error(level(alpha, try_at));
         if found <= target {
-            (good, best) = (try_at, Some((try_at, found)));
+            good = (try_at, found);
         } else {
-            bad = try_at;
+            bad = (try_at, found);
         }
-        try_at = if good == 0 {
-            bad.saturating_sub(stride).max(bad / 2)
-        } else if bad == STEPS {
-            (good + stride).min(good.midpoint(STEPS))
-        } else {
-            good.midpoint(bad)
-        }
-        .clamp(1, STEPS - 1);
-        stride = stride.saturating_mul(2);
+        try_at = between(good, bad, target).clamp(good.0 + 1, (bad.0 - 1).max(good.0 + 1));
     }
-    best
+    (good.0 > 0).then_some(good)
+}
+
+/// Where to try next between a good level and a bad one, with their errors.
+fn between(good: (u32, f64), bad: (u32, f64), target: f64) -> u32 {
+    let (low, high) = (f64::from(good.0), f64::from(bad.0));
+    let near = 0.003 * high;
+    let known = |error: f64| error > 0.0 && error.is_finite();
+    let guess = match (known(good.1), known(bad.1)) {
+        // A little beyond where a power of one would put it, so as to have it between two.
+        (true, false) => low * (target / good.1) + near,
+        (false, true) => high * (target / bad.1) - near,
+        (true, true) if high - low > 8.0 * near => {
+            let power = (bad.1 / good.1).ln() / (high / low).ln();
+            let root = low * ((target / good.1).ln() / power).exp();
+            // From the side that is further off.
+            if root - low > high - root { root - near } else { root + near }
+        }
+        _ => f64::midpoint(low, high),
+    };
+    u32::try_from(clamped(guess, 1, u64::from(STEPS))).unwrap_or(STEPS)
 }
 
 /// The level at a grid point.
@@ -102,19 +117,19 @@ pub(super) fn never(looks: &[u64]) -> Calibrated {
 /// The stream's failure rate is above `delta`; passing the boundary is the more likely the lower it
 /// is, so the supremum is the limit at `delta` itself.
 fn stream(design: Design, rate: Probability, alpha: Probability, looks: &[u64]) -> Calibrated {
-    let ceiling = Limits::new(design, looks, alpha.get(), &[]).all();
+    let mut ladder = Ladder::new(design, looks);
     let found = largest_level(alpha, 0.9999 * alpha.get(), STEPS / 8, |level| {
-        let mut limits = Limits::new(design, looks, level, &ceiling);
+        let level = Level::new(level);
         let mut walk = Walk::stream(rate.get(), cut(alpha));
         let mut error = 0.0;
         for (index, &look) in looks.iter().enumerate() {
-            if let Some(limit) = limits.at(index) {
+            if let Some(limit) = ladder.limit(index, level) {
                 walk.advance(look);
                 walk.absorb(limit, |_, mass| {
                     error += mass;
                     true
                 });
-                if error > alpha.get() {
+                if error > 1.2 * alpha.get() {
                     break;
                 }
             }
@@ -125,7 +140,7 @@ fn stream(design: Design, rate: Probability, alpha: Probability, looks: &[u64]) 
         return never(looks);
     };
     let level = level(alpha, step);
-    Calibrated { level, error, limits: Limits::new(design, looks, level, &ceiling).all() }
+    Calibrated { level, error, limits: ladder.all(level) }
 }
 
 /// The exact error of a finite design for one number of failing items: the chance that the policy is
@@ -185,6 +200,20 @@ enum Cover {
     All,
 }
 
+/// A population whose error is watched while the level is searched for.
+struct Witness {
+    /// Its excess, or the one nearest above it.
+    near: u64,
+    /// The highest level known to keep its error within what is aimed at.
+    good_to: f64,
+}
+
+impl Witness {
+    const fn new(near: u64) -> Self {
+        Self { near, good_to: 0.0 }
+    }
+}
+
 /// A finite design under calibration.
 struct Sweep<'a> {
     design: Design,
@@ -197,71 +226,99 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     fn calibrate(&self) -> Calibrated {
         let alpha = self.alpha;
-        let ceiling = Limits::new(self.design, self.looks, alpha.get(), &[]).all();
-        if ceiling.iter().all(Option::is_none) {
+        let mut ladder = Ladder::new(self.design, self.looks);
+        // Limits never fall, so the last look tells whether anything can be certified at all.
+        let last = self.looks.len().checked_sub(1);
+        if last.and_then(|last| ladder.limit(last, Level::new(alpha.get()))).is_none() {
             return never(self.looks);
         }
         // The worst excess is of the order of the standard deviation of a population's failures.
-        let scale =
-            (self.population as f64 * self.design.rate() * (1.0 - self.design.rate())).sqrt();
+        let scale = self.spread();
         let most = self.population - self.allowance - 1;
-        let mut witnesses: Vec<u64> =
+        let mut nears: Vec<u64> =
             [1.2, 2.4, 4.8].iter().map(|part| clamped(part * scale, 0, most)).collect();
-        witnesses.dedup();
+        nears.dedup();
+        let mut witnesses: Vec<Witness> = nears.into_iter().map(Witness::new).collect();
         let mut aimed = AIMED * alpha.get();
         let proven = PROVEN * alpha.get();
         let mut guess = self.guess();
-        let mut worst_first = witnesses.clone();
         for _ in 0..64 {
+            for witness in &mut witnesses {
+                witness.good_to = 0.0;
+            }
             let found = largest_level(alpha, aimed, guess, |level| {
-                let mut limits = Limits::new(self.design, self.looks, level, &ceiling);
-                let mut worst = 0.0_f64;
-                let mut culprit = 0;
-                for (index, &near) in worst_first.iter().enumerate() {
-                    // Within the reach of one last look the error grows: go to its end.
-                    let excess = (0..self.looks.len())
-                        .find_map(|look| limits.at(look).filter(|&b| b >= near))
-                        .unwrap_or(near)
-                        .min(most);
-                    let error = error_at(
-                        self.population,
-                        self.allowance,
-                        self.allowance + 1 + excess,
-                        self.looks,
-                        |index| limits.at(index),
-                        cut(alpha),
-                        aimed,
-                    );
-                    if error > worst {
-                        (worst, culprit) = (error, index);
-                    }
-                    if worst > aimed {
-                        break;
-                    }
-                }
-                // Neighbouring levels fail at the same place: look there first.
-                worst_first.swap(0, culprit);
-                worst
+                self.worst(level, aimed, &mut ladder, &mut witnesses)
             });
             let Some((step, _)) = found else {
                 return never(self.looks);
             };
             let level = level(alpha, step);
-            let limits = Limits::new(self.design, self.looks, level, &ceiling).all();
-            match self.sweep(level, &limits, proven) {
+            let limits = ladder.all(level);
+            match self.sweep(level, &limits, &mut ladder, proven) {
                 Verdict::Proven => {
                     return Calibrated { level, error: proven, limits };
                 }
-                Verdict::Exceeded(excess) if !worst_first.contains(&excess) => {
-                    worst_first.push(excess);
-                    let last = worst_first.len() - 1;
-                    worst_first.swap(0, last);
+                Verdict::Exceeded(excess) if witnesses.iter().all(|w| w.near != excess) => {
+                    witnesses.insert(0, Witness::new(excess));
                 }
                 Verdict::Exceeded(_) | Verdict::Stalled => aimed *= 0.995,
             }
             guess = step;
         }
         never(self.looks)
+    }
+
+    /// The largest error among the witnesses at a level; those known to be good there are left out.
+    fn worst(
+        &self,
+        level: f64,
+        aimed: f64,
+        ladder: &mut Ladder<'_>,
+        witnesses: &mut [Witness],
+    ) -> f64 {
+        let most = self.population - self.allowance - 1;
+        let at = Level::new(level);
+        let mut worst = 0.0_f64;
+        let mut culprit = 0;
+        for (index, witness) in witnesses.iter_mut().enumerate() {
+            if level <= witness.good_to {
+                continue;
+            }
+            // Within the reach of one last look the error grows: go to its end.
+            let excess = (0..self.looks.len())
+                .find_map(|look| ladder.limit(look, at).filter(|&b| b >= witness.near))
+                .unwrap_or(witness.near)
+                .min(most);
+            let error = error_at(
+                self.population,
+                self.allowance,
+                self.allowance + 1 + excess,
+                self.looks,
+                |index| ladder.limit(index, at),
+                cut(self.alpha),
+                1.2 * aimed,
+            );
+            if error <= aimed {
+                witness.good_to = level;
+            }
+            if error > worst {
+                (worst, culprit) = (error, index);
+            }
+            // Where the search is still far off, one witness is enough; near its end it pays to
+            // know which of them matter.
+            if error > 1.1 * aimed {
+                break;
+            }
+        }
+        // Neighbouring levels fail at the same place: look there first.
+        witnesses.swap(0, culprit);
+        worst
+    }
+
+    /// The standard deviation of a population's failures, by which excesses are measured.
+    fn spread(&self) -> f64 {
+        let rate = self.design.rate();
+        (self.population as f64 * rate * (1.0 - rate)).sqrt()
     }
 
     /// A rough start for the search: the level falls about as one over the logarithm of how many
@@ -275,7 +332,13 @@ impl Sweep<'_> {
     }
 
     /// Proves, or refutes, that the error is at most `target` for every `W >= F + 1`.
-    fn sweep(&self, level: f64, limits: &[Option<u64>], target: f64) -> Verdict {
+    fn sweep(
+        &self,
+        level: f64,
+        limits: &[Option<u64>],
+        ladder: &mut Ladder<'_>,
+        target: f64,
+    ) -> Verdict {
         let most = self.population - self.allowance - 1;
         let mut excess = 0;
         while excess <= most {
@@ -286,7 +349,7 @@ impl Sweep<'_> {
                     error_at(self.population, self.allowance, failing, self.looks, limit, 0.5, 1.0);
                 return if error <= target { Verdict::Proven } else { Verdict::Exceeded(excess) };
             }
-            match self.cover(excess, level, limits, target) {
+            match self.cover(excess, level, limits, ladder, target) {
                 Cover::All => return Verdict::Proven,
                 Cover::To(last) if last - excess < excess / PATIENCE => return Verdict::Stalled,
                 Cover::To(last) => excess = last + 1,
@@ -297,18 +360,30 @@ impl Sweep<'_> {
     }
 
     /// Walks at one excess, and tells how far the target holds from there.
-    fn cover(&self, excess: u64, level: f64, limits: &[Option<u64>], target: f64) -> Cover {
+    fn cover(
+        &self,
+        excess: u64,
+        level: f64,
+        limits: &[Option<u64>],
+        ladder: &mut Ladder<'_>,
+        target: f64,
+    ) -> Cover {
         let failing = self.allowance + 1 + excess;
         let mut walk = Walk::finite(self.population, failing, cut(self.alpha));
+        // Near the worst population looks are too likely to fail together for union bounds.
+        let far = excess as f64 > FAR * self.spread();
         let mut error = 0.0;
-        let mut covered = Cover::None;
+        let (mut covered, mut least) = (Cover::None, Cover::None);
         for (index, (&look, limit)) in self.looks.iter().zip(limits).enumerate() {
             let &Some(limit) = limit else { continue };
-            if index % UNION_EVERY == 0 && covered == Cover::None {
-                match self.later(index, excess, level, limits, target - error - walk.lost()) {
-                    Cover::None => {}
-                    found => return found,
+            if far && index % UNION_EVERY == 0 && covered == Cover::None {
+                let room = target - error - walk.lost();
+                let found = self.later(index, excess, level, limits, room);
+                // Walking on reaches further than a few excesses.
+                if found == Cover::All || found > Cover::To(excess + excess / 4) {
+                    return found;
                 }
+                least = least.max(found);
             }
             walk.advance(look);
             let room = target - walk.lost();
@@ -318,7 +393,7 @@ impl Sweep<'_> {
                 let last = if level <= left {
                     Some(limit)
                 } else {
-                    limit_between(self.design, look, left.ln(), 0, limit)
+                    ladder.limit(index, Level::new(left)).map(|last| last.min(limit))
                 };
                 if let Some(last) = last.filter(|&last| last >= excess) {
                     covered = covered.max(Cover::To(last));
@@ -338,8 +413,8 @@ impl Sweep<'_> {
             if !full {
                 // Up to `reached` failures at this look are paid for, hence every d up to there.
                 return match reached {
-                    Some(last) if last >= excess => covered.max(Cover::To(last)),
-                    _ => covered,
+                    Some(last) if last >= excess => covered.max(least).max(Cover::To(last)),
+                    _ => covered.max(least),
                 };
             }
             if limit >= excess {

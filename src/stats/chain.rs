@@ -26,7 +26,7 @@
 )]
 
 use super::calibration::{Calibrated, cut, largest_level, level, never};
-use super::limits::Limits;
+use super::limits::{Ladder, Level};
 use super::passage::{Kernel, convolve, window};
 use super::saddle::{ln_binomial, ln_hypergeometric};
 use super::{Design, Probability, Promise};
@@ -37,19 +37,20 @@ pub(super) fn chain(design: Design, alpha: Probability, looks: &[u64]) -> Calibr
         // No credit for sampled items: the first wrong policy of the chain is one fixed policy.
         return super::calibration::single_policy(design, alpha, looks);
     };
-    let ceiling = Limits::new(design, looks, alpha.get(), &[]).all();
+    let mut ladder = Ladder::new(design, looks);
     // There is no grid of populations here, so nothing but rounding needs a margin.
     let target = (1.0 - 1e-6) * alpha.get();
     let guess = 8_192 / (1 + u32::try_from(looks.len()).unwrap_or(u32::MAX).min(8_000) / 3);
     let found = largest_level(alpha, target, guess, |level| {
-        let mut limits = Limits::new(design, looks, level, &ceiling);
-        chain_error(population, allowance, looks, |index| limits.at(index), cut(alpha), target)
+        let level = Level::new(level);
+        let limit = |index| ladder.limit(index, level);
+        chain_error(population, allowance, looks, limit, cut(alpha), 1.2 * target)
     });
     let Some((step, error)) = found else {
         return never(looks);
     };
     let level = level(alpha, step);
-    Calibrated { level, error, limits: Limits::new(design, looks, level, &ceiling).all() }
+    Calibrated { level, error, limits: ladder.all(level) }
 }
 
 /// `P(exists j : c_j <= b_j)`, plus what windows cut off; stops early once above `enough`.

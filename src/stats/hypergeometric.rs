@@ -10,6 +10,7 @@
 //! replacement (Fisher's exact test, 1935, one side).
 
 use super::binomial::{self, NEGLIGIBLE};
+use super::limits::{Level, Rungs};
 use super::saddle::ln_hypergeometric;
 use super::{Design, Probability, Promise, StatsError};
 
@@ -80,61 +81,20 @@ pub fn p_value(design: Design, draws: u64, failures: u64) -> f64 {
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
 pub fn single_look_limit(design: Design, draws: u64, alpha: Probability) -> Option<u64> {
-    limit_between(design, draws, alpha.get().ln(), 0, draws)
-}
-
-/// As [`single_look_limit`], at level `e^ln_level`, given that it is known to lie in
-/// `[least, most]` if it exists at all.
-pub(super) fn limit_between(
-    design: Design,
-    draws: u64,
-    ln_level: f64,
-    least: u64,
-    most: u64,
-) -> Option<u64> {
     if draws >= design.exhausted_at() {
         return Some(draws);
     }
-    if draws == 0 {
-        return None;
-    }
-    // Invariant: p(below - 1) <= level < p(above).
-    let (mut below, mut above) = (least, most.min(draws).saturating_add(1));
-    // At and above the mean the p-value is 1: f >= k (F + 1) / (N - k).
-    above = above.min(mean_crossing(design, draws)).max(below);
-    let mut guess = normal_guess(design, draws, ln_level);
-    let mut rounds = 0;
-    while below < above {
-        let f = if rounds < 12 {
-            guess.clamp(below, above - 1)
-        } else {
-            below + (above - 1 - below) / 2
-        };
-        rounds += 1;
-        let (ln_p, slope) = test(design, draws, f);
-        if ln_p <= ln_level {
-            below = f + 1;
-        } else {
-            above = f;
-        }
-        guess = if slope > 0.0 {
-            // One Newton step for ln p = ln level; the next candidate is its floor.
-            offset(f, ((ln_level - ln_p) / slope).floor())
-        } else {
-            below + above.saturating_sub(below) / 2
-        };
-    }
-    below.checked_sub(1)
+    Rungs::default().limit(design, draws, Level::new(alpha.get()))
 }
 
 /// `f + step`, kept in range; NaN counts as no step.
 #[allow(clippy::cast_possible_truncation, reason = "the step is clamped to +-1e12 before the cast")]
-fn offset(f: u64, step: f64) -> u64 {
+pub(super) fn offset(f: u64, step: f64) -> u64 {
     f.saturating_add_signed(step.clamp(-1e12, 1e12) as i64)
 }
 
 /// The smallest `f` from which the p-value is said to be 1.
-fn mean_crossing(design: Design, draws: u64) -> u64 {
+pub(super) fn mean_crossing(design: Design, draws: u64) -> u64 {
     match design.0 {
         Promise::Finite { population, allowance } => {
             let (n, f, k) = (u128::from(population), u128::from(allowance), u128::from(draws));
@@ -148,7 +108,7 @@ fn mean_crossing(design: Design, draws: u64) -> u64 {
 }
 
 /// A starting point from the normal approximation; it decides nothing but speed.
-fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
+pub(super) fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
     let k = draws as f64;
     // Abramowitz and Stegun 26.2.23, the normal quantile to 5e-4 (levels above 1/2 start at 0).
     let t = (-2.0 * ln_level).max(0.0).sqrt();
@@ -168,32 +128,31 @@ fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
     offset(0, ((mean - spread) / rest.max(1e-9) + 0.17 * z * z).floor())
 }
 
-/// `(ln p, d ln p / d f)`; the slope is approximate and 0 where nothing is known.
-fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
-    match design.0 {
+/// `(ln p, p / P(X = f))`; the latter is 1 where p is 0 or said to be 1.
+pub(super) fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
+    let (ln_p, terms) = match design.0 {
         Promise::Finite { population, allowance } => {
             let marked = allowance.saturating_add(1).saturating_add(failures);
             if draws >= population - allowance {
-                return (f64::NEG_INFINITY, 0.0);
+                return (f64::NEG_INFINITY, 1.0);
             }
             // Fewer failures than draws here, and so fewer marked items than items.
             let above = failures >= draws
                 || u128::from(failures) * u128::from(population)
                     >= u128::from(draws) * u128::from(marked);
             if above {
-                return (0.0, 0.0);
+                return (0.0, 1.0);
             }
-            let (ln_p, sum) = ln_tail_down(population, marked, draws, failures);
-            (ln_p.min(0.0), (1.0 - draws as f64 / population as f64) / sum)
+            ln_tail_down(population, marked, draws, failures)
         }
         Promise::Unbounded { rate } => {
             if failures as f64 >= draws as f64 * rate.get() {
-                return (0.0, 0.0);
+                return (0.0, 1.0);
             }
-            let (ln_p, sum) = binomial::ln_tail_down(draws, rate.get(), failures);
-            (ln_p.min(0.0), 1.0 / sum)
+            binomial::ln_tail_down(draws, rate.get(), failures)
         }
-    }
+    };
+    (ln_p.min(0.0), terms)
 }
 
 /// `ln P(Hyp <= x)`, exact on both sides of the mean; arguments in range.
@@ -208,23 +167,23 @@ pub(super) fn ln_cdf(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
 }
 
 /// Sums downwards from `x`, at or below the mean; returns `(ln tail, tail / P(X = x))`.
+///
+/// Four ratios at a time, whose divisions do not wait for each other; products and sums run one by
+/// one, so the result does not hang on the four. The first term that is zero ends the support, and
+/// the factors beyond it are finite.
 fn ln_tail_down(population: u64, marked: u64, draws: u64, x: u64) -> (f64, f64) {
     let (n, w, k) = (population as f64, marked as f64, draws as f64);
-    let mut at = x as f64;
-    let (mut term, mut sum) = (1.0_f64, 1.0_f64);
-    while at > 0.0 {
-        let unmarked_left = n - w - k + at;
-        if unmarked_left <= 0.0 {
-            break;
-        }
+    // At the low end of the support, or below it, there is nothing to add.
+    let mut term = if n - w - k + x as f64 > 0.0 { 1.0 } else { 0.0 };
+    let mut sum = 1.0_f64;
+    let mut at = [0.0, 1.0, 2.0, 3.0].map(|step| x as f64 - step);
+    while term > NEGLIGIBLE * sum {
         // P(at - 1) / P(at)
-        let ratio = at * unmarked_left / ((w - at + 1.0) * (k - at + 1.0));
-        term *= ratio;
-        sum += term;
-        if term <= NEGLIGIBLE * sum * (1.0 - ratio) {
-            break;
+        for ratio in at.map(|at| at * (n - w - k + at) / ((w - at + 1.0) * (k - at + 1.0))) {
+            term *= ratio;
+            sum += term;
         }
-        at -= 1.0;
+        at = at.map(|at| at - 4.0);
     }
     (ln_hypergeometric(n, w, k, x as f64) + sum.ln(), sum)
 }
@@ -239,7 +198,7 @@ fn ln_tail_up(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
         let ratio = (w - at) * (k - at) / ((at + 1.0) * (n - w - k + at + 1.0));
         term *= ratio;
         sum += term;
-        if term <= NEGLIGIBLE * sum * (1.0 - ratio) {
+        if term <= NEGLIGIBLE * sum {
             break;
         }
         at += 1.0;
@@ -252,12 +211,13 @@ fn ln_tail_up(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
 pub(super) fn tail_bound(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
     let (n, w, k, at) = (population as f64, marked as f64, draws as f64, x as f64);
     // Bernstein's inequality, for the sample or for what it leaves, whichever is smaller: most calls
-    // end here, with a bound nobody will miss.
+    // end here, with a bound that is loose and nobody will miss.
     let rate = w / n;
     let short = k * rate - at;
     let spread = k.min(n - k) * rate * (1.0 - rate);
-    if short > 0.0 && short * short > 90.0 * (spread + short / 3.0) {
-        return 3e-20; // > e^-45
+    let depth = short * short / (2.0 * (spread + short / 3.0));
+    if short > 0.0 && depth > 18.0 {
+        return (-depth).exp();
     }
     let ratio = at * (n - w - k + at).max(0.0) / ((w - at + 1.0) * (k - at + 1.0));
     if ratio < 1.0 && at < w && at < k {

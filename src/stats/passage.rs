@@ -198,16 +198,24 @@ pub(super) fn convolve(state: &[f64], padded: &[f64], out: &mut Vec<f64>) {
     out.resize((state.len() + PAD) / 4 * 4 + width + PAD, 0.0);
     // The kernel as the four states of a block see it: each one place further on.
     let seen_by = |state: usize| &padded[PAD - state..][..length];
-    let (a, b, c, d) = (seen_by(0), seen_by(1), seen_by(2), seen_by(3));
-    for (block, states) in state.chunks(4).enumerate() {
-        let mut four = [0.0; 4];
-        four[..states.len()].copy_from_slice(states);
-        let target = &mut out[4 * block..4 * block + length];
-        for y in 0..length {
-            target[y] += four[0] * a[y] + four[1] * b[y] + four[2] * c[y] + four[3] * d[y];
-        }
+    let kernels = [seen_by(0), seen_by(1), seen_by(2), seen_by(3)];
+    let mut add = |block: usize, four| add_four(&mut out[4 * block..][..length], four, kernels);
+    let (blocks, rest) = state.as_chunks::<4>();
+    for (block, four) in blocks.iter().enumerate() {
+        add(block, *four);
+    }
+    if let [one, more @ ..] = rest {
+        let and = |place: usize| more.get(place).copied().unwrap_or(0.0);
+        add(blocks.len(), [*one, and(0), and(1), 0.0]);
     }
     out.truncate((state.len() + width).saturating_sub(1));
+}
+
+/// Adds four kernels, each times its own state's mass.
+fn add_four(target: &mut [f64], four: [f64; 4], [a, b, c, d]: [&[f64]; 4]) {
+    for ((((out, a), b), c), d) in target.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *out += four[0] * a + four[1] * b + four[2] * c + four[3] * d;
+    }
 }
 
 /// Where `Bin(draws, rate)`, or a sample without replacement at this rate, is found but for

@@ -133,6 +133,7 @@ fn workers_handed_what_profiling_answered_cost_no_more_than_the_run() {
     }
     assert_eq!(merged.delivered, whole.report.delivered);
     assert_eq!((merged.stopped, merged.profiled), (whole.report.stopped, whole.report.profiled));
+    assert_eq!(merged.overshoot, profile.late.len() as u64);
     assert_eq!(merged.profiling, whole.report.profiling);
     // What was under way when profiling ended is used by the run, and asked anew by the workers.
     if profile.late.is_empty() {

@@ -4,18 +4,16 @@ use super::super::StopReason;
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::decision::Decision;
-use super::super::search::{self, Pilot, Prospect};
+use super::super::scheme::{self, Scheme};
+use super::super::search::{self, Gate, Pilot, Prospect};
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Key, Mark, Policy};
+use crate::plan::{Considered, Mark, Policy};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
 /// A prospect pays if it is expected to cost less than this share of what the reference does.
 const PAYING: f64 = 0.995;
-/// Profiling on until a single candidate certifies is its mix with the reference, if no more than
-/// about half of the items need it; below this share of tolerated failures a chain by coin is.
-const MIXED: f64 = 0.45;
 /// How many prospects a plan lists.
 const MOST_CONSIDERED: usize = 10;
 /// How many stricter thresholds are priced beside the one a look certifies.
@@ -28,33 +26,37 @@ impl Brain {
         gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
     }
 
-    fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
+    pub(super) fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
         Pilot {
             items,
             till: self.till(),
             design,
+            population: self.order.population(),
             remaining: self.order.population() - self.profiled(),
             level: self.level(),
-            families: self.settings.families,
+            settings: &self.settings,
             asked: self.demand.ask,
-            floor: self.settings.floor,
             thrift: self.thrift(),
         }
     }
 
-    /// In the pilot: goes on with the candidates that may still matter.
+    /// In the pilot: goes on with the candidates that may still matter, or ends it.
     pub(super) fn narrow(&mut self) {
         // Nothing can be said of a candidate before the reference has answered at all.
         if self.evidence.iter().all(|item| !item.answered) {
             return;
         }
-        let Ok(design) = self.design(self.profiled()) else { return };
+        let profiled = self.profiled();
+        let Ok(design) = self.design(profiled) else { return };
         if !self.bears_a_test(design) {
             return self.halt(StopReason::Budget);
         }
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
-        let demand = self.scene(&items, design).narrowed();
-        let profiled = self.profiled();
+        let next = self.next_gate(profiled);
+        let Gate::GoOn(demand) = self.scene(&items, design).gate(next) else {
+            self.pilot = profiled;
+            return self.open_tests();
+        };
         for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
             let reason = "after the first items, not expected to pay".to_owned();
             self.decisions.push_back(Decision::Dropped { model, profiled, reason });
@@ -65,12 +67,12 @@ impl Brain {
         }
     }
 
-    /// Whether the budget bears the rest of the pilot and the shortest test that can certify
+    /// Whether the budget bears the pilot up to its next gate and the shortest test that can certify
     /// anything, `(1 - F / N)^k <= alpha`, of the cheapest candidate.
     fn bears_a_test(&self, design: Design) -> bool {
         let reference = self.means.answer(ModelId::REFERENCE);
         let calls = || self.demand.ask.iter().map(|id| self.means.answer(id));
-        let pilot = self.pilot.saturating_sub(self.profiled()) as f64;
+        let pilot = self.next_gate(self.profiled()).saturating_sub(self.profiled()) as f64;
         let cheapest = calls().fold(f64::INFINITY, f64::min);
         let shortest = (1.0 / self.level().get()).ln() / design.rate().max(1e-9);
         let test = shortest.min(self.order.population() as f64) * (reference + cheapest);
@@ -79,6 +81,9 @@ impl Brain {
 
     /// Chooses the chain to test, once the pilot is complete.
     pub(super) fn open_tests(&mut self) {
+        if !self.aim() {
+            return self.halt(StopReason::NotWorthMore);
+        }
         let Ok(design) = self.design(self.pilot) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let (reference, prospects) = {
@@ -87,21 +92,21 @@ impl Brain {
         };
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
-            let pays = prospect.look > 0 && prospect.total < PAYING * reference;
+            let pays = prospect.priced.total < PAYING * reference;
             if pays
                 && opened.is_empty()
                 && let Some(boundary) = self.boundary(prospect, design)
             {
                 self.outlook = Some(Outlook {
                     from: self.pilot,
-                    total: self.thrift().spent(prospect.total),
-                    range: prospect.range,
+                    total: self.thrift().spent(prospect.priced.total),
+                    range: prospect.priced.range(),
                 });
                 opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                 continue;
             }
             let outcome = if pays {
-                let share = 100.0 * self.thrift().spent(prospect.total) / reference;
+                let share = 100.0 * self.thrift().spent(prospect.priced.total) / reference;
                 format!(
                     "not tested: after the pilot, expected at {share:.0} % of the reference's cost"
                 )
@@ -111,7 +116,7 @@ impl Brain {
             self.considered.push(Considered {
                 name: prospect.chain.describe(&self.roster),
                 chain: Some(prospect.chain.clone()),
-                cost_per_item: Some(cost(prospect.per_item)),
+                cost_per_item: Some(cost(prospect.priced.per_item)),
                 tested: 0,
                 failures: 0,
                 outcome,
@@ -125,22 +130,19 @@ impl Brain {
         }
     }
 
-    /// The test of a prospect: one look on a small population; on a large one dense looks for a
-    /// single candidate (profiling longer is its mix with the reference), and geometric ones for a
-    /// chain.
+    /// The boundary of a prospect's test.
     fn boundary(&self, prospect: &Prospect, design: Design) -> Option<Boundary> {
         let level = self.level();
-        let remaining = self.order.population() - self.pilot;
-        if self.order.population() >= search::LARGE {
-            if prospect.chain.key == Key::Coin && design.rate() >= MIXED * prospect.rate {
-                return boundaries::single_policy(design, level).ok();
+        match prospect.priced.scheme {
+            Scheme::Never => None,
+            Scheme::One(look) => Boundary::single_look(design, level, look).ok(),
+            Scheme::Several => {
+                let remaining = self.order.population() - self.pilot;
+                let looks = scheme::chain_looks(design, level, remaining);
+                boundaries::chain(design, level, &looks).ok()
             }
-            let looks = search::chain_looks(design, level, remaining);
-            if looks.len() > 1 {
-                return boundaries::chain(design, level, &looks).ok();
-            }
+            Scheme::Dense => boundaries::single_policy(design, level).ok(),
         }
-        Boundary::single_look(design, level, prospect.look).ok()
     }
 
     /// What going on to the best of a chain's later looks would cost in all, from the evidence: a
@@ -148,7 +150,7 @@ impl Brain {
     /// known now.
     pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
         let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(&[&test.chain]).collect();
         let trials = known.iter().filter_map(|(item, coin)| test.chain.trial(item, *coin));
         let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
         failing.sort_by(|a, b| b.cmp(a));
@@ -176,7 +178,7 @@ impl Brain {
         let Some(test) = self.tests.get(position) else { return };
         let Some(lowest) = test.certified_threshold() else { return };
         let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(test.chain.models()).collect();
+        let known: Vec<(&ItemEvidence, u64)> = self.complete(&[&test.chain]).collect();
         let price = |threshold: Mark| {
             let policy = Policy::Chain { chain: test.chain.clone(), threshold };
             till.mean(&policy, known.iter().copied())

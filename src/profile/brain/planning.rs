@@ -44,7 +44,7 @@ impl Brain {
             version: PLAN_VERSION,
             roster: self.roster.clone(),
             equivalence,
-            target: self.target,
+            target: self.aim_at(),
             order: self.order,
             asked,
             policy,
@@ -129,7 +129,7 @@ impl Brain {
 
     /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
     fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
-        let spent: f64 = self.evidence.iter().map(|item| self.spent_on(item)).sum();
+        let spent = self.spent;
         let reference = self.means.answer(ModelId::REFERENCE);
         let late = asked.saturating_sub(self.profiled()) as f64 * reference;
         let left = self.order.population().saturating_sub(asked) as f64;
@@ -165,7 +165,7 @@ impl Brain {
         }
     }
 
-    fn spent_on(&self, item: &ItemEvidence) -> f64 {
+    pub(super) fn spent_on(&self, item: &ItemEvidence) -> f64 {
         let mut spent = Cost::ZERO;
         for (id, model) in self.roster.ids().zip(self.roster.models()) {
             if id.is_reference() {

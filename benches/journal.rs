@@ -1,0 +1,99 @@
+//! What writing down costs: `cargo bench --bench journal`.
+//!
+//! Items through the executor with no-op backends and a journal, one record an item, one after
+//! another: records a second for each flush policy without a sync per record, and the same loop
+//! without a journal. Medians over slices of 256 records, which a scheduler seldom interrupts; every
+//! round has a new file. Budget: 200,000 records a second under the default policy, which hands each
+//! record to the system before its answer is used.
+//!
+//! The files lie in the directory for temporary files: what is measured is this crate and the
+//! system's writes to it, not a disk.
+#![allow(missing_docs, reason = "a benchmark has no callers")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
+use smart_core::equivalence::Exact;
+use smart_core::journal::{FileJournal, FlushPolicy};
+use smart_core::{
+    BackendError, Completion, Families, Generated, LlmBackend, Model, Plan, Pricing,
+    ProfileSettings, Roster, Smart, Target, Usage, async_trait,
+};
+
+const ITEMS: u64 = 100_000;
+const ROUNDS: usize = 7;
+/// Records in a slice.
+const SLICE: u64 = 256;
+
+struct NoOp;
+
+#[async_trait]
+impl LlmBackend<u64> for NoOp {
+    type Output = u32;
+    async fn complete(&self, _: &u64) -> Result<Completion<u32>, BackendError> {
+        Ok(Completion::new(0).with_usage(Usage::tokens(200, 1)))
+    }
+}
+
+fn smart() -> Smart<u64, u32> {
+    let pricing = |input: f64| Pricing::per_million(input, 2.0 * input).expect("a price");
+    let model = |name: &str, price| Model::new(name, NoOp).with_pricing(pricing(price));
+    let roster = Roster::new(model("large", 30.0), [model("small", 0.5)]).expect("two names");
+    let target = Target::new(0.95, 0.95).expect("a target");
+    let settings = ProfileSettings::default().with_families(Families::Mix);
+    Smart::new(roster, Exact, target).with_concurrency(64).with_settings(settings)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let profiled = smart().profile(&Generated::new(ITEMS, |index| index)).await.expect("a profile");
+    let plan = profiled.profile.plan().expect("a plan");
+    println!("| journal | ns a record | records a second |");
+    println!("|---|---|---|");
+    let policies = [
+        ("none", None),
+        ("each write (default)", Some(FlushPolicy::EachWrite)),
+        ("buffered, 64", Some(FlushPolicy::Buffered(64))),
+    ];
+    for (name, policy) in policies {
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            through(&plan, policy, &mut times).await;
+        }
+        times.sort_by(f64::total_cmp);
+        let median = times[times.len() / 2];
+        println!("| {name} | {median:.0} | {:.0} |", 1e9 / median);
+    }
+}
+
+/// Notes the nanoseconds an item of every slice.
+async fn through(plan: &Plan, policy: Option<FlushPolicy>, times: &mut Vec<f64>) {
+    let path = std::env::temp_dir().join(format!("journal-bench-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let smart = match policy {
+        Some(policy) => {
+            smart().with_journal(FileJournal::open(&path).expect("a new file").with_flush(policy))
+        }
+        None => smart(),
+    };
+    let executor = smart.executor(plan.clone(), BTreeMap::new()).expect("its own plan");
+    let mut answers = executor.execute(stream::iter(0..ITEMS));
+    let (mut begun, mut seen) = (Instant::now(), 0);
+    while let Some(answer) = answers.next().await {
+        black_box(answer.expect("an answer"));
+        seen += 1;
+        if seen % SLICE == 0 {
+            times.push(begun.elapsed().as_secs_f64() * 1e9 / SLICE as f64);
+            begun = Instant::now();
+        }
+    }
+    drop((answers, executor, smart));
+    if policy.is_some() {
+        let text = std::fs::read_to_string(&path).expect("the journal");
+        let lines = text.lines().count() as u64;
+        assert_eq!(lines, ITEMS + 1, "a header, and a record for each item");
+        let _ = std::fs::remove_file(&path);
+    }
+}

@@ -1,0 +1,44 @@
+//! Calls that need only to be made and booked.
+
+use super::{CallKey, Calls, believed};
+use crate::backend::guard::guarded;
+use crate::backend::{Completion, ErrorKind};
+use crate::pricing::Cost;
+use crate::roster::ModelId;
+
+impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
+    /// Whether a call needs only to be made and booked: nothing is recalled or written down, nobody
+    /// watches, and money is not capped.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.keeper.is_none()
+            && self.observers.is_empty()
+            && self.ledger.purse().is_none()
+            && self.memory.is_empty()
+    }
+
+    /// As [`ask`](Self::ask), where calls are [plain](Self::is_plain): the same call and the same
+    /// entry in the ledger, without the ways that are not taken, and with the answer moved half as
+    /// often. Booked with an errand, as the others are, an item took some 15 ns more than its 93.
+    pub(crate) async fn ask_plainly(
+        &self,
+        index: u64,
+        item: &I,
+        model: ModelId,
+    ) -> (Result<O, ErrorKind>, Cost) {
+        let Some(backend) = self.roster.backend(model) else {
+            return (Err(ErrorKind::Permanent), Cost::ZERO);
+        };
+        let result = guarded(|| (**backend).complete(item)).await;
+        let key = CallKey::answer(index, model);
+        match result {
+            Ok(Completion { output, usage, .. }) => {
+                (Ok(output), self.enter(key, believed(usage), None).1)
+            }
+            Err(error) => {
+                self.ledger.faults.note(&key, &error);
+                let (kind, usage) = (error.kind(), believed(error.usage()));
+                (Err(kind), self.enter(key, usage, Some(kind)).1)
+            }
+        }
+    }
+}

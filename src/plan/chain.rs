@@ -1,0 +1,433 @@
+//! The [`Chain`]s that policies come from.
+//!
+//! A chain puts all items in an order, by a [`Mark`], in which they are given to its candidates;
+//! a policy of the chain gives away the items whose mark reaches its threshold and sends the rest
+//! to the reference. What a candidate would deliver for an item does not depend on the threshold,
+//! so lower thresholds only add failures: that is what makes a whole chain testable at once.
+//!
+//! [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)). Execution follows it call by call, and
+//! planning follows it over recorded evidence, so both agree on what a policy asks, what it costs
+//! and what it delivers.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Confidence;
+use crate::evidence::{Agreement, ItemEvidence, ModelSet};
+use crate::roster::{ModelId, RosterSpec};
+
+use super::fit::Fit;
+
+/// An item's place in a chain: items with higher marks are given to the candidates first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// The coarse order, for instance 1 where two candidates agree with each other.
+    pub tier: u8,
+    /// The fine order within a tier; an item without a score comes last, at [`Mark::UNSCORED`].
+    pub value: f64,
+    /// The item's private coin, for ties.
+    pub coin: u64,
+}
+
+impl Mark {
+    /// The value of an item whose score is unknown: below every score.
+    pub const UNSCORED: f64 = f64::MIN;
+    /// No mark is lower.
+    pub const LOWEST: Self = Self { tier: 0, value: f64::MIN, coin: 0 };
+    /// No mark is higher.
+    pub const HIGHEST: Self = Self { tier: u8::MAX, value: f64::MAX, coin: u64::MAX };
+
+    /// The next mark above.
+    #[must_use]
+    pub fn just_above(&self) -> Self {
+        let Self { tier, value, coin } = *self;
+        if let Some(coin) = coin.checked_add(1) {
+            return Self { tier, value, coin };
+        }
+        if value < f64::MAX {
+            return Self { tier, value: value.next_up(), coin: 0 };
+        }
+        match tier.checked_add(1) {
+            Some(tier) => Self { tier, value: f64::MIN, coin: 0 },
+            None => *self,
+        }
+    }
+
+    /// A mark; a value that is not finite counts as unscored.
+    pub fn new(tier: u8, value: Option<f64>, coin: u64) -> Self {
+        let value = value.filter(|v| v.is_finite()).unwrap_or(Self::UNSCORED);
+        Self { tier, value, coin }
+    }
+}
+
+impl Eq for Mark {}
+
+impl Ord for Mark {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let tier = self.tier.cmp(&other.tier);
+        tier.then(self.value.total_cmp(&other.value)).then(self.coin.cmp(&other.coin))
+    }
+}
+
+impl PartialOrd for Mark {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What orders the items of a chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Key {
+    /// Nothing but the coin: all items alike.
+    Coin,
+    /// The caller's score of the item, known before any call.
+    Router,
+    /// The first model's confidence.
+    Score,
+    /// Whether the second model agrees with the first; ties by coin.
+    Agreement,
+    /// Whether the second model agrees with the first; within each, the first model's confidence.
+    AgreementScore,
+    /// Nothing but the coin, of which a second coin gives a share of the items to the first model and
+    /// the rest to the second.
+    Split {
+        /// The first model answers where the second coin is below this.
+        below: u64,
+    },
+    /// A probability of being right, fitted to the scores and the agreement.
+    Fitted(Fit),
+    /// Two stages: the first model's answer where its confidence reaches the gate; else the second
+    /// model's answer, by the second model's confidence.
+    Relay {
+        /// The confidence from which the first model's answer is the one to deliver.
+        gate: f64,
+    },
+}
+
+/// A family of policies over one or two candidates: see the head of this file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// The model asked first.
+    pub first: ModelId,
+    /// The model asked where the first one's answer does not decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<ModelId>,
+    /// What orders the items.
+    pub key: Key,
+}
+
+/// What is known of one model on one item.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Heard {
+    /// It has not been asked.
+    #[default]
+    Nothing,
+    /// It gave no answer.
+    NoAnswer,
+    /// It answered.
+    Answer {
+        /// Its score: unknown, or known to be missing, or known.
+        score: Scored,
+    },
+}
+
+/// What is known of an answer's confidence score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scored {
+    /// A second call would tell.
+    Unrated,
+    /// The score; `None` where the model gives none.
+    Known(Option<f64>),
+}
+
+/// What is known of one item under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Known {
+    /// The item's private coin.
+    pub coin: u64,
+    /// The router's score.
+    pub router: Option<f64>,
+    /// The chain's first model; under a split, the one model that was asked.
+    pub first: Heard,
+    /// The chain's second model.
+    pub second: Heard,
+    /// Whether the two answers are equivalent.
+    pub agree: Option<bool>,
+}
+
+/// What to do next about an item. Exhaustive on purpose: a driver must handle every move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// Ask this model.
+    Ask(ModelId),
+    /// Have this model rate its answer.
+    Rate(ModelId),
+    /// Compare the first model's answer with the second's.
+    Compare(ModelId, ModelId),
+    /// Deliver this model's answer.
+    Accept(ModelId),
+    /// Deliver the reference's answer.
+    Escalate,
+}
+
+impl Chain {
+    /// One candidate for a share of the items, by coin.
+    pub const fn single(model: ModelId) -> Self {
+        Self { first: model, second: None, key: Key::Coin }
+    }
+
+    /// One candidate, its answer kept where its own confidence is high.
+    pub const fn cascade(model: ModelId) -> Self {
+        Self { first: model, second: None, key: Key::Score }
+    }
+
+    /// Two candidates, the first one's answer kept where the second agrees.
+    pub const fn consensus(first: ModelId, second: ModelId, scored: bool) -> Self {
+        let key = if scored { Key::AgreementScore } else { Key::Agreement };
+        Self { first, second: Some(second), key }
+    }
+
+    /// Two candidates: the first one's answer where its confidence reaches `gate`, else the second
+    /// one's where *its* confidence is high.
+    pub const fn relay(first: ModelId, second: ModelId, gate: f64) -> Self {
+        Self { first, second: Some(second), key: Key::Relay { gate } }
+    }
+
+    /// Two candidates by coin: a share of the items, in `[0, 1]`, to the first, the rest to the second.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    pub fn split(first: ModelId, second: ModelId, share: f64) -> Self {
+        let below = (share * u64::MAX as f64) as u64;
+        Self { first, second: Some(second), key: Key::Split { below } }
+    }
+
+    /// The models the chain may ask.
+    pub fn models(&self) -> ModelSet {
+        std::iter::once(self.first).chain(self.second).collect()
+    }
+
+    /// The models whose scores the chain reads.
+    pub fn scored_models(&self) -> ModelSet {
+        match &self.key {
+            Key::Coin | Key::Router | Key::Agreement | Key::Split { .. } => ModelSet::EMPTY,
+            Key::Score | Key::AgreementScore => std::iter::once(self.first).collect(),
+            Key::Fitted(fit) => {
+                let first = fit.reads_first().then_some(self.first);
+                let second = self.second.filter(|_| fit.reads_second());
+                first.into_iter().chain(second).collect()
+            }
+            Key::Relay { .. } => self.models(),
+        }
+    }
+
+    /// Whether the chain compares two candidates' answers.
+    pub const fn compares(&self) -> bool {
+        self.second.is_some() && !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
+    }
+
+    /// The chain in words.
+    pub fn describe(&self, roster: &RosterSpec) -> String {
+        let first = roster.name(self.first);
+        let second = self.second.map_or("?", |id| roster.name(id));
+        match &self.key {
+            Key::Coin => first.to_owned(),
+            Key::Split { below } => {
+                let share = *below as f64 / u64::MAX as f64 * 100.0;
+                format!("{first} for {share:.0} % and {second} for the rest")
+            }
+            Key::Router => format!("{first} by router score"),
+            Key::Score => format!("{first} by confidence"),
+            Key::Agreement => format!("{first} where {second} agrees"),
+            Key::AgreementScore => {
+                format!("{first} where it is confident or {second} agrees")
+            }
+            Key::Fitted(_) if self.second.is_none() => format!("{first} by fitted confidence"),
+            Key::Fitted(_) => format!("{first}, checked by {second}, by fitted confidence"),
+            Key::Relay { .. } => format!("{first}, then {second}, each by confidence"),
+        }
+    }
+
+    /// The lowest and the highest mark the item may still turn out to have.
+    fn bounds(&self, known: &Known) -> (Mark, Mark) {
+        let coin = known.coin;
+        let both = |mark: Mark| (mark, mark);
+        let score = |heard: Heard| match heard {
+            Heard::Answer { score: Scored::Known(score) } => Some(score),
+            _ => None,
+        };
+        let span = |tier, heard| match score(heard) {
+            Some(score) => both(Mark::new(tier, score, coin)),
+            None => (Mark::new(tier, None, coin), Mark::new(tier, Some(f64::MAX), coin)),
+        };
+        match &self.key {
+            Key::Coin | Key::Split { .. } => both(Mark::new(0, Some(0.0), coin)),
+            Key::Router => both(Mark::new(0, known.router, coin)),
+            Key::Score => span(0, known.first),
+            Key::Agreement => {
+                let tier = |agree| Mark::new(u8::from(agree), Some(0.0), coin);
+                known.agree.map_or((tier(false), tier(true)), |agree| both(tier(agree)))
+            }
+            Key::AgreementScore => {
+                let (low, _) = span(u8::from(known.agree.unwrap_or(false)), known.first);
+                let (_, high) = span(u8::from(known.agree.unwrap_or(true)), known.first);
+                (low, high)
+            }
+            Key::Fitted(fit) => {
+                let (low, high) = fit.bounds(score(known.first), score(known.second), known.agree);
+                (Mark::new(0, Some(low), coin), Mark::new(0, Some(high), coin))
+            }
+            Key::Relay { gate } => match score(known.first) {
+                Some(Some(first)) if first >= *gate => both(Mark::new(1, Some(first), coin)),
+                Some(_) => span(0, known.second),
+                None => (Mark::new(0, None, coin), Mark::new(1, Some(f64::MAX), coin)),
+            },
+        }
+    }
+
+    /// The model whose answer is delivered if the item is accepted; `None` while that is open.
+    fn delivers(&self, known: &Known) -> Option<ModelId> {
+        if let Key::Split { below } = self.key {
+            return if second_coin(known.coin) < below { Some(self.first) } else { self.second };
+        }
+        let Key::Relay { gate } = &self.key else { return Some(self.first) };
+        match known.first {
+            Heard::Nothing | Heard::Answer { score: Scored::Unrated } => None,
+            Heard::Answer { score: Scored::Known(Some(score)) } if score >= *gate => {
+                Some(self.first)
+            }
+            Heard::Answer { .. } => self.second,
+            Heard::NoAnswer => Some(self.first),
+        }
+    }
+
+    /// What is known of one of the chain's models. A split asks one model only, and whoever fills in
+    /// [`Known`] in the order of asking has its answer in the first place.
+    fn heard_of(&self, model: ModelId, known: &Known) -> Heard {
+        let split = matches!(self.key, Key::Split { .. });
+        if model == self.first || (split && known.second == Heard::Nothing) {
+            known.first
+        } else {
+            known.second
+        }
+    }
+
+    /// The next thing to find out that could still move the mark.
+    fn wanted(&self, known: &Known) -> Option<Move> {
+        let scored = self.scored_models();
+        let rate = |id: ModelId, heard: Heard| {
+            let unrated = matches!(heard, Heard::Answer { score: Scored::Unrated });
+            (unrated && scored.contains(id)).then_some(Move::Rate(id))
+        };
+        if known.first == Heard::Nothing {
+            return Some(Move::Ask(self.first));
+        }
+        if let Some(rate) = rate(self.first, known.first) {
+            return Some(rate);
+        }
+        let second = self.second?;
+        if known.second == Heard::Nothing {
+            return Some(Move::Ask(second));
+        }
+        if known.agree.is_none() && self.compares() {
+            return Some(Move::Compare(self.first, second));
+        }
+        rate(second, known.second)
+    }
+
+    /// What the policy with this threshold does next about an item.
+    pub fn next(&self, threshold: &Mark, known: &Known) -> Move {
+        // A second model that gave no answer does not agree.
+        let silent;
+        let known = if known.second == Heard::NoAnswer {
+            silent = Known { agree: Some(false), ..*known };
+            &silent
+        } else {
+            known
+        };
+        let (low, high) = self.bounds(known);
+        if known.first == Heard::NoAnswer || high < *threshold {
+            return Move::Escalate;
+        }
+        // All of what is still possible is accepted: it only remains to get the answer.
+        if low >= *threshold
+            && let Some(model) = self.delivers(known)
+        {
+            return match self.heard_of(model, known) {
+                Heard::Answer { .. } => Move::Accept(model),
+                Heard::NoAnswer => Move::Escalate,
+                Heard::Nothing => Move::Ask(model),
+            };
+        }
+        self.wanted(known).unwrap_or(Move::Escalate)
+    }
+
+    /// The item's mark, with everything known of it that the chain reads, and whether the answer
+    /// the chain would deliver fails. `None` where it has none to deliver.
+    pub fn trial(&self, item: &ItemEvidence, coin: u64) -> Option<Trial> {
+        // A model that was not asked because its circuit was open would have said who knows what:
+        // the item fails whatever the threshold.
+        let unheard = |id: ModelId| {
+            item.candidate(id).is_some_and(|record| record.agreement == Agreement::Unheard)
+        };
+        if self.models().iter().any(unheard) {
+            return Some(Trial { mark: Mark::HIGHEST, fails: true, model: self.first });
+        }
+        let known = recorded(self, item, coin);
+        let model = self.delivers(&known)?;
+        let heard = self.heard_of(model, &known);
+        // A split asks one model only; elsewhere the first one's silence sends the item on.
+        let silent = known.first == Heard::NoAnswer && !matches!(self.key, Key::Split { .. });
+        if silent || !matches!(heard, Heard::Answer { .. }) {
+            return None;
+        }
+        let (mark, _) = self.bounds(&known);
+        let fails = item.candidate(model).is_some_and(|c| c.agreement != Agreement::Agrees);
+        Some(Trial { mark, fails, model })
+    }
+}
+
+/// A coin independent of an item's private one, made from it (the finaliser of `SplitMix64`: Steele,
+/// Lea and Flood 2014).
+const fn second_coin(coin: u64) -> u64 {
+    let x = coin.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// What a chain would make of one profiled item.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Its place in the chain.
+    pub mark: Mark,
+    /// Whether the candidate's answer differs from the reference's.
+    pub fails: bool,
+    /// Whose answer it is.
+    pub model: ModelId,
+}
+
+/// Everything the evidence knows of an item, as a chain sees it.
+pub(crate) fn recorded(chain: &Chain, item: &ItemEvidence, coin: u64) -> Known {
+    let heard = |id: ModelId| match item.candidate(id) {
+        None => Heard::Nothing,
+        Some(record) if !record.agreement.is_answer() => Heard::NoAnswer,
+        Some(record) => {
+            Heard::Answer { score: Scored::Known(record.score.map(Confidence::as_f64)) }
+        }
+    };
+    let second = chain.second.map_or(Heard::Nothing, heard);
+    let agree = chain.second.filter(|_| matches!(second, Heard::Answer { .. }));
+    Known {
+        coin,
+        router: item.router.map(Confidence::as_f64),
+        first: heard(chain.first),
+        second,
+        agree: agree
+            .map(|second| item.consensus(chain.first, second))
+            .or_else(|| matches!(second, Heard::NoAnswer).then_some(false)),
+    }
+}

@@ -1,0 +1,117 @@
+//! What failure rates to expect: a prior for every candidate, and posteriors on nodes.
+//!
+//! Of eight candidates seen on ten items the luckiest looks best, and is not. So a candidate is
+//! believed to be much like the others at its price until its own items say otherwise:
+//!
+//! ```text
+//! logit P(fails) = a - b log10(cost / reference's cost) + something of its own
+//! ```
+//! with `a` fitted to all candidates together and `b` fixed at what published price lists and scores
+//! show, roughly a factor of three in odds for ten times the price. The caller's own guess takes the
+//! line's place. The prior weighs as much as [`WEIGHT`] items. It steers what is tried, and certifies
+//! nothing.
+
+use std::collections::BTreeMap;
+
+use super::settings::ProfileSettings;
+use crate::evidence::{Agreement, ItemEvidence, MeanCosts};
+use crate::roster::{ModelId, RosterSpec};
+use crate::stats::RatePosterior;
+
+/// Nodes of a failure rate.
+const RATES: u16 = 5;
+/// What the prior weighs, in items.
+const WEIGHT: f64 = 8.0;
+/// `b`: how much the logarithm of the odds to fail falls with ten times the price.
+const SLOPE: f64 = 1.0;
+/// Prior mean and precision of `a`: a candidate at the reference's price fails on some 15 %.
+const LEVEL: (f64, f64) = (-1.7, 0.5);
+/// How often a second candidate gives the same wrong answer as the first: prior mean, and its weight in
+/// failures. Errors are seldom shared half of the time: they are of a kind or they are not.
+const ALIKE: (f64, f64) = (0.45, 2.0);
+
+/// Beliefs about the candidates of a roster.
+#[derive(Debug)]
+pub(super) struct Beliefs {
+    /// Expected failure rates by candidate, in the roster's order.
+    expected: Vec<f64>,
+    nodes: BTreeMap<(u64, u64), Vec<f64>>,
+}
+
+impl Beliefs {
+    pub(super) fn new(
+        roster: &RosterSpec,
+        settings: &ProfileSettings,
+        means: &MeanCosts,
+        items: &[&ItemEvidence],
+    ) -> Self {
+        let reference = means.answer(ModelId::REFERENCE);
+        let price = |id: ModelId| {
+            let ratio = means.answer(id) / reference;
+            if ratio > 0.0 && ratio.is_finite() { ratio.log10().clamp(-3.0, 0.5) } else { 0.0 }
+        };
+        let seen: Vec<(f64, f64, f64)> = roster
+            .candidates()
+            .map(|id| {
+                let records = items.iter().filter_map(|item| item.candidate(id));
+                let fails = |a: Agreement| matches!(a, Agreement::Differs | Agreement::Unheard);
+                records.fold((price(id), 0.0, 0.0), |(x, n, f), record| {
+                    (x, n + 1.0, f + f64::from(u8::from(fails(record.agreement))))
+                })
+            })
+            .collect();
+        let level = level(&seen);
+        let guess = |id| settings.priors.get(roster.name(id)).map(|agreement| 1.0 - agreement);
+        let line = |x: f64| logistic(level - SLOPE * x);
+        let expected = roster.candidates().zip(&seen);
+        let expected = expected.map(|(id, (x, ..))| guess(id).unwrap_or_else(|| line(*x)));
+        Self { expected: expected.collect(), nodes: BTreeMap::new() }
+    }
+
+    fn expected(&self, id: ModelId) -> f64 {
+        id.position().checked_sub(1).and_then(|at| self.expected.get(at)).copied().unwrap_or(0.5)
+    }
+
+    /// Equally likely failure rates of a candidate after `failures` among `draws`.
+    pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Vec<f64> {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 8")]
+        let before = (WEIGHT * self.expected(id)).round() as u64;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 8")]
+        let key = (draws + WEIGHT as u64, failures + before);
+        let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES));
+        self.nodes.entry(key).or_insert_with(|| make().unwrap_or_default()).clone()
+    }
+}
+
+/// The share of a candidate's failures in which a second one gives the same answer, after `alike` of
+/// `failures` did.
+pub(super) fn alike(alike: u64, failures: u64) -> f64 {
+    let (mean, weight) = ALIKE;
+    (alike as f64 + mean * weight) / (failures as f64 + weight)
+}
+
+/// The level `a` that fits all candidates' counts: price, items and failures of each.
+fn level(seen: &[(f64, f64, f64)]) -> f64 {
+    let (mean, precision) = LEVEL;
+    let mut a = mean;
+    for _ in 0..20 {
+        let (mut gradient, mut curvature) = (-precision * (a - mean), precision);
+        for (x, n, f) in seen {
+            // A candidate's own deviation makes many items of one candidate worth few.
+            let weight = WEIGHT / (WEIGHT + n);
+            let p = logistic(a - SLOPE * x);
+            gradient += weight * (f - n * p);
+            curvature += weight * n * p * (1.0 - p);
+        }
+        let step = (gradient / curvature).clamp(-1.0, 1.0);
+        a += step;
+        if step.abs() < 1e-9 {
+            break;
+        }
+    }
+    a
+}
+
+fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}

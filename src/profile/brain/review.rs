@@ -1,0 +1,91 @@
+//! Whether going on pays: what each live chain is worth, and which are given up.
+
+use super::super::StopReason;
+use super::super::chain_test::ChainTest;
+use super::super::decision::Decision;
+use super::super::worth::{self, Stakes};
+use super::{Brain, DEARER};
+use crate::evidence::ModelSet;
+use crate::plan::Policy;
+use crate::roster::ModelId;
+use crate::stats::BoundaryKind;
+
+impl Brain {
+    /// Values going on with every live chain, and drops those that are not worth it.
+    pub(super) fn review(&mut self) {
+        self.update_tabs();
+        let (_, now) = self.best();
+        let remaining = self.order.population() - self.profiled();
+        let mut verdicts = Vec::new();
+        for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
+            if test.boundary.kind() != BoundaryKind::SinglePolicy {
+                let last = test.boundary.looks().as_slice().last().copied().unwrap_or(0);
+                if test.tested >= last {
+                    verdicts.push((position, "its looks are over"));
+                } else if test.boundary.is_look(test.tested)
+                    && self.best_later(test, now) >= self.thrift().loss([(remaining as f64, now)])
+                {
+                    verdicts.push((position, "more profiling is not expected to pay for it"));
+                }
+                continue;
+            }
+            let then = self.mean(test, &Policy::whole(test.chain.clone()));
+            if then >= self.means.answer(ModelId::REFERENCE) {
+                verdicts.push((position, DEARER));
+            } else if then >= now {
+                verdicts.push((position, "a plan at least as cheap is certified"));
+            }
+        }
+        for (position, reason) in verdicts {
+            self.drop_test(position, reason);
+        }
+        while let Some(position) = self.least_worth(now, remaining) {
+            self.drop_test(position, "more profiling is not expected to pay for it");
+        }
+        let (profiled, forecast) = (self.profiled(), self.outlook());
+        self.decisions.push_back(Decision::Forecast { profiled, forecast });
+        self.review_demand();
+        if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
+            let certified = self.tests.iter().any(|test| test.certified.is_some());
+            let reason = if certified { StopReason::Certified } else { StopReason::NotWorthMore };
+            self.halt(reason);
+        }
+    }
+
+    /// The single candidate that is worth the least, if going on with all of them does not pay for
+    /// it. A profiled item pays for the calls of every live candidate, so they are dropped one by
+    /// one, the worst first, until those that are left are worth their calls together.
+    fn least_worth(&self, now: f64, remaining: u64) -> Option<usize> {
+        let dense =
+            |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
+        let live: ModelSet = self.tests.iter().filter(dense).map(|test| test.chain.first).collect();
+        let calls: f64 = live.iter().map(|id| self.means.answer(id)).sum();
+        let extra = self.means.answer(ModelId::REFERENCE) + calls - now;
+        let worths =
+            self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {
+                let then = self.mean(test, &Policy::whole(test.chain.clone()));
+                let stakes = Stakes { remaining, now, then, extra, thrift: self.thrift() };
+                (at, worth::of_whole_chain(test, self.before(test), &stakes))
+            });
+        let least = worths.min_by(|a, b| {
+            // Among those worth nothing, the one whose calls cost most goes first.
+            let price = |at: usize| {
+                let first = self.tests.get(at).map_or(ModelId::REFERENCE, |t| t.chain.first);
+                self.means.answer(first)
+            };
+            a.1.value.total_cmp(&b.1.value).then(price(b.0).total_cmp(&price(a.0)))
+        });
+        least.filter(|(_, worth)| worth.value <= 0.0).map(|(at, _)| at)
+    }
+
+    /// Items before a test began on which its chain was seen, and its failures among them.
+    fn before(&self, test: &ChainTest) -> (u64, u64) {
+        let start = usize::try_from(test.start).unwrap_or(usize::MAX);
+        let pilot = self.evidence.iter().take(start);
+        let seen = pilot.filter(|item| item.candidate(test.chain.first).is_some());
+        seen.fold((0, 0), |(count, failures), item| {
+            let fails = test.chain.trial(item, 0).is_some_and(|trial| trial.fails);
+            (count + 1, failures + u64::from(fails))
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The chains worth considering, of every family.
+
+use super::search::{Pilot, paid};
+use super::settings::Families;
+use crate::backend::Confidence;
+use crate::evidence::{Agreement, ItemEvidence};
+use crate::plan::{Chain, Example, Fit, Key};
+use crate::roster::ModelId;
+
+/// Shares of the first candidate's answers, in its own order of confidence, that a relay keeps.
+const KEPT: [f64; 2] = [0.4, 0.7];
+/// Shares of the items that a split gives to its first candidate.
+const SPLITS: [f64; 3] = [0.25, 0.5, 0.75];
+/// A relay's second candidate costs at least so much more than its first: else it is asked instead.
+const STEP_UP: f64 = 1.5;
+
+impl Pilot<'_> {
+    /// The chains, simple ones first. Their number grows with the square of the candidates'.
+    pub(super) fn chains(&self) -> Vec<Chain> {
+        let means = self.till.means;
+        let reference = means.answer(ModelId::REFERENCE);
+        let families = self.settings.families;
+        let hopeful: Vec<ModelId> = self
+            .asked
+            .iter()
+            .filter(|id| means.answer(*id) < reference && self.hopeful(*id))
+            .collect();
+        let wants = |family| families == Families::Auto || families == family;
+        let routed = self.items.iter().any(|item| item.router.is_some());
+        let mut chains = Vec::new();
+        for id in &hopeful {
+            if wants(Families::Mix) {
+                chains.push(Chain::single(*id));
+                if routed {
+                    chains.push(Chain { first: *id, second: None, key: Key::Router });
+                }
+            }
+            if wants(Families::Cascade) && (self.rated(*id) || self.has_scores(*id)) {
+                chains.push(Chain::cascade(*id));
+            }
+        }
+        if wants(Families::Consensus) {
+            for first in &hopeful {
+                let others = self.asked.iter().filter(|second| second != first);
+                // Asked for consensus alone, scores that are there order it further.
+                let fitted = families == Families::Consensus && self.has_scores(*first);
+                chains.extend(others.map(|second| {
+                    if fitted {
+                        self.fitted(*first, second)
+                    } else {
+                        Chain::consensus(*first, second, false)
+                    }
+                }));
+            }
+        }
+        for first in &hopeful {
+            for second in hopeful.iter().filter(|id| *id != first) {
+                if wants(Families::Mix) && self.is_dearer_and_better(*second, *first) {
+                    chains.extend(SPLITS.map(|share| Chain::split(*first, *second, share)));
+                }
+                let steps_up = means.answer(*second) >= STEP_UP * means.answer(*first);
+                if wants(Families::Cascade) && steps_up && self.scores_come_along(*first, *second) {
+                    chains.extend(self.relays(*first, *second));
+                }
+            }
+        }
+        chains
+    }
+
+    fn rated(&self, id: ModelId) -> bool {
+        !paid(self.till.roster, std::iter::once(id).collect()).is_empty()
+    }
+
+    fn scores_come_along(&self, first: ModelId, second: ModelId) -> bool {
+        [first, second].iter().all(|id| !self.rated(*id) && self.has_scores(*id))
+    }
+
+    /// Only such pairs lie on the lower hull of cost and failure rate, where a share of each is better
+    /// than either with the reference.
+    fn is_dearer_and_better(&self, one: ModelId, other: ModelId) -> bool {
+        let rate = |id: ModelId| {
+            let (fails, all) = self.failures(id);
+            fails / all.max(1.0)
+        };
+        let means = self.till.means;
+        means.answer(one) > means.answer(other) && rate(one) < rate(other)
+    }
+
+    /// Relays whose gates lie at quantiles of the first candidate's scores.
+    fn relays(&self, first: ModelId, second: ModelId) -> Vec<Chain> {
+        let records = self.items.iter().filter_map(|item| item.candidate(first));
+        let mut scores: Vec<f64> =
+            records.filter_map(|r| r.score.map(Confidence::as_f64)).collect();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+        let at = |share: f64| scores.get((share * scores.len() as f64) as usize).copied();
+        let mut gates: Vec<f64> = KEPT.into_iter().filter_map(at).collect();
+        gates.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        gates.into_iter().map(|gate| Chain::relay(first, second, gate)).collect()
+    }
+
+    fn failures(&self, id: ModelId) -> (f64, f64) {
+        let records = self.items.iter().filter_map(|item| item.candidate(id));
+        records.fold((0.0, 0.0), |(fails, all), record| {
+            let fail = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
+            (fails + f64::from(u8::from(fail)), all + 1.0)
+        })
+    }
+
+    /// Whether the candidate's agreement may still be above the floor, give or take one standard
+    /// error.
+    fn hopeful(&self, id: ModelId) -> bool {
+        let (fails, all) = self.failures(id);
+        all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.settings.floor
+    }
+
+    /// A fit of the first model's correctness to its score and the second's agreement.
+    fn fitted(&self, first: ModelId, second: ModelId) -> Chain {
+        let example = |item: &&ItemEvidence| {
+            let own = item.candidate(first)?;
+            let other = item.candidate(second)?;
+            let answered = own.agreement != Agreement::NoAnswer;
+            let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
+            answered.then_some(Example {
+                first: own.score.map(Confidence::as_f64),
+                second: None,
+                agree: Some(agree),
+                right: own.agreement == Agreement::Agrees,
+            })
+        };
+        let examples: Vec<Example> = self.items.iter().filter_map(example).collect();
+        Chain { first, second: Some(second), key: Key::Fitted(Fit::new(&examples)) }
+    }
+
+    fn has_scores(&self, id: ModelId) -> bool {
+        self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
+    }
+}

@@ -1,0 +1,182 @@
+//! At which looks a chain is tested: one, several, or as many as there can be.
+//!
+//! Every look costs level. On a small population one look, at a size chosen after the pilot, spends
+//! all of it. On a large one several looks adapt to what is found, and dense looks let a single
+//! candidate be profiled on until it certifies, which is its mix with the reference. All are priced
+//! as one look at the best size over the possible truths ([`CostCurve`]).
+
+use super::curve::CostCurve;
+use super::thrift::Thrift;
+use crate::plan::{Chain, Key};
+use crate::stats::{Design, Probability, least_draws, single_look_limit};
+
+/// The ratio between the look sizes that are tried out.
+const LOOK_RATIO: f64 = 1.12;
+/// From this many items on a test may have several looks.
+pub(super) const LARGE: u64 = 4_000;
+/// Profiling on until a single candidate certifies is its mix with the reference, if no more than
+/// about half of the items need it; below this share of tolerated failures a chain by coin is.
+const MIXED: f64 = 0.45;
+/// The share of the level that is left at each of the dense looks, roughly.
+const DENSE: f64 = 0.27;
+/// What a second candidate must promise to save before the first is not tried alone: of many pairs the
+/// luckiest looks better than it is.
+const CHECKING: f64 = 1.1;
+/// The same of a relay, whose curve rests on two fitted ones.
+const RELAYING: f64 = 1.2;
+
+/// A way to test a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Not at all: it is not expected to pay.
+    Never,
+    /// At one look, after so many items.
+    One(u64),
+    /// At the looks of [`Schedule::several`].
+    Several,
+    /// At every look there can be, for the whole chain only.
+    Dense,
+}
+
+/// The looks at hand, each with the failures it tolerates.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    remaining: u64,
+    /// The tolerated failure rate.
+    rate: f64,
+    /// Whether tests may have several looks, and whether there is room for them.
+    large: bool,
+    several: bool,
+    /// Roughly what dense looks tolerate.
+    dense: Vec<(u64, u64)>,
+    one: Vec<(u64, u64)>,
+}
+
+/// What testing a chain in the best way is expected to cost.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Priced {
+    pub(super) scheme: Scheme,
+    /// Expected cost of everything from here on, in nano-units.
+    pub(super) total: f64,
+    /// Expected cost per item under the certified policy, in nano-units.
+    pub(super) per_item: f64,
+    /// The total for each possible truth, all equally likely.
+    pub(super) truths: Vec<f64>,
+    /// What not knowing the truth costs where one look is chosen for all of them.
+    pub(super) regret: f64,
+}
+
+impl Priced {
+    /// Roughly the range in which the total will lie.
+    pub(super) fn range(&self) -> (f64, f64) {
+        let ends = self.truths.iter();
+        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
+    }
+}
+
+impl Schedule {
+    /// The looks for a design over what remains; `population` counts all items.
+    pub(super) fn new(design: Design, level: Probability, remaining: u64, population: u64) -> Self {
+        let large = population >= LARGE;
+        let several = large && chain_looks(design, level, remaining).len() > 1;
+        let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0));
+        let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
+        let dense = if large { sizes(design, dense, remaining as f64) } else { Vec::new() };
+        Self { remaining, dense, rate: design.rate(), large, several, one }
+    }
+
+    /// The cheapest way to test a chain, which without one costs as much as the reference.
+    pub(super) fn price(&self, chain: &Chain, curve: &CostCurve, thrift: &Thrift) -> Priced {
+        let mut best = Priced {
+            scheme: Scheme::Never,
+            total: f64::INFINITY,
+            per_item: 0.0,
+            truths: Vec::new(),
+            regret: 0.0,
+        };
+        // What the best look for each possible truth would cost.
+        let mut hindsight = vec![f64::INFINITY; curve.wholes().count()];
+        let rest = |look: u64| self.remaining.saturating_sub(look) as f64;
+        // No more than half of the money is for finding out what to do with the rest.
+        let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
+        for (look, limit) in self.one.iter().filter(|(look, _)| bears(*look)) {
+            let each = curve.expected(*limit, *look);
+            let per_item = each.clone().sum::<f64>() / curve.count();
+            let spent = *look as f64 * curve.profiling;
+            let total = spent + rest(*look) * per_item;
+            let truths = each.map(|each| spent + rest(*look) * each);
+            for (least, truth) in hindsight.iter_mut().zip(truths.clone()) {
+                *least = least.min(truth);
+            }
+            if total < best.total {
+                let (scheme, truths) = (Scheme::One(*look), truths.collect());
+                best = Priced { scheme, total, per_item, truths, regret: 0.0 };
+            }
+        }
+        if best.scheme != Scheme::Never && !self.large {
+            best.regret = best.total - hindsight.iter().sum::<f64>() / curve.count();
+        }
+        if best.scheme != Scheme::Never && self.large {
+            let single = chain.key == Key::Coin && chain.second.is_none();
+            if single && self.rate >= MIXED * curve.whole() {
+                best.scheme = Scheme::Dense;
+                let in_vain = self.remaining as f64 * curve.reference;
+                let certified = |(rate, then): (f64, f64)| {
+                    let look = self.dense.iter().find(|(k, b)| *b as f64 >= rate * *k as f64);
+                    let total = look.map(|(k, _)| *k as f64 * curve.profiling + rest(*k) * then);
+                    total.map_or(in_vain, |total| total.min(in_vain))
+                };
+                let truths: Vec<f64> = curve.wholes().map(certified).collect();
+                let total = truths.iter().sum::<f64>() / curve.count();
+                if total < best.total {
+                    (best.total, best.truths) = (total, truths);
+                }
+            } else if self.several {
+                best.scheme = Scheme::Several;
+            }
+        }
+        best.total *= match chain.key {
+            Key::Relay { .. } => RELAYING,
+            _ if chain.second.is_some() => CHECKING,
+            _ => 1.0,
+        };
+        best
+    }
+}
+
+/// Look sizes up to `end`, with the failures they tolerate; for each small number of failures
+/// the smallest look that tolerates it.
+fn sizes(design: Design, level: Probability, end: f64) -> Vec<(u64, u64)> {
+    let mut looks: Vec<(u64, u64)> = Vec::new();
+    let mut at = 12.0_f64;
+    let limit_at = |look| single_look_limit(design, look, level);
+    while at <= end {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+        let look = at as u64;
+        if let Some(limit) = limit_at(look) {
+            let mut above = look;
+            if limit < 100 {
+                above = least_draws(design, limit, level, look * 3 / 4, look);
+            }
+            if looks.last().is_none_or(|last| last.0 < above) {
+                looks.push((above, limit));
+            }
+        }
+        at = (at * LOOK_RATIO).max(at + 1.0);
+    }
+    looks
+}
+
+/// The looks of a chain on a large population: geometric, from about the first that can certify to
+/// a third of the population. Every look costs level, and half as much again is flat.
+pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
+    let mut looks = Vec::new();
+    let mut at = (2.4 / design.rate().max(1e-9)).max(15.0);
+    while at <= remaining as f64 / 3.0 {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        looks.push(at as u64);
+        at *= 1.5;
+    }
+    looks.retain(|look| single_look_limit(design, *look, level).is_some());
+    looks
+}

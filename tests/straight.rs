@@ -1,0 +1,99 @@
+//! The executor's short way for plans that no answer can change comes to the same answers, at the
+//! same cost, as the long way that every other plan takes: bills that cannot be believed and the
+//! accounts of failures included, as they come or in order. An observer sends items the long way.
+
+use std::collections::BTreeMap;
+
+use futures::executor::block_on;
+use futures::{TryStreamExt, stream};
+use smart_core::equivalence::Exact;
+use smart_core::plan::{Mark, Policy};
+use smart_core::{
+    Answer, BackendError, Completion, ErrorKind, Event, Families, Generated, LlmBackend, Model,
+    Plan, Pricing, ProfileSettings, Reason, Report, Roster, Smart, Target, Usage, async_trait,
+};
+
+const ITEMS: u64 = 6_000;
+
+/// The item's last digit, or another one on every `wrong`-th item, or nothing on every `silent`-th.
+struct Digits {
+    wrong: u64,
+    silent: u64,
+}
+
+#[async_trait]
+impl LlmBackend<u64> for Digits {
+    type Output = u64;
+    async fn complete(&self, item: &u64) -> Result<Completion<u64>, BackendError> {
+        if item % self.silent == 5 {
+            return Err(match item % 3 {
+                0 => BackendError::new(ErrorKind::Unavailable, "closed"),
+                _ => BackendError::refused("no digit").with_usage(Usage::tokens(7, 0)),
+            });
+        }
+        let answer = if item % self.wrong == 1 { 10 } else { item % 10 };
+        if item % 211 == 4 {
+            // Nobody's tokens.
+            return Ok(Completion::new(answer).with_usage(Usage::tokens(u64::MAX, 1)));
+        }
+        Ok(Completion::new(answer).with_usage(Usage::tokens(100 + item % 50, 1)))
+    }
+}
+
+fn smart(wrong: u64, families: Families, watched: bool) -> Smart<u64, u64> {
+    let pricing = |input: f64| Pricing::per_million(input, 2.0 * input).unwrap();
+    let large = Digits { wrong: u64::MAX, silent: 1_009 };
+    let small = Digits { wrong, silent: 17 };
+    let roster = Roster::new(
+        Model::new("large", large).with_pricing(pricing(30.0)),
+        [Model::new("small", small).with_pricing(pricing(0.5))],
+    )
+    .unwrap();
+    let settings = ProfileSettings::default().with_families(families);
+    let target = Target::new(0.95, 0.95).unwrap();
+    let smart =
+        Smart::new(roster, Exact, target).with_seed(3).with_concurrency(8).with_settings(settings);
+    if watched { smart.with_observer(|_: &Event<'_>| {}) } else { smart }
+}
+
+fn answers(smart: &Smart<u64, u64>, plan: &Plan) -> (Vec<Answer<u64>>, Report) {
+    let executor = smart.executor(plan.clone(), BTreeMap::new()).unwrap();
+    let stream = executor.execute(stream::iter(0..ITEMS));
+    let answers: Vec<Answer<u64>> = block_on(stream.try_collect()).unwrap();
+    (answers, executor.finish().unwrap())
+}
+
+#[test]
+fn the_short_way_comes_to_the_same() {
+    for (wrong, families, whole) in
+        [(97, Families::Single, true), (97, Families::Mix, true), (5, Families::Mix, false)]
+    {
+        let profiled =
+            block_on(smart(wrong, families, false).profile(&Generated::new(ITEMS, |index| index)));
+        let plan = profiled.unwrap().profile.plan().unwrap();
+        let Policy::Chain { threshold, .. } = &plan.policy else { panic!("{:?}", plan.policy) };
+        // Far from the target a share of the items is given away, not all after a longer profile.
+        assert_eq!(*threshold == Mark::LOWEST, whole, "{families:?}");
+        let (in_order, report) =
+            answers(&smart(wrong, families, false).with_answers_in_order(32), &plan);
+        assert!(in_order.iter().map(|answer| answer.index).eq(0..ITEMS));
+        let (mut short, spent) = answers(&smart(wrong, families, false), &plan);
+        let (mut long, spent_long) = answers(&smart(wrong, families, true), &plan);
+        short.sort_by_key(|answer| answer.index);
+        long.sort_by_key(|answer| answer.index);
+        assert_eq!(short, long);
+        assert_eq!(short, in_order);
+        assert_eq!(spent, spent_long);
+        assert_eq!(spent, report);
+        let small = spent.execution[1];
+        assert!(small.turned_away > 0 && small.turned_away < small.failures && small.unmetered > 0);
+        assert_eq!(spent.faults.iter().map(|fault| fault.calls).sum::<u64>(), {
+            spent.execution.iter().map(|spending| spending.failures).sum::<u64>()
+        });
+        let seen = |which: fn(&Reason) -> bool| short.iter().any(|answer| which(&answer.reason));
+        assert!(seen(|r| *r == Reason::Accepted) && seen(|r| *r == Reason::Profiled));
+        assert!(seen(|r| matches!(r, Reason::CandidateFailed(_))));
+        assert!(seen(|r| matches!(r, Reason::ReferenceFailed(_))));
+        assert_eq!(seen(|r| *r == Reason::Routed), !whole);
+    }
+}
