@@ -32,7 +32,7 @@ pub(super) enum Scheme {
     Never,
     /// At one look, after so many items.
     One(u64),
-    /// At the looks of [`Schedule::several`].
+    /// At the looks of [`chain_looks`].
     Several,
     /// At every look there can be, for the whole chain only.
     Dense,
