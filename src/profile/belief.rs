@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use super::curve::Seen;
 use super::settings::ProfileSettings;
 use crate::evidence::{Agreement, ItemEvidence, MeanCosts};
 use crate::roster::{ModelId, RosterSpec};
@@ -36,6 +37,8 @@ pub(super) struct Beliefs {
     /// Expected failure rates by candidate, in the roster's order.
     expected: Vec<f64>,
     nodes: BTreeMap<(u64, u64), Vec<f64>>,
+    /// What the items showed of one candidate, counted once for all chains that it is in.
+    pub(super) seen: Seen,
 }
 
 impl Beliefs {
@@ -65,7 +68,7 @@ impl Beliefs {
         let line = |x: f64| logistic(level - SLOPE * x);
         let expected = roster.candidates().zip(&seen);
         let expected = expected.map(|(id, (x, ..))| guess(id).unwrap_or_else(|| line(*x)));
-        Self { expected: expected.collect(), nodes: BTreeMap::new() }
+        Self { expected: expected.collect(), nodes: BTreeMap::new(), seen: Seen::default() }
     }
 
     fn expected(&self, id: ModelId) -> f64 {

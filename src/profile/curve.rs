@@ -14,6 +14,7 @@
 //! around what models' scores are usually worth, and is measured by the area under the ROC curve.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use super::belief::{self, Beliefs};
 use crate::backend::Confidence;
@@ -72,8 +73,31 @@ pub(super) struct CostCurve {
     pub(super) reference: f64,
 }
 
+/// What was counted of single candidates, by model.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    counts: BTreeMap<ModelId, Counts>,
+    separations: BTreeMap<(ModelId, bool), (f64, f64)>,
+}
+
+impl Seen {
+    fn counts(&mut self, id: ModelId, items: &[&ItemEvidence]) -> Counts {
+        *self.counts.entry(id).or_insert_with(|| Counts::of(&Chain::single(id), items))
+    }
+
+    fn separation(
+        &mut self,
+        chain: &Chain,
+        items: &[&ItemEvidence],
+        prior: (f64, f64),
+    ) -> (f64, f64) {
+        let key = (chain.first, chain.key == Key::Router);
+        *self.separations.entry(key).or_insert_with(|| separation(chain, items, prior))
+    }
+}
+
 /// What the pilot counted of one chain.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     items: u64,
     /// First model gave an answer that fails, while the second agrees with it (or there is none).
@@ -91,7 +115,10 @@ impl CostCurve {
         till: &Till<'_>,
         beliefs: &mut Beliefs,
     ) -> Self {
-        let counts = Counts::of(chain, items);
+        let counts = match chain.second {
+            Some(_) if chain.compares() => Counts::of(chain, items),
+            _ => beliefs.seen.counts(chain.first, items),
+        };
         let reference = till.means.answer(ModelId::REFERENCE);
         let first = till.means.answer(chain.first);
         let second = chain.second.map_or(0.0, |id| till.means.answer(id));
@@ -104,7 +131,7 @@ impl CostCurve {
         let node = |points| Node::new(points, reference);
         let pair = chain.second.filter(|_| !chain.compares());
         let nodes = if let Some(other) = pair {
-            let whole = Counts::of(&Chain::single(other), items);
+            let whole = beliefs.seen.counts(other, items);
             let theirs = beliefs.nodes(other, whole.items, whole.agreeing_failures);
             let rates = || posterior.iter().zip(&theirs).map(|(p, q)| (*p, *q));
             match &chain.key {
@@ -116,9 +143,16 @@ impl CostCurve {
                     };
                     rates().map(of).collect()
                 }
-                _ => relay(chain, items, rates(), (first, second, reference), silent)
-                    .map(node)
-                    .collect(),
+                _ => relay(
+                    chain,
+                    items,
+                    &mut beliefs.seen,
+                    rates(),
+                    (first, second, reference),
+                    silent,
+                )
+                .map(node)
+                .collect(),
             }
         } else if chain.second.is_some() {
             let apart = share(counts.disagreements, counts.items);
@@ -142,7 +176,7 @@ impl CostCurve {
                         _ => (calls, calls + reference),
                     };
                     let prior = if ratings > 0.0 { RATED } else { SEPARATION };
-                    let (d, sd) = separation(chain, items, prior);
+                    let (d, sd) = beliefs.seen.separation(chain, items, prior);
                     let apart = SEPARATIONS.map(|z| (d + z * sd).max(0.0));
                     let of = |p: &f64| apart.map(|d| node(by_score(*p, d, (kept, sent))));
                     posterior.iter().flat_map(of).collect()
@@ -235,6 +269,7 @@ fn between(share: f64, a: f64, b: f64) -> f64 {
 fn relay(
     chain: &Chain,
     items: &[&ItemEvidence],
+    seen: &mut Seen,
     rates: impl Iterator<Item = (f64, f64)>,
     (first, second, reference): (f64, f64, f64),
     silent: f64,
@@ -245,7 +280,7 @@ fn relay(
         (above + f64::from(u8::from(score.as_f64() >= gate)), all + 1.0)
     });
     let kept: f64 = above / all;
-    let own = |id| separation(&Chain::cascade(id), items, SEPARATION).0.max(0.0);
+    let mut own = |id| seen.separation(&Chain::cascade(id), items, SEPARATION).0.max(0.0);
     let (d, other) = (own(chain.first), own(chain.second.unwrap_or(chain.first)));
     rates.map(move |(p, q)| {
         // Below the gate the second model fails about as much more often as the first does.

@@ -10,8 +10,8 @@ use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
 use crate::stats::{Design, Probability, least_draws, single_look_limit};
 
-/// The ratio between the look sizes that are tried out.
-const LOOK_RATIO: f64 = 1.12;
+/// The ratio between the look sizes that are tried out, on small populations and on large ones.
+const LOOK_RATIO: (f64, f64) = (1.12, 1.25);
 /// From this many items on a test may have several looks.
 pub(super) const LARGE: u64 = 4_000;
 /// Profiling on until a single candidate certifies is its mix with the reference, if no more than
@@ -78,10 +78,11 @@ impl Schedule {
     /// The looks for a design over what remains; `population` counts all items.
     pub(super) fn new(design: Design, level: Probability, remaining: u64, population: u64) -> Self {
         let large = population >= LARGE;
+        let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
         let several = large && chain_looks(design, level, remaining).len() > 1;
-        let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0));
+        let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0), ratio);
         let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
-        let dense = if large { sizes(design, dense, remaining as f64) } else { Vec::new() };
+        let dense = if large { sizes(design, dense, remaining as f64, ratio) } else { Vec::new() };
         Self { remaining, dense, rate: design.rate(), large, several, one }
     }
 
@@ -146,7 +147,7 @@ impl Schedule {
 
 /// Look sizes up to `end`, with the failures they tolerate; for each small number of failures
 /// the smallest look that tolerates it.
-fn sizes(design: Design, level: Probability, end: f64) -> Vec<(u64, u64)> {
+fn sizes(design: Design, level: Probability, end: f64, ratio: f64) -> Vec<(u64, u64)> {
     let mut looks: Vec<(u64, u64)> = Vec::new();
     let mut at = 12.0_f64;
     let limit_at = |look| single_look_limit(design, look, level);
@@ -162,7 +163,7 @@ fn sizes(design: Design, level: Probability, end: f64) -> Vec<(u64, u64)> {
                 looks.push((above, limit));
             }
         }
-        at = (at * LOOK_RATIO).max(at + 1.0);
+        at = (at * ratio).max(at + 1.0);
     }
     looks
 }

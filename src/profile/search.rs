@@ -94,16 +94,20 @@ pub(super) struct Prospect {
 
 impl Prospect {
     /// What finding out more about two prospects may save: the expected gain of choosing `other`
-    /// instead where it turns out cheaper, if a share `learned` of the variance is resolved.
-    fn gain(&self, other: &Self, learned: f64) -> f64 {
+    /// instead where it turns out cheaper, if a share `learned` of the variance is resolved. Truths that
+    /// lie to one side are as likely learnt whole as they are seen half, so the greater of both counts
+    /// where the pilot's own items are `cheap` beside what is at stake.
+    fn gain(&self, other: &Self, learned: f64, cheap: bool) -> f64 {
         let (own, their) = (&self.priced, &other.priced);
-        let seen = |of: &Priced, truth: f64| of.total + learned.sqrt() * (truth - of.total);
-        let pairs = own.truths.len() * their.truths.len();
-        let gains = own
-            .truths
-            .iter()
-            .flat_map(|a| their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0)));
-        gains.sum::<f64>() / pairs.max(1) as f64
+        let by = |share: f64| {
+            let seen = |of: &Priced, truth: f64| of.total + share * (truth - of.total);
+            let gains = own.truths.iter().flat_map(|a| {
+                their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0))
+            });
+            gains.sum::<f64>() / (own.truths.len() * their.truths.len()).max(1) as f64
+        };
+        let half = by(learned.sqrt());
+        if cheap { half.max(learned * by(1.0)) } else { half }
     }
 }
 
@@ -177,11 +181,12 @@ impl Pilot<'_> {
             },
         };
         let best = prospects.first().filter(|p| p.priced.total < total).unwrap_or(&alone);
+        let cheap = self.population >= LARGE;
         let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
         let learned = |more: u64| more as f64 / (seen + more) as f64;
         // What a prospect may save beyond its price, over the better horizon.
         let pays = |other: &Prospect, price: f64, share: f64| {
-            let gain = |more: u64| share * best.gain(other, learned(more));
+            let gain = |more: u64| share * best.gain(other, learned(more), cheap);
             horizons.iter().any(|more| gain(*more) > *more as f64 * price)
         };
         let worth = |other: &Prospect, price: f64| pays(other, price, ONE_CALL);
