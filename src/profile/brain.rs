@@ -19,7 +19,6 @@ use super::decision::{Decision, Demand, Standing};
 use super::search;
 use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
-use crate::backend::Scoring;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::order::Order;
@@ -339,10 +338,8 @@ impl Brain {
     /// their models was dropped, and on which those were rated whose scores they read.
     fn complete(&self, chains: &[&Chain]) -> impl Iterator<Item = (&ItemEvidence, u64)> {
         let asked: ModelSet = chains.iter().flat_map(|chain| chain.models().iter()).collect();
-        let scored = chains.iter().flat_map(|chain| chain.scored_models().iter());
-        let second =
-            |id: &ModelId| self.roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-        let rated: ModelSet = scored.filter(second).collect();
+        let scored = chains.iter().flat_map(|chain| chain.scored_models().iter()).collect();
+        let rated = search::paid(&self.roster, scored);
         let known = move |item: &&ItemEvidence| {
             asked.iter().all(|id| {
                 item.candidate(id).is_some_and(|record| {
@@ -383,10 +380,7 @@ impl Brain {
             live().flat_map(|test| test.chain.models().iter().collect::<Vec<_>>()).collect();
         let scored: ModelSet =
             live().flat_map(|test| test.chain.scored_models().iter().collect::<Vec<_>>()).collect();
-        let second = |id: &ModelId| {
-            self.roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall)
-        };
-        let rate = scored.iter().filter(second).collect();
+        let rate = search::paid(&self.roster, scored);
         let compare = live().any(|test| test.chain.compares());
         let profiled = self.profiled();
         for model in self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect::<Vec<_>>() {
