@@ -12,10 +12,12 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::curve::Seen;
+use super::counts::Seen;
+use super::scores::Scores;
 use super::settings::ProfileSettings;
-use crate::evidence::{Agreement, ItemEvidence, MeanCosts};
+use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::RatePosterior;
 
@@ -36,9 +38,9 @@ const ALIKE: (f64, f64) = (0.45, 2.0);
 pub(super) struct Beliefs {
     /// Expected failure rates by candidate, in the roster's order.
     expected: Vec<f64>,
-    nodes: BTreeMap<(u64, u64), Vec<f64>>,
-    /// What the items showed of one candidate, counted once for all chains that it is in.
+    nodes: BTreeMap<(u64, u64), Rc<[f64]>>,
     pub(super) seen: Seen,
+    pub(super) scores: Scores,
 }
 
 impl Beliefs {
@@ -53,14 +55,12 @@ impl Beliefs {
             let ratio = means.answer(id) / reference;
             if ratio > 0.0 && ratio.is_finite() { ratio.log10().clamp(-3.0, 0.5) } else { 0.0 }
         };
+        let counted = Seen::new(roster.candidate_count(), items);
         let seen: Vec<(f64, f64, f64)> = roster
             .candidates()
             .map(|id| {
-                let records = items.iter().filter_map(|item| item.candidate(id));
-                let fails = |a: Agreement| matches!(a, Agreement::Differs | Agreement::Unheard);
-                records.fold((price(id), 0.0, 0.0), |(x, n, f), record| {
-                    (x, n + 1.0, f + f64::from(u8::from(fails(record.agreement))))
-                })
+                let counts = counted.counts(id, None);
+                (price(id), counts.items as f64, counts.agreeing_failures as f64)
             })
             .collect();
         let level = level(&seen);
@@ -68,7 +68,12 @@ impl Beliefs {
         let line = |x: f64| logistic(level - SLOPE * x);
         let expected = roster.candidates().zip(&seen);
         let expected = expected.map(|(id, (x, ..))| guess(id).unwrap_or_else(|| line(*x)));
-        Self { expected: expected.collect(), nodes: BTreeMap::new(), seen: Seen::default() }
+        Self {
+            expected: expected.collect(),
+            nodes: BTreeMap::new(),
+            seen: counted,
+            scores: Scores::default(),
+        }
     }
 
     fn expected(&self, id: ModelId) -> f64 {
@@ -76,13 +81,13 @@ impl Beliefs {
     }
 
     /// Equally likely failure rates of a candidate after `failures` among `draws`.
-    pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Vec<f64> {
+    pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Rc<[f64]> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 8")]
         let before = (WEIGHT * self.expected(id)).round() as u64;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 8")]
         let key = (draws + WEIGHT as u64, failures + before);
-        let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES));
-        self.nodes.entry(key).or_insert_with(|| make().unwrap_or_default()).clone()
+        let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES)).unwrap_or_default();
+        self.nodes.entry(key).or_insert_with(|| make().into()).clone()
     }
 }
 

@@ -5,7 +5,7 @@
 //! candidate be profiled on until it certifies, which is its mix with the reference. All are priced
 //! as one look at the best size over the possible truths ([`CostCurve`]).
 
-use super::curve::CostCurve;
+use super::curve::{CostCurve, Tolerated, tolerated};
 use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
 use crate::stats::{Design, Probability, least_draws, single_look_limit};
@@ -49,7 +49,7 @@ pub(super) struct Schedule {
     several: bool,
     /// Roughly what dense looks tolerate.
     dense: Vec<(u64, u64)>,
-    one: Vec<(u64, u64)>,
+    one: Vec<(u64, Tolerated)>,
 }
 
 /// What testing a chain in the best way is expected to cost.
@@ -81,6 +81,7 @@ impl Schedule {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
         let several = large && chain_looks(design, level, remaining).len() > 1;
         let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0), ratio);
+        let one = one.into_iter().map(|(look, limit)| (look, tolerated(limit, look))).collect();
         let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
         let dense = if large { sizes(design, dense, remaining as f64, ratio) } else { Vec::new() };
         Self { remaining, dense, rate: design.rate(), large, several, one }
@@ -95,22 +96,33 @@ impl Schedule {
             truths: Vec::new(),
             regret: 0.0,
         };
+        let cheapest: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
         // What the best look for each possible truth would cost.
-        let mut hindsight = vec![f64::INFINITY; curve.wholes().count()];
+        let mut hindsight = vec![f64::INFINITY; cheapest.len()];
+        let mut truths = Vec::with_capacity(cheapest.len());
         let rest = |look: u64| self.remaining.saturating_sub(look) as f64;
         // No more than half of the money is for finding out what to do with the rest.
         let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
-        for (look, limit) in self.one.iter().filter(|(look, _)| bears(*look)) {
-            let each = curve.expected(*limit, *look);
-            let per_item = each.clone().sum::<f64>() / curve.count();
+        for (look, rates) in self.one.iter().filter(|(look, _)| bears(*look)) {
             let spent = *look as f64 * curve.profiling;
+            // From here on even the whole chain costs more than an earlier look: it is the least there
+            // is, and a longer look costs more.
+            let late = |least: &f64, known: f64| spent + rest(*look) * least >= known;
+            let mean = cheapest.iter().sum::<f64>() / curve.count();
+            let each = || cheapest.iter().zip(&hindsight);
+            if late(&mean, best.total) && (self.large || each().all(|(c, known)| late(c, *known))) {
+                break;
+            }
+            truths.clear();
+            truths.extend(curve.expected(rates));
+            let per_item = truths.iter().sum::<f64>() / curve.count();
             let total = spent + rest(*look) * per_item;
-            let truths = each.map(|each| spent + rest(*look) * each);
-            for (least, truth) in hindsight.iter_mut().zip(truths.clone()) {
-                *least = least.min(truth);
+            for (least, each) in hindsight.iter_mut().zip(&mut truths) {
+                *each = spent + rest(*look) * *each;
+                *least = least.min(*each);
             }
             if total < best.total {
-                let (scheme, truths) = (Scheme::One(*look), truths.collect());
+                let (scheme, truths) = (Scheme::One(*look), truths.clone());
                 best = Priced { scheme, total, per_item, truths, regret: 0.0 };
             }
         }
