@@ -340,6 +340,11 @@ impl Chain {
 
     /// What the policy with this threshold does next about an item.
     pub fn next(&self, threshold: &Mark, known: &Known) -> Move {
+        self.next_up_to(threshold, known).0
+    }
+
+    /// The same, and the highest threshold up to which it is the same.
+    pub(crate) fn next_up_to(&self, threshold: &Mark, known: &Known) -> (Move, Mark) {
         // A second model that gave no answer does not agree.
         let silent;
         let known = if known.second == Heard::NoAnswer {
@@ -350,19 +355,20 @@ impl Chain {
         };
         let (low, high) = self.bounds(known);
         if known.first == Heard::NoAnswer || high < *threshold {
-            return Move::Escalate;
+            return (Move::Escalate, Mark::HIGHEST);
         }
         // All of what is still possible is accepted: it only remains to get the answer.
         if low >= *threshold
             && let Some(model) = self.delivers(known)
         {
-            return match self.heard_of(model, known) {
+            let next = match self.heard_of(model, known) {
                 Heard::Answer { .. } => Move::Accept(model),
                 Heard::NoAnswer => Move::Escalate,
                 Heard::Nothing => Move::Ask(model),
             };
+            return (next, low);
         }
-        self.wanted(known).unwrap_or(Move::Escalate)
+        (self.wanted(known).unwrap_or(Move::Escalate), high)
     }
 
     /// The item's mark, with everything known of it that the chain reads, and whether the answer

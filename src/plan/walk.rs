@@ -46,9 +46,20 @@ impl Till<'_> {
         item: &ItemEvidence,
         coin: u64,
     ) -> f64 {
-        let truth = recorded(chain, item, coin);
+        self.walk_up_to(chain, threshold, item, &recorded(chain, item, coin)).0
+    }
+
+    /// The same, and the highest threshold up to which it costs the same.
+    fn walk_up_to(
+        &self,
+        chain: &Chain,
+        threshold: &Mark,
+        item: &ItemEvidence,
+        truth: &Known,
+    ) -> (f64, Mark) {
+        let coin = truth.coin;
         let mut known = Known { coin, router: truth.router, ..Known::default() };
-        let mut cost = 0.0;
+        let (mut cost, mut same) = (0.0, Mark::HIGHEST);
         let heard = |id: ModelId, truth: Heard| {
             let rates = self.roster.model(id).is_some_and(|m| m.scoring == Scoring::SecondCall);
             match truth {
@@ -60,7 +71,9 @@ impl Till<'_> {
         };
         // A chain has at most two models: ask, rate, ask, compare, rate.
         for _ in 0..8 {
-            match chain.next(threshold, &known) {
+            let (next, up_to) = chain.next_up_to(threshold, &known);
+            same = same.min(up_to);
+            match next {
                 Move::Ask(id) => {
                     cost += self.answer(item, id);
                     if known.first == Heard::Nothing && id == chain.first {
@@ -81,11 +94,11 @@ impl Till<'_> {
                     cost += self.comparison;
                     known.agree = Some(truth.agree.unwrap_or(false));
                 }
-                Move::Accept(_) => return cost,
+                Move::Accept(_) => return (cost, same),
                 Move::Escalate => break,
             }
         }
-        cost + self.answer(item, ModelId::REFERENCE)
+        (cost + self.answer(item, ModelId::REFERENCE), same)
     }
 
     /// The mean cost of a policy over recorded items, in nano-units an item.
@@ -103,5 +116,41 @@ impl Till<'_> {
             count += 1;
         }
         if count == 0 { 0.0 } else { total / count as f64 }
+    }
+
+    /// The mean costs of a chain's policies at some thresholds over recorded items, in nano-units an
+    /// item: as [`mean`](Self::mean) works them out one by one, to the bit.
+    ///
+    /// What an item costs changes at few thresholds, so it is walked once for each stretch between
+    /// those, and not for each threshold.
+    pub(crate) fn means<'a>(
+        &self,
+        chain: &Chain,
+        thresholds: &[Mark],
+        items: impl IntoIterator<Item = (&'a ItemEvidence, u64)>,
+    ) -> Vec<f64> {
+        let mut rising: Vec<(Mark, usize)> = thresholds.iter().copied().zip(0..).collect();
+        rising.sort_by_key(|(threshold, _)| *threshold);
+        let mut totals = vec![0.0; rising.len()];
+        let mut count = 0_u64;
+        for (item, coin) in items {
+            let truth = recorded(chain, item, coin);
+            let mut reached: Option<(f64, Mark)> = None;
+            for ((threshold, _), total) in rising.iter().zip(&mut totals) {
+                let (cost, _) = match reached {
+                    Some((cost, same)) if *threshold <= same => (cost, same),
+                    _ => *reached.insert(self.walk_up_to(chain, threshold, item, &truth)),
+                };
+                *total += cost;
+            }
+            count += 1;
+        }
+        let mut means = vec![0.0; rising.len()];
+        for ((_, place), total) in rising.iter().zip(totals) {
+            if let Some(mean) = means.get_mut(*place).filter(|_| count > 0) {
+                *mean = total / count as f64;
+            }
+        }
+        means
     }
 }

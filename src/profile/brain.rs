@@ -9,6 +9,7 @@ mod planning;
 mod review;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use super::StopReason;
 use super::boundaries;
 use super::chain_test::ChainTest;
 use super::decision::{Decision, Demand, Standing};
+use super::scheme::Schedule;
 use super::search;
 use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
@@ -74,6 +76,9 @@ pub struct Brain {
     decisions: VecDeque<Decision>,
     /// The cap on the whole run's money that profiling is planned within.
     budget: Option<Cost>,
+    /// The looks at hand for an allowance, once worked out.
+    #[serde(skip)]
+    looks: Option<(u64, Arc<Schedule>)>,
 }
 
 impl Brain {
@@ -112,6 +117,7 @@ impl Brain {
             stop: None,
             decisions: VecDeque::new(),
             budget: None,
+            looks: None,
         };
         brain.begin()?;
         Ok(brain)

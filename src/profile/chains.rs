@@ -1,5 +1,6 @@
 //! The chains worth considering, of every family.
 
+use super::counts::Seen;
 use super::search::{Pilot, paid};
 use super::settings::Families;
 use crate::backend::Confidence;
@@ -16,14 +17,14 @@ const STEP_UP: f64 = 1.5;
 
 impl Pilot<'_> {
     /// The chains, simple ones first. Their number grows with the square of the candidates'.
-    pub(super) fn chains(&self) -> Vec<Chain> {
+    pub(super) fn chains(&self, seen: &Seen) -> Vec<Chain> {
         let means = self.till.means;
         let reference = means.answer(ModelId::REFERENCE);
         let families = self.settings.families;
         let hopeful: Vec<ModelId> = self
             .asked
             .iter()
-            .filter(|id| means.answer(*id) < reference && self.hopeful(*id))
+            .filter(|id| means.answer(*id) < reference && self.hopeful(*id, seen))
             .collect();
         let wants = |family| families == Families::Auto || families == family;
         let routed = self.items.iter().any(|item| item.router.is_some());
@@ -55,7 +56,7 @@ impl Pilot<'_> {
         }
         for first in &hopeful {
             for second in hopeful.iter().filter(|id| *id != first) {
-                if wants(Families::Mix) && self.is_dearer_and_better(*second, *first) {
+                if wants(Families::Mix) && self.is_dearer_and_better(*second, *first, seen) {
                     chains.extend(SPLITS.map(|share| Chain::split(*first, *second, share)));
                 }
                 let steps_up = means.answer(*second) >= STEP_UP * means.answer(*first);
@@ -77,9 +78,9 @@ impl Pilot<'_> {
 
     /// Only such pairs lie on the lower hull of cost and failure rate, where a share of each is better
     /// than either with the reference.
-    fn is_dearer_and_better(&self, one: ModelId, other: ModelId) -> bool {
+    fn is_dearer_and_better(&self, one: ModelId, other: ModelId, seen: &Seen) -> bool {
         let rate = |id: ModelId| {
-            let (fails, all) = self.failures(id);
+            let (fails, all) = seen.failures(id);
             fails / all.max(1.0)
         };
         let means = self.till.means;
@@ -99,18 +100,10 @@ impl Pilot<'_> {
         gates.into_iter().map(|gate| Chain::relay(first, second, gate)).collect()
     }
 
-    fn failures(&self, id: ModelId) -> (f64, f64) {
-        let records = self.items.iter().filter_map(|item| item.candidate(id));
-        records.fold((0.0, 0.0), |(fails, all), record| {
-            let fail = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
-            (fails + f64::from(u8::from(fail)), all + 1.0)
-        })
-    }
-
     /// Whether the candidate's agreement may still be above the floor, give or take one standard
     /// error.
-    fn hopeful(&self, id: ModelId) -> bool {
-        let (fails, all) = self.failures(id);
+    fn hopeful(&self, id: ModelId, seen: &Seen) -> bool {
+        let (fails, all) = seen.failures(id);
         all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.settings.floor
     }
 

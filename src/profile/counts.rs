@@ -63,8 +63,7 @@ impl Seen {
             word.asked |= bit;
             match record.agreement {
                 Agreement::Agrees => word.agrees |= bit,
-                Agreement::Differs => word.fails |= bit,
-                Agreement::Unheard => word.fails |= bit,
+                Agreement::Differs | Agreement::Unheard => word.fails |= bit,
                 Agreement::NoAnswer => word.silent |= bit,
             }
             if record.agreement.is_answer() {
@@ -85,6 +84,12 @@ impl Seen {
     fn pair(&self, from: usize, one: ModelId, other: ModelId) -> Option<usize> {
         let place = |id: ModelId| id.position().checked_sub(1).filter(|at| *at < self.candidates);
         Some((from + place(one)?) * self.candidates + place(other)?)
+    }
+
+    /// The failures of one candidate, and the items it was asked about.
+    pub(super) fn failures(&self, id: ModelId) -> (f64, f64) {
+        let counts = self.counts(id, None);
+        (counts.agreeing_failures as f64, counts.items as f64)
     }
 
     /// Counts one candidate, or the first with the second as its check.

@@ -39,9 +39,8 @@ pub(super) enum Scheme {
 }
 
 /// The looks at hand, each with the failures it tolerates.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Schedule {
-    remaining: u64,
     /// The tolerated failure rate.
     rate: f64,
     /// Whether tests may have several looks, and whether there is room for them.
@@ -75,20 +74,26 @@ impl Priced {
 }
 
 impl Schedule {
-    /// The looks for a design over what remains; `population` counts all items.
-    pub(super) fn new(design: Design, level: Probability, remaining: u64, population: u64) -> Self {
-        let large = population >= LARGE;
+    /// The looks for a design over what remains.
+    pub(super) fn new(design: Design, level: Probability, remaining: u64, large: bool) -> Self {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
         let several = large && chain_looks(design, level, remaining).len() > 1;
         let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0), ratio);
         let one = one.into_iter().map(|(look, limit)| (look, tolerated(limit, look))).collect();
         let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
         let dense = if large { sizes(design, dense, remaining as f64, ratio) } else { Vec::new() };
-        Self { remaining, dense, rate: design.rate(), large, several, one }
+        Self { dense, rate: design.rate(), large, several, one }
     }
 
-    /// The cheapest way to test a chain, which without one costs as much as the reference.
-    pub(super) fn price(&self, chain: &Chain, curve: &CostCurve, thrift: &Thrift) -> Priced {
+    /// The cheapest way to test a chain on the items that remain, which without one costs as much as
+    /// the reference.
+    pub(super) fn price(
+        &self,
+        chain: &Chain,
+        curve: &CostCurve,
+        remaining: u64,
+        thrift: &Thrift,
+    ) -> Priced {
         let mut best = Priced {
             scheme: Scheme::Never,
             total: f64::INFINITY,
@@ -100,7 +105,7 @@ impl Schedule {
         // What the best look for each possible truth would cost.
         let mut hindsight = vec![f64::INFINITY; cheapest.len()];
         let mut truths = Vec::with_capacity(cheapest.len());
-        let rest = |look: u64| self.remaining.saturating_sub(look) as f64;
+        let rest = |look: u64| remaining.saturating_sub(look) as f64;
         // No more than half of the money is for finding out what to do with the rest.
         let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
         for (look, rates) in self.one.iter().filter(|(look, _)| bears(*look)) {
@@ -133,7 +138,7 @@ impl Schedule {
             let single = chain.key == Key::Coin && chain.second.is_none();
             if single && self.rate >= MIXED * curve.whole() {
                 best.scheme = Scheme::Dense;
-                let in_vain = self.remaining as f64 * curve.reference;
+                let in_vain = remaining as f64 * curve.reference;
                 let certified = |(rate, then): (f64, f64)| {
                     let look = self.dense.iter().find(|(k, b)| *b as f64 >= rate * *k as f64);
                     let total = look.map(|(k, _)| *k as f64 * curve.profiling + rest(*k) * then);

@@ -40,7 +40,6 @@ use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{Chain, Till};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{Design, Probability};
 
 /// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
 /// Prospects that have a candidate in common rise and fall together, and each is gained once, so the
@@ -100,11 +99,12 @@ impl Prospect {
     fn gain(&self, other: &Self, learned: f64, cheap: bool) -> f64 {
         let (own, their) = (&self.priced, &other.priced);
         let by = |share: f64| {
-            let seen = |of: &Priced, truth: f64| of.total + share * (truth - of.total);
-            let gains = own.truths.iter().flat_map(|a| {
-                their.truths.iter().map(|b| (seen(own, *a) - seen(their, *b)).max(0.0))
-            });
-            gains.sum::<f64>() / (own.truths.len() * their.truths.len()).max(1) as f64
+            let seen = |of: &Priced| -> Vec<f64> {
+                of.truths.iter().map(|truth| of.total + share * (truth - of.total)).collect()
+            };
+            let (own, their) = (seen(own), seen(their));
+            let gains = own.iter().flat_map(|a| their.iter().map(|b| (*a - *b).max(0.0)));
+            gains.sum::<f64>() / (own.len() * their.len()).max(1) as f64
         };
         let half = by(learned.sqrt());
         if cheap { half.max(learned * by(1.0)) } else { half }
@@ -115,11 +115,10 @@ impl Prospect {
 pub(super) struct Pilot<'a> {
     pub(super) items: &'a [&'a ItemEvidence],
     pub(super) till: Till<'a>,
-    pub(super) design: Design,
+    pub(super) schedule: &'a Schedule,
     /// How many items there are, and how many of them come after the pilot.
     pub(super) population: u64,
     pub(super) remaining: u64,
-    pub(super) level: Probability,
     pub(super) settings: &'a ProfileSettings,
     pub(super) asked: ModelSet,
     /// The money there is.
@@ -138,15 +137,14 @@ pub(super) enum Gate {
 impl Pilot<'_> {
     /// All prospects, the cheapest first.
     pub(super) fn prospects(&self) -> Vec<Prospect> {
-        let schedule = Schedule::new(self.design, self.level, self.remaining, self.population);
         let till = &self.till;
         let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
         let mut found: Vec<Prospect> = self
-            .chains()
+            .chains(&beliefs.seen)
             .into_iter()
             .map(|chain| {
                 let curve = CostCurve::new(&chain, self.items, till, &mut beliefs);
-                let priced = schedule.price(&chain, &curve, &self.thrift);
+                let priced = self.schedule.price(&chain, &curve, self.remaining, &self.thrift);
                 Prospect { chain, priced }
             })
             .collect();
@@ -184,20 +182,21 @@ impl Pilot<'_> {
         let cheap = self.population >= LARGE;
         let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
         let learned = |more: u64| more as f64 / (seen + more) as f64;
-        // What a prospect may save beyond its price, over the better horizon.
-        let pays = |other: &Prospect, price: f64, share: f64| {
-            let gain = |more: u64| share * best.gain(other, learned(more), cheap);
-            horizons.iter().any(|more| gain(*more) > *more as f64 * price)
+        // What knowing more may gain by each of the others, at either horizon.
+        let gains = |other: &Prospect| horizons.map(|more| best.gain(other, learned(more), cheap));
+        let hopes = |p: &&Prospect| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty();
+        let others: Vec<(&Prospect, [f64; 2])> =
+            prospects.iter().filter(hopes).map(|p| (p, gains(p))).collect();
+        // Whether that is more than its price, at the better horizon.
+        let pays = |gains: &[f64; 2], price: f64, share: f64| {
+            horizons.iter().zip(gains).any(|(more, gain)| share * gain > *more as f64 * price)
         };
-        let worth = |other: &Prospect, price: f64| pays(other, price, ONE_CALL);
-        let go_on = |other: &Prospect, price: f64| pays(other, price, ONE_ITEM);
-        let others =
-            || prospects.iter().filter(|p| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty());
+        let worth = |gains: &[f64; 2], price: f64| pays(gains, price, ONE_CALL);
         let mut keep: ModelSet =
             best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
             let price = self.till.means.answer(id);
-            if others().any(|p| p.chain.models().contains(id) && worth(p, price)) {
+            if others.iter().any(|(p, gains)| p.chain.models().contains(id) && worth(gains, price)) {
                 keep.insert(id);
             }
         }
@@ -205,19 +204,20 @@ impl Pilot<'_> {
         for id in paid(self.till.roster, keep).iter() {
             let price = self.till.rating_guess(id);
             let reads = |p: &Prospect| p.chain.scored_models().contains(id);
-            if reads(best) || others().any(|p| reads(p) && worth(p, price)) {
+            if reads(best) || others.iter().any(|(p, gains)| reads(p) && worth(gains, price)) {
                 rate.insert(id);
             }
         }
         let calls: f64 = keep.iter().map(|id| self.till.means.answer(id)).sum::<f64>()
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
-        let known = |p: &&Prospect| p.chain.models().iter().all(|id| keep.contains(id));
+        let known = |p: &Prospect| p.chain.models().iter().all(|id| keep.contains(id));
         // Knowing more also makes a better choice of the look.
         let tuned =
             |more: &u64| ONE_ITEM * learned(*more) * best.priced.regret > *more as f64 * price;
-        let chosen = || others().filter(known).chain([&alone]).any(|p| go_on(p, price));
-        if chosen() || horizons.iter().any(tuned) {
+        let go_on = |gains: &[f64; 2]| pays(gains, price, ONE_ITEM);
+        let chosen = others.iter().any(|(p, gains)| known(p) && go_on(gains));
+        if chosen || go_on(&gains(&alone)) || horizons.iter().any(tuned) {
             let compare = compares(self.settings.families, keep);
             return Gate::GoOn(Demand { ask: keep, rate, compare });
         }

@@ -38,11 +38,10 @@ impl Brain {
             at = (at * FINER).min(at - 1.0);
         }
         // The cost falls as more may fail: halve the list until the strictest within the money is found.
-        let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let affordable = tried.partition_point(|allowance| {
-            let design = self.design_for(*allowance, self.profiled());
-            let total = design.ok().and_then(|design| {
-                Some(self.scene(&items, design).prospects().first()?.priced.total)
+            let total = self.schedule(*allowance).and_then(|schedule| {
+                let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
+                Some(self.scene(&items, &schedule).prospects().first()?.priced.total)
             });
             total.is_some_and(|total| total <= left)
         });

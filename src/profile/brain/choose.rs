@@ -1,14 +1,16 @@
 //! Which candidates the pilot keeps, which chain is tested, and which certified threshold is used.
 
+use std::sync::Arc;
+
 use super::super::StopReason;
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::decision::Decision;
-use super::super::scheme::{self, Scheme};
+use super::super::scheme::{self, LARGE, Schedule, Scheme};
 use super::super::search::{self, Gate, Pilot, Prospect};
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Mark, Policy};
+use crate::plan::{Considered, Mark};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
@@ -26,14 +28,38 @@ impl Brain {
         gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
     }
 
-    pub(super) fn scene<'a>(&'a self, items: &'a [&'a ItemEvidence], design: Design) -> Pilot<'a> {
+    /// The looks at hand for an allowance. Where the pilot is a hundredth of the items they are those
+    /// of all items, whatever is left of them, so that not every gate works them out anew: they are
+    /// prices, and the boundary that is tested against is that of what is left.
+    pub(super) fn schedule(&mut self, allowance: u64) -> Option<Arc<Schedule>> {
+        let population = self.order.population();
+        let large = population >= LARGE;
+        let known = self.looks.as_ref().filter(|(of, _)| large && *of == allowance);
+        if let Some((_, schedule)) = known {
+            return Some(schedule.clone());
+        }
+        let start = if large { 0 } else { self.profiled() };
+        let design = self.design_for(allowance, start).ok()?;
+        let schedule = Schedule::new(design, self.level(), population - start, large);
+        Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
+    }
+
+    /// The looks at hand for the target that is tested for.
+    fn looks(&mut self) -> Option<Arc<Schedule>> {
+        self.schedule(self.aim_at().allowance(self.order.population()))
+    }
+
+    pub(super) fn scene<'a>(
+        &'a self,
+        items: &'a [&'a ItemEvidence],
+        schedule: &'a Schedule,
+    ) -> Pilot<'a> {
         Pilot {
             items,
             till: self.till(),
-            design,
+            schedule,
             population: self.order.population(),
             remaining: self.order.population() - self.profiled(),
-            level: self.level(),
             settings: &self.settings,
             asked: self.demand.ask,
             thrift: self.thrift(),
@@ -51,9 +77,10 @@ impl Brain {
         if !self.bears_a_test(design) {
             return self.halt(StopReason::Budget);
         }
+        let Some(schedule) = self.looks() else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let next = self.next_gate(profiled);
-        let Gate::GoOn(demand) = self.scene(&items, design).gate(next) else {
+        let Gate::GoOn(demand) = self.scene(&items, &schedule).gate(next) else {
             self.pilot = profiled;
             return self.open_tests();
         };
@@ -84,10 +111,10 @@ impl Brain {
         if !self.aim() {
             return self.halt(StopReason::NotWorthMore);
         }
-        let Ok(design) = self.design(self.pilot) else { return };
+        let (Ok(design), Some(schedule)) = (self.design(self.pilot), self.looks()) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let (reference, prospects) = {
-            let pilot = self.scene(&items, design);
+            let pilot = self.scene(&items, &schedule);
             (pilot.reference_total(), pilot.prospects())
         };
         let mut opened = Vec::new();
@@ -158,34 +185,35 @@ impl Brain {
             + test.chain.models().iter().map(|id| self.means.answer(id)).sum::<f64>();
         let remaining = (self.order.population() - self.profiled()) as f64;
         let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
-        let mut best = f64::INFINITY;
-        for (look, limit) in looks.filter(|(look, _)| **look > test.tested) {
-            let Some(limit) = limit else { continue };
-            let allowed = (*limit as f64 + 0.6) * known.len() as f64 / *look as f64;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
-            let threshold = failing.get(allowed as usize).map_or(Mark::LOWEST, Mark::just_above);
-            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
-            let then = till.mean(&policy, known.iter().copied()).min(now);
+        let later = looks.filter(|(look, _)| **look > test.tested);
+        let (looks, thresholds): (Vec<u64>, Vec<Mark>) = later
+            .filter_map(|(look, limit)| {
+                let allowed = (limit.as_ref().copied()? as f64 + 0.6) * known.len() as f64;
+                let allowed = allowed / *look as f64;
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
+                let failing = failing.get(allowed as usize);
+                Some((*look, failing.map_or(Mark::LOWEST, Mark::just_above)))
+            })
+            .unzip();
+        let thens = till.means(&test.chain, &thresholds, known);
+        let losses = looks.iter().zip(thens).map(|(look, then)| {
             let more = (*look - test.tested) as f64;
             let rest = (remaining - more).max(0.0);
-            best = best.min(self.thrift().loss([(more, profiling), (rest, then)]));
-        }
-        best
+            self.thrift().loss([(more, profiling), (rest, then.min(now))])
+        });
+        losses.fold(f64::INFINITY, f64::min)
     }
 
     /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.
     pub(super) fn cheapen(&mut self, position: usize) {
         let Some(test) = self.tests.get(position) else { return };
         let Some(lowest) = test.certified_threshold() else { return };
-        let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(&[&test.chain]).collect();
-        let price = |threshold: Mark| {
-            let policy = Policy::Chain { chain: test.chain.clone(), threshold };
-            till.mean(&policy, known.iter().copied())
-        };
-        let mut best = (price(lowest), lowest);
-        for threshold in test.stricter(&lowest, STRICTER) {
-            let cost = price(threshold);
+        let mut thresholds = vec![lowest];
+        thresholds.extend(test.stricter(&lowest, STRICTER));
+        let costs = self.till().means(&test.chain, &thresholds, self.complete(&[&test.chain]));
+        let mut priced = costs.into_iter().zip(thresholds);
+        let mut best = priced.next().unwrap_or((f64::INFINITY, lowest));
+        for (cost, threshold) in priced {
             if cost < best.0 && test.above_floor(&threshold, self.settings.floor) {
                 best = (cost, threshold);
             }
