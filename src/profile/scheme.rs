@@ -12,6 +12,8 @@ use crate::stats::{Design, Probability, least_draws, single_look_limit};
 
 /// The ratio between the look sizes that are tried out, on small populations and on large ones.
 const LOOK_RATIO: (f64, f64) = (1.12, 1.25);
+/// On large populations every so manieth size is priced first.
+const STRIDE: usize = 3;
 /// From this many items on a test may have several looks.
 pub(super) const LARGE: u64 = 4_000;
 /// Profiling on until a single candidate certifies is its mix with the reference, if no more than
@@ -66,6 +68,12 @@ pub(super) struct Priced {
 }
 
 impl Priced {
+    /// Not to test at all.
+    fn never() -> Self {
+        let (scheme, truths) = (Scheme::Never, Vec::new());
+        Self { scheme, total: f64::INFINITY, per_item: 0.0, truths, regret: 0.0 }
+    }
+
     /// Roughly the range in which the total will lie.
     pub(super) fn range(&self) -> (f64, f64) {
         let ends = self.truths.iter();
@@ -85,6 +93,73 @@ impl Schedule {
         Self { dense, rate: design.rate(), large, several, one }
     }
 
+    /// One look at the best size.
+    ///
+    /// Where a pilot weighs what may be learnt by the look itself all sizes are priced; else every
+    /// [`STRIDE`]th, and then those around the best of them: the price is nearly flat there.
+    fn one_look(&self, curve: &CostCurve, remaining: u64, thrift: &Thrift) -> Priced {
+        let mut best = Priced::never();
+        let wholes: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
+        let least = wholes.iter().sum::<f64>() / curve.count();
+        // What the best look for each possible truth would cost.
+        let mut hindsight = vec![f64::INFINITY; wholes.len()];
+        let mut truths = Vec::with_capacity(wholes.len());
+        let rest = |look: u64| remaining.saturating_sub(look) as f64;
+        // From this look on even the whole chain, which is the least there is, costs more than what is
+        // known, and longer looks cost more still.
+        let late = |look: u64, least: f64, known: f64| {
+            look as f64 * curve.profiling + rest(look) * least >= known
+        };
+        let mut price = |(look, rates): &(u64, Tolerated), best: &mut Priced| {
+            let spent = *look as f64 * curve.profiling;
+            truths.clear();
+            truths.extend(curve.expected(rates));
+            let per_item = truths.iter().sum::<f64>() / curve.count();
+            let total = spent + rest(*look) * per_item;
+            for (known, each) in hindsight.iter_mut().zip(&mut truths) {
+                *each = spent + rest(*look) * *each;
+                *known = known.min(*each);
+            }
+            if total < best.total {
+                let (scheme, truths) = (Scheme::One(*look), truths.clone());
+                *best = Priced { scheme, total, per_item, truths, regret: 0.0 };
+            }
+            hindsight.iter().zip(&wholes).all(|(known, least)| late(*look, *least, *known))
+        };
+        // No more than half of the money is for finding out what to do with the rest.
+        let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
+        let borne = self.one.partition_point(|(look, _)| bears(*look));
+        let looks = self.one.get(..borne).unwrap_or_default();
+        if !self.large {
+            for look in looks {
+                if price(look, &mut best) && late(look.0, least, best.total) {
+                    break;
+                }
+            }
+            if best.scheme != Scheme::Never {
+                best.regret = best.total - hindsight.iter().sum::<f64>() / curve.count();
+            }
+            return best;
+        }
+        let mut around = 0;
+        for (at, look) in looks.iter().enumerate().step_by(STRIDE) {
+            if late(look.0, least, best.total) {
+                break;
+            }
+            let before = best.total;
+            price(look, &mut best);
+            if best.total < before {
+                around = at;
+            }
+        }
+        for at in around.saturating_sub(STRIDE - 1)..around + STRIDE {
+            if let Some(look) = looks.get(at).filter(|_| at != around) {
+                price(look, &mut best);
+            }
+        }
+        best
+    }
+
     /// The cheapest way to test a chain on the items that remain, which without one costs as much as
     /// the reference.
     pub(super) fn price(
@@ -94,46 +169,8 @@ impl Schedule {
         remaining: u64,
         thrift: &Thrift,
     ) -> Priced {
-        let mut best = Priced {
-            scheme: Scheme::Never,
-            total: f64::INFINITY,
-            per_item: 0.0,
-            truths: Vec::new(),
-            regret: 0.0,
-        };
-        let cheapest: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
-        // What the best look for each possible truth would cost.
-        let mut hindsight = vec![f64::INFINITY; cheapest.len()];
-        let mut truths = Vec::with_capacity(cheapest.len());
+        let mut best = self.one_look(curve, remaining, thrift);
         let rest = |look: u64| remaining.saturating_sub(look) as f64;
-        // No more than half of the money is for finding out what to do with the rest.
-        let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
-        for (look, rates) in self.one.iter().filter(|(look, _)| bears(*look)) {
-            let spent = *look as f64 * curve.profiling;
-            // From here on even the whole chain costs more than an earlier look: it is the least there
-            // is, and a longer look costs more.
-            let late = |least: &f64, known: f64| spent + rest(*look) * least >= known;
-            let mean = cheapest.iter().sum::<f64>() / curve.count();
-            let each = || cheapest.iter().zip(&hindsight);
-            if late(&mean, best.total) && (self.large || each().all(|(c, known)| late(c, *known))) {
-                break;
-            }
-            truths.clear();
-            truths.extend(curve.expected(rates));
-            let per_item = truths.iter().sum::<f64>() / curve.count();
-            let total = spent + rest(*look) * per_item;
-            for (least, each) in hindsight.iter_mut().zip(&mut truths) {
-                *each = spent + rest(*look) * *each;
-                *least = least.min(*each);
-            }
-            if total < best.total {
-                let (scheme, truths) = (Scheme::One(*look), truths.clone());
-                best = Priced { scheme, total, per_item, truths, regret: 0.0 };
-            }
-        }
-        if best.scheme != Scheme::Never && !self.large {
-            best.regret = best.total - hindsight.iter().sum::<f64>() / curve.count();
-        }
         if best.scheme != Scheme::Never && self.large {
             let single = chain.key == Key::Coin && chain.second.is_none();
             if single && self.rate >= MIXED * curve.whole() {
