@@ -54,14 +54,20 @@ impl Pilot<'_> {
                 }));
             }
         }
+        let scored: Vec<ModelId> = hopeful
+            .iter()
+            .copied()
+            .filter(|id| wants(Families::Cascade) && !self.rated(*id) && self.has_scores(*id))
+            .collect();
         for first in &hopeful {
+            let gates = if scored.contains(first) { self.gates(*first) } else { Vec::new() };
             for second in hopeful.iter().filter(|id| *id != first) {
                 if wants(Families::Mix) && self.is_dearer_and_better(*second, *first, seen) {
                     chains.extend(SPLITS.map(|share| Chain::split(*first, *second, share)));
                 }
                 let steps_up = means.answer(*second) >= STEP_UP * means.answer(*first);
-                if wants(Families::Cascade) && steps_up && self.scores_come_along(*first, *second) {
-                    chains.extend(self.relays(*first, *second));
+                if steps_up && scored.contains(second) {
+                    chains.extend(gates.iter().map(|gate| Chain::relay(*first, *second, *gate)));
                 }
             }
         }
@@ -70,10 +76,6 @@ impl Pilot<'_> {
 
     fn rated(&self, id: ModelId) -> bool {
         !paid(self.till.roster, std::iter::once(id).collect()).is_empty()
-    }
-
-    fn scores_come_along(&self, first: ModelId, second: ModelId) -> bool {
-        [first, second].iter().all(|id| !self.rated(*id) && self.has_scores(*id))
     }
 
     /// Only such pairs lie on the lower hull of cost and failure rate, where a share of each is better
@@ -87,8 +89,8 @@ impl Pilot<'_> {
         means.answer(one) > means.answer(other) && rate(one) < rate(other)
     }
 
-    /// Relays whose gates lie at quantiles of the first candidate's scores.
-    fn relays(&self, first: ModelId, second: ModelId) -> Vec<Chain> {
+    /// Where a relay's first stage may end: at quantiles of the first candidate's scores.
+    fn gates(&self, first: ModelId) -> Vec<f64> {
         let records = self.items.iter().filter_map(|item| item.candidate(first));
         let mut scores: Vec<f64> =
             records.filter_map(|r| r.score.map(Confidence::as_f64)).collect();
@@ -97,7 +99,7 @@ impl Pilot<'_> {
         let at = |share: f64| scores.get((share * scores.len() as f64) as usize).copied();
         let mut gates: Vec<f64> = KEPT.into_iter().filter_map(at).collect();
         gates.dedup_by(|a, b| a.total_cmp(b).is_eq());
-        gates.into_iter().map(|gate| Chain::relay(first, second, gate)).collect()
+        gates
     }
 
     /// Whether the candidate's agreement may still be above the floor, give or take one standard

@@ -60,12 +60,14 @@ struct Calls {
 }
 
 impl CostCurve {
-    pub(super) fn new(
+    /// Draws the curve of a chain in place of the one before.
+    pub(super) fn draw(
+        &mut self,
         chain: &Chain,
         items: &[&ItemEvidence],
         till: &Till<'_>,
         beliefs: &mut Beliefs,
-    ) -> Self {
+    ) {
         let checked = chain.second.filter(|_| chain.compares());
         let counts = beliefs.seen.counts(chain.first, checked);
         let reference = till.means.answer(ModelId::REFERENCE);
@@ -77,8 +79,10 @@ impl CostCurve {
         let silent = counts.silent as f64 / counts.items.max(1) as f64 * reference;
         let failures = counts.agreeing_failures + counts.disagreeing_failures;
         let posterior = beliefs.nodes(chain.first, counts.items, failures);
-        let profiling = reference + first + second + ratings + comparing;
-        let mut curve = Self { profiling, reference, ..Self::default() };
+        self.points.clear();
+        self.ends.clear();
+        self.profiling = reference + first + second + ratings + comparing;
+        self.reference = reference;
         let pair = chain.second.filter(|_| !chain.compares());
         if let Some(other) = pair {
             let whole = beliefs.seen.counts(other, None);
@@ -88,22 +92,22 @@ impl CostCurve {
                 let share = *below as f64 / u64::MAX as f64;
                 for (p, q) in rates {
                     let all = (between(share, q, p), between(share, second, first) + silent);
-                    curve.truth([(0.0, reference), all]);
+                    self.truth([(0.0, reference), all]);
                 }
             } else {
                 let calls = Calls { first, second, reference, silent };
-                curve.relay(chain, items, beliefs, rates, &calls);
+                self.relay(chain, items, beliefs, rates, &calls);
             }
         } else if chain.second.is_some() {
             let apart = share(counts.disagreements, counts.items);
             let together = belief::alike(counts.agreeing_failures, failures);
             let both = first + second + comparing + apart * reference + silent;
             for p in &*posterior {
-                curve.truth([(0.0, reference), (together * p, both), (*p, first + silent)]);
+                self.truth([(0.0, reference), (together * p, both), (*p, first + silent)]);
             }
         } else if chain.key == Key::Coin {
             for p in &*posterior {
-                curve.truth([(0.0, reference), (*p, first + silent)]);
+                self.truth([(0.0, reference), (*p, first + silent)]);
             }
         } else {
             let calls = first + ratings + silent;
@@ -115,11 +119,10 @@ impl CostCurve {
             for p in &*posterior {
                 for shares in &scores {
                     let points = by_score(*p, shares, (kept, sent));
-                    curve.truth(points);
+                    self.truth(points);
                 }
             }
         }
-        curve
     }
 
     /// Adds a truth.
@@ -196,21 +199,21 @@ impl CostCurve {
     }
 }
 
-/// The mean of a curve at some rising rates; between its points it is straight.
+/// The mean of a curve at some rising rates; it begins at no failures, and between its points it is
+/// straight.
 fn mean_at(points: &[(f64, f64)], rates: &Tolerated) -> f64 {
-    let mut after = 0;
-    let at = |rate: &f64| {
-        while points.get(after).is_some_and(|(r, _)| r <= rate) {
-            after += 1;
+    let mut points = points.iter().copied();
+    let (mut r0, mut c0) = points.next().unwrap_or_default();
+    let mut next = points.next();
+    let mut total = 0.0;
+    for rate in rates {
+        while let Some((r, c)) = next.filter(|(r, _)| r <= rate) {
+            (r0, c0) = (r, c);
+            next = points.next();
         }
-        let before = if after > 0 { points.get(after - 1) } else { None };
-        match (before, points.get(after)) {
-            (Some((r0, c0)), Some((r1, c1))) => c0 + (c1 - c0) * (rate - r0) / (r1 - r0),
-            (Some((_, cost)), None) | (None, Some((_, cost))) => *cost,
-            (None, None) => 0.0,
-        }
-    };
-    rates.iter().map(at).sum::<f64>() / rates.len() as f64
+        total += next.map_or(c0, |(r1, c1)| c0 + (c1 - c0) * (rate - r0) / (r1 - r0));
+    }
+    total / rates.len() as f64
 }
 
 /// The curve of a chain by a score; what an item costs if its answer is kept, and if it is sent on.

@@ -121,8 +121,8 @@ impl Schedule {
                 *known = known.min(*each);
             }
             if total < best.total {
-                let (scheme, truths) = (Scheme::One(*look), truths.clone());
-                *best = Priced { scheme, total, per_item, truths, regret: 0.0 };
+                (best.scheme, best.total, best.per_item) = (Scheme::One(*look), total, per_item);
+                best.truths.clone_from(&truths);
             }
             hindsight.iter().zip(&wholes).all(|(known, least)| late(*look, *least, *known))
         };

@@ -99,12 +99,12 @@ impl Prospect {
     fn gain(&self, other: &Self, learned: f64, cheap: bool) -> f64 {
         let (own, their) = (&self.priced, &other.priced);
         let by = |share: f64| {
-            let seen = |of: &Priced| -> Vec<f64> {
-                of.truths.iter().map(|truth| of.total + share * (truth - of.total)).collect()
-            };
-            let (own, their) = (seen(own), seen(their));
-            let gains = own.iter().flat_map(|a| their.iter().map(|b| (*a - *b).max(0.0)));
-            gains.sum::<f64>() / (own.len() * their.len()).max(1) as f64
+            let seen = |of: &Priced, truth: f64| of.total + share * (truth - of.total);
+            let gains = own.truths.iter().flat_map(|a| {
+                let a = seen(own, *a);
+                their.truths.iter().map(move |b| (a - seen(their, *b)).max(0.0))
+            });
+            gains.sum::<f64>() / (own.truths.len() * their.truths.len()).max(1) as f64
         };
         let half = by(learned.sqrt());
         if cheap { half.max(learned * by(1.0)) } else { half }
@@ -139,11 +139,12 @@ impl Pilot<'_> {
     pub(super) fn prospects(&self) -> Vec<Prospect> {
         let till = &self.till;
         let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
+        let mut curve = CostCurve::default();
         let mut found: Vec<Prospect> = self
             .chains(&beliefs.seen)
             .into_iter()
             .map(|chain| {
-                let curve = CostCurve::new(&chain, self.items, till, &mut beliefs);
+                curve.draw(&chain, self.items, till, &mut beliefs);
                 let priced = self.schedule.price(&chain, &curve, self.remaining, &self.thrift);
                 Prospect { chain, priced }
             })
