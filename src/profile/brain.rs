@@ -140,6 +140,8 @@ impl Brain {
         } else {
             self.pilot = search::pilot_size(self.order.population());
             self.demand = search::pilot_demand(&self.roster, self.settings.families);
+            // Worked out while no call waits for it.
+            let _ = self.looks();
         }
         Ok(())
     }

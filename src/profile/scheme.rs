@@ -13,7 +13,7 @@ use crate::stats::{Design, Probability, least_draws, single_look_limit};
 /// The ratio between the look sizes that are tried out, on small populations and on large ones.
 const LOOK_RATIO: (f64, f64) = (1.12, 1.25);
 /// On large populations every so manieth size is priced first.
-const STRIDE: usize = 3;
+const STRIDE: usize = 4;
 /// From this many items on a test may have several looks.
 pub(super) const LARGE: u64 = 4_000;
 /// Profiling on until a single candidate certifies is its mix with the reference, if no more than
@@ -96,7 +96,7 @@ impl Schedule {
     /// One look at the best size.
     ///
     /// Where a pilot weighs what may be learnt by the look itself all sizes are priced; else every
-    /// [`STRIDE`]th, and then those around the best of them: the price is nearly flat there.
+    /// [`STRIDE`]th, and then ever closer around the best of them: the price is nearly flat there.
     fn one_look(&self, curve: &CostCurve, remaining: u64, thrift: &Thrift) -> Priced {
         let mut best = Priced::never();
         let wholes: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
@@ -142,19 +142,25 @@ impl Schedule {
             return best;
         }
         let mut around = 0;
+        let mut found = |at: usize, best: &mut Priced, around: &mut usize| {
+            let before = best.total;
+            if let Some(look) = looks.get(at) {
+                price(look, best);
+            }
+            if best.total < before {
+                *around = at;
+            }
+        };
         for (at, look) in looks.iter().enumerate().step_by(STRIDE) {
             if late(look.0, least, best.total) {
                 break;
             }
-            let before = best.total;
-            price(look, &mut best);
-            if best.total < before {
-                around = at;
-            }
+            found(at, &mut best, &mut around);
         }
-        for at in around.saturating_sub(STRIDE - 1)..around + STRIDE {
-            if let Some(look) = looks.get(at).filter(|_| at != around) {
-                price(look, &mut best);
+        for near in [STRIDE / 2, STRIDE / 4] {
+            let middle = around;
+            for at in [middle.wrapping_sub(near), middle + near] {
+                found(at, &mut best, &mut around);
             }
         }
         best

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use crate::backend::Confidence;
 use crate::evidence::{Agreement, ItemEvidence};
@@ -65,14 +66,16 @@ impl Scores {
     }
 }
 
+/// The shares of right answers above falling thresholds, which lie the same for every separation.
+static RIGHT: LazyLock<[f64; 64]> =
+    LazyLock::new(|| std::array::from_fn(|step| normal_cdf(STEP * step as f64 - 3.0)));
+
 fn shares(d: f64) -> Shares {
-    let mut shares = Vec::new();
-    let mut s = d + 3.0;
-    while s > -3.0 {
-        shares.push((normal_cdf(-s), normal_cdf(d - s)));
-        s -= STEP;
-    }
-    shares.into()
+    let above = RIGHT.iter().enumerate().map(|(step, right)| {
+        let threshold = d + 3.0 - STEP * step as f64;
+        (threshold, (normal_cdf(-threshold), *right))
+    });
+    above.take_while(|(threshold, _)| *threshold > -3.0).map(|(_, shares)| shares).collect()
 }
 
 /// Posterior mean and standard deviation of how far the chain's score separates right answers from

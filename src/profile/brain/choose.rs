@@ -45,7 +45,7 @@ impl Brain {
     }
 
     /// The looks at hand for the target that is tested for.
-    fn looks(&mut self) -> Option<Arc<Schedule>> {
+    pub(super) fn looks(&mut self) -> Option<Arc<Schedule>> {
         self.schedule(self.aim_at().allowance(self.order.population()))
     }
 
