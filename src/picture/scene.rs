@@ -147,19 +147,12 @@ impl<'a> Scene<'a> {
         Place { cost: cost / self.reference.max(1.0), agreement, interval: (low, high) }
     }
 
-    /// What a chain costs on average at a threshold, in nano-units.
-    fn cost(&self, chain: &Chain, threshold: &Mark, items: &[(&ItemEvidence, u64)]) -> f64 {
-        let till = self.till();
-        let costs = items.iter().map(|(item, coin)| till.walk(chain, threshold, item, *coin));
-        costs.sum::<f64>() / items.len().max(1) as f64
-    }
-
     /// A chain with every item given to it.
     fn whole(&self, chain: &Chain) -> Option<Place> {
         let items = self.complete(chain.models());
         let trials = items.iter().filter_map(|(item, coin)| chain.trial(item, *coin));
         let failures = trials.filter(|trial| trial.fails).count() as u64;
-        let cost = self.cost(chain, &Mark::LOWEST, &items);
+        let cost = self.till().mean(&Policy::whole(chain.clone()), items.iter().copied());
         (!items.is_empty()).then(|| self.place(cost, items.len() as u64, failures))
     }
 
@@ -170,14 +163,16 @@ impl<'a> Scene<'a> {
         let count = items.len().max(1) as f64;
         let reference = self.reference.max(1.0);
         let each = failing.len().div_ceil(STEPS).max(1);
-        let mut curve = vec![(1.0, 1.0)];
-        for (position, mark) in failing.iter().enumerate().step_by(each) {
-            let cost = self.cost(chain, &mark.just_above(), &items);
-            curve.push((cost / reference, 1.0 - position as f64 / count));
-        }
-        let whole = self.cost(chain, &Mark::LOWEST, &items);
-        curve.push((whole / reference, 1.0 - failing.len() as f64 / count));
-        curve
+        let shown: Vec<usize> = (0..failing.len()).step_by(each).collect();
+        let above = shown.iter().filter_map(|at| failing.get(*at)).map(Mark::just_above);
+        let thresholds: Vec<Mark> = above.chain([Mark::LOWEST]).collect();
+        let costs = self.till().means(chain, &thresholds, items);
+        let failures = shown.into_iter().chain([failing.len()]);
+        let points = costs
+            .into_iter()
+            .zip(failures)
+            .map(|(cost, failures)| (cost / reference, 1.0 - failures as f64 / count));
+        std::iter::once((1.0, 1.0)).chain(points).collect()
     }
 
     /// Where the plan lies, if it is a chain's and the evidence is there.

@@ -28,6 +28,18 @@ impl Policy {
         Self::Chain { chain, threshold: Mark::LOWEST }
     }
 
+    /// The same in its plainest form. Given every item, a chain whose first model answers alone asks
+    /// that model and nothing else, as its single chain does.
+    pub(crate) fn plain(self) -> Self {
+        match self {
+            Self::Chain { chain, threshold } if threshold <= Mark::LOWEST => match chain.key {
+                Key::Split { .. } | Key::Relay { .. } => Self::whole(chain),
+                _ => Self::whole(Chain::single(chain.first)),
+            },
+            other => other,
+        }
+    }
+
     /// What to do next about an item.
     pub fn next(&self, known: &Known) -> Move {
         match self {

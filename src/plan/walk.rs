@@ -154,3 +154,98 @@ impl Till<'_> {
         means
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Completion, Confidence};
+    use crate::evidence::{Agreement, CandidateRecord};
+    use crate::plan::{Example, Fit, Key};
+    use crate::pricing::{Cost, Usage};
+    use crate::roster::Model;
+
+    /// A number below `end`, from a linear congruential generator (Knuth's MMIX constants).
+    fn draw(state: &mut u64, end: u64) -> u64 {
+        *state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) % end
+    }
+
+    fn item(index: u64, state: &mut u64) -> ItemEvidence {
+        let usage = |state: &mut u64| Some(Usage::billed(Cost::from_nanos(1 + draw(state, 1_000))));
+        let mut item = ItemEvidence::new(index, true, usage(state));
+        for _ in 0..2 {
+            let agreement = [Agreement::Agrees, Agreement::Differs, Agreement::NoAnswer]
+                [draw(state, 3) as usize];
+            let score = (draw(state, 5) > 0).then(|| draw(state, 8) as f64 / 8.0);
+            item.candidates.push(Some(CandidateRecord {
+                agreement,
+                score: score.and_then(Confidence::new),
+                usage: usage(state),
+                rating: usage(state),
+            }));
+        }
+        if draw(state, 2) == 0 {
+            item.pairs.push((ModelId::new(1), ModelId::new(2)));
+        }
+        item.router = Confidence::new(draw(state, 8) as f64 / 8.0);
+        item
+    }
+
+    #[test]
+    fn many_thresholds_at_once_cost_what_they_cost_one_by_one() {
+        let model = |name: &str, scoring| {
+            let backend = crate::from_fn(|_: &u64| async { Ok(Completion::new(0_u8)) });
+            let mut spec = Model::<u64, u8>::new(name, backend).spec().clone();
+            spec.scoring = scoring;
+            spec
+        };
+        let (first, second) = (ModelId::new(1), ModelId::new(2));
+        let example = |at: u64| Example {
+            first: Some(at as f64 / 8.0),
+            second: Some(0.5),
+            agree: Some(at % 2 == 0),
+            right: at > 2,
+        };
+        let fit = Fit::new(&(0..8).map(example).collect::<Vec<_>>());
+        let mut chains = vec![
+            Chain::single(first),
+            Chain::cascade(first),
+            Chain::consensus(first, second, false),
+            Chain::consensus(first, second, true),
+            Chain::split(first, second, 0.4),
+            Chain::relay(first, second, 0.6),
+        ];
+        chains.push(Chain { first, second: None, key: Key::Router });
+        chains.push(Chain { first, second: Some(second), key: Key::Fitted(fit) });
+        let mut state = 7;
+        for scoring in [Scoring::WithAnswer, Scoring::SecondCall] {
+            let models = vec![
+                model("dear", Scoring::WithAnswer),
+                model("cheap", scoring),
+                model("cheaper", Scoring::WithAnswer),
+            ];
+            let roster = RosterSpec::new(models).unwrap();
+            let items: Vec<(ItemEvidence, u64)> =
+                (0..60).map(|at| (item(at, &mut state), draw(&mut state, u64::MAX))).collect();
+            let means = MeanCosts::over(&roster, items.iter().map(|(item, _)| item));
+            let till = Till { roster: &roster, means: &means, comparison: 3.5 };
+            let all = || items.iter().map(|(item, coin)| (item, *coin));
+            for chain in &chains {
+                let trials = all().filter_map(|(item, coin)| chain.trial(item, coin));
+                let mut thresholds: Vec<Mark> =
+                    trials.flat_map(|trial| [trial.mark, trial.mark.just_above()]).collect();
+                thresholds.extend([Mark::HIGHEST, Mark::LOWEST]);
+                let together = till.means(chain, &thresholds, all());
+                let mut differ = 0;
+                for (threshold, mean) in thresholds.iter().zip(&together) {
+                    let policy = Policy::Chain { chain: chain.clone(), threshold: *threshold };
+                    assert_eq!(till.mean(&policy, all()).to_bits(), mean.to_bits(), "{chain:?}");
+                    differ += usize::from(together.first() != Some(mean));
+                }
+                assert!(differ > 0, "{chain:?} costs the same at every threshold");
+                assert_eq!(till.means(chain, &thresholds, []), vec![0.0; thresholds.len()]);
+            }
+        }
+    }
+}

@@ -157,9 +157,8 @@ impl CostCurve {
         let Calls { first, second, reference, silent } = *calls;
         for (p, q) in rates {
             // Below the gate the second model fails about as much more often as the first does.
-            let upper: Vec<(f64, f64)> = by_score(p, &own, (0.0, 1.0))
-                .take_while(|(_, rest)| 1.0 - rest < kept)
-                .collect();
+            let upper: Vec<(f64, f64)> =
+                by_score(p, &own, (0.0, 1.0)).take_while(|(_, rest)| 1.0 - rest < kept).collect();
             let at_gate = upper.last().map_or(0.0, |(rate, _)| *rate);
             let harder = ((p - at_gate) / (1.0 - kept).max(1e-6) / p.max(1e-9)).max(1.0);
             let low = (q * harder).min(1.0);

@@ -197,7 +197,8 @@ impl Pilot<'_> {
             best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
             let price = self.till.means.answer(id);
-            if others.iter().any(|(p, gains)| p.chain.models().contains(id) && worth(gains, price)) {
+            if others.iter().any(|(p, gains)| p.chain.models().contains(id) && worth(gains, price))
+            {
                 keep.insert(id);
             }
         }

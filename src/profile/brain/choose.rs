@@ -190,7 +190,11 @@ impl Brain {
             .filter_map(|(look, limit)| {
                 let allowed = (limit.as_ref().copied()? as f64 + 0.6) * known.len() as f64;
                 let allowed = allowed / *look as f64;
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "positive"
+                )]
                 let failing = failing.get(allowed as usize);
                 Some((*look, failing.map_or(Mark::LOWEST, Mark::just_above)))
             })

@@ -12,7 +12,7 @@ impl Brain {
     pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
         let certified = best.and_then(|test| test.certified.as_ref());
-        let policy = certified.map_or(Policy::Reference, |c| c.policy.clone());
+        let policy = certified.map_or(Policy::Reference, |c| c.policy.clone().plain());
         let verdict = match certified {
             Some(_) => Verdict::Pays,
             None => Verdict::DoesNotPay(self.why_not()),
