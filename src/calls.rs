@@ -267,11 +267,11 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.memory.put(key, kept);
     }
 
-    fn pricing(&self, key: &CallKey) -> Pricing {
+    fn pricing(&self, key: &CallKey) -> &Pricing {
         if key.kind == CallKind::Comparison {
-            return self.judge;
+            return &self.judge;
         }
-        self.roster.spec().model(key.model).map(|model| model.pricing).unwrap_or_default()
+        self.roster.spec().model(key.model).map_or(&Pricing::NONE, |model| &model.pricing)
     }
 
     fn finished(
@@ -309,11 +309,11 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             (None, None) => (None, false),
         };
         let Some(kept) = kept else { return Ok(None) };
-        let error = kept.failed();
-        let bill = Bill::new(pricing, kept.usage()).recalled().failed(error);
+        let (error, usage) = (kept.failed(), kept.usage());
+        let bill = Bill::new(pricing, usage.as_ref()).recalled().failed(error);
         let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
         if !billed {
-            self.finished(key, bill.usage(), cost, error, true);
+            self.finished(key, usage, cost, error, true);
         }
         if let Kept::Failure { kind, usage } = kept {
             return Ok(Some(Went::Badly(kind, usage, cost)));
@@ -349,8 +349,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         match guarded(call).await {
             Ok(value) if value.is_free() => Ok(Went::Well(value, Cost::ZERO)),
             Ok(mut value) => {
-                let usage = believed(*value.usage());
-                *value.usage() = usage;
+                disbelieve(value.usage());
+                let usage = *value.usage();
                 let cost = self.book(errand, key, value.keepsake(), usage, None)?;
                 Ok(Went::Well(value, cost))
             }
@@ -376,16 +376,21 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if let Some(keeper) = &self.keeper {
             keeper.keep(&key, errand.fingerprint, keepsake)?;
         }
-        let (bill, cost) = self.enter(key, usage, error);
+        let bill = self.bill(&key, usage.as_ref(), error);
+        let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, bill);
         self.finished(key, usage, cost, error, false);
         Ok(cost)
     }
 
-    /// Enters a call that was made into the ledger. Every such call passes here once.
-    fn enter(&self, key: CallKey, usage: Option<Usage>, error: Option<ErrorKind>) -> (Bill, Cost) {
-        let bill = Bill::new(self.pricing(&key), usage).failed(error);
-        (bill, self.ledger.bill(key, bill))
+    /// The bill of a call that was made.
+    fn bill<'a>(
+        &'a self,
+        key: &CallKey,
+        usage: Option<&'a Usage>,
+        error: Option<ErrorKind>,
+    ) -> Bill<'a> {
+        Bill::new(self.pricing(key), usage).failed(error)
     }
 
     /// Asks a model for its answer to an item.
@@ -461,7 +466,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn close(&self) -> Result<(), RunError> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         for (key, usage, failed) in keeper.leftovers() {
-            let bill = Bill::new(self.pricing(&key), usage).recalled();
+            let bill = Bill::new(self.pricing(&key), usage.as_ref()).recalled();
             self.ledger.bill(key, bill.failed(failed));
         }
         keeper.flush()
@@ -470,6 +475,17 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
 
 /// A count that no call can have used is not believed: the call was paid for, and nobody knows what
 /// it cost.
-fn believed(usage: Option<Usage>) -> Option<Usage> {
-    usage.map(|usage| if usage.is_plausible() { usage } else { usage.without_counts() })
+fn believed(mut usage: Option<Usage>) -> Option<Usage> {
+    disbelieve(&mut usage);
+    usage
+}
+
+/// The same where it lies.
+#[inline]
+fn disbelieve(usage: &mut Option<Usage>) {
+    if let Some(told) = usage
+        && !told.is_plausible()
+    {
+        *told = told.without_counts();
+    }
 }

@@ -92,20 +92,19 @@ impl Spending {
 }
 
 /// One call's bill.
+///
+/// It borrows what it is made of: copied, they would cost a call as much as its entry does.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bill {
-    pricing: Pricing,
-    usage: Option<Usage>,
+pub(crate) struct Bill<'a> {
+    pricing: &'a Pricing,
+    usage: Option<&'a Usage>,
     failed: Option<ErrorKind>,
     recalled: bool,
 }
 
-impl Bill {
-    pub(crate) const fn new(pricing: Pricing, usage: Option<Usage>) -> Self {
+impl<'a> Bill<'a> {
+    pub(crate) const fn new(pricing: &'a Pricing, usage: Option<&'a Usage>) -> Self {
         Self { pricing, usage, failed: None, recalled: false }
-    }
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        self.usage
     }
     /// Says how the call failed, if it did.
     pub(crate) const fn failed(mut self, how: Option<ErrorKind>) -> Self {
@@ -121,12 +120,11 @@ impl Bill {
         if self.failed.is_some() && self.usage.is_none() {
             return Cost::ZERO;
         }
-        self.pricing.cost(self.usage.as_ref())
+        self.pricing.cost(self.usage)
     }
     /// Whether the cost is known.
     pub(crate) fn is_metered(&self) -> bool {
-        (self.failed.is_some() && self.usage.is_none())
-            || self.pricing.is_metered(self.usage.as_ref())
+        (self.failed.is_some() && self.usage.is_none()) || self.pricing.is_metered(self.usage)
     }
 }
 
@@ -176,7 +174,7 @@ impl Ledger {
     }
 
     /// Books a call.
-    pub(crate) fn bill(&self, key: CallKey, bill: Bill) -> Cost {
+    pub(crate) fn bill(&self, key: CallKey, bill: Bill<'_>) -> Cost {
         let cost = bill.cost();
         let account = match key.kind {
             CallKind::Comparison => &self.judge,
@@ -186,7 +184,8 @@ impl Ledger {
         let (failed, turned_away) =
             (bill.failed.is_some(), bill.failed == Some(ErrorKind::Unavailable));
         let unmetered = !bill.is_metered();
-        let usage = bill.usage.unwrap_or_default();
+        let read = bill.usage.and_then(|usage| usage.input_tokens).unwrap_or(0);
+        let written = bill.usage.and_then(|usage| usage.output_tokens).unwrap_or(0);
         let mut account = account.open();
         match key.kind {
             CallKind::Answer | CallKind::Repeat => account.answers += 1,
@@ -197,10 +196,8 @@ impl Ledger {
         account.turned_away += u64::from(turned_away);
         account.unmetered += u64::from(unmetered);
         account.recalled += u64::from(bill.recalled);
-        let add =
-            |sum: &mut u64, tokens: Option<u64>| *sum = sum.saturating_add(tokens.unwrap_or(0));
-        add(&mut account.input_tokens, usage.input_tokens);
-        add(&mut account.output_tokens, usage.output_tokens);
+        account.input_tokens = account.input_tokens.saturating_add(read);
+        account.output_tokens = account.output_tokens.saturating_add(written);
         account.cost += cost;
         cost
     }

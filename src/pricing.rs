@@ -288,6 +288,15 @@ pub struct Pricing {
 }
 
 impl Pricing {
+    /// No prices: what a call costs is what it was billed.
+    pub(crate) const NONE: Self = Self {
+        input: Cost::ZERO,
+        cached_input: None,
+        output: Cost::ZERO,
+        request: Cost::ZERO,
+        discount_ppm: 0,
+    };
+
     /// Prices per million input and output tokens, in units of currency.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::{ENDLESS, Order};
 use crate::plan::Plan;
+use crate::pricing::Pricing;
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
@@ -394,11 +395,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             None => None,
             Some(budget) => {
                 let paid = recorder.as_ref().map(Recorder::paid).unwrap_or_default();
-                let bills = paid.into_iter().map(|(key, usage, failed)| {
+                let bills = paid.iter().map(|(key, usage, failed)| {
                     let comparison = key.kind == CallKind::Comparison;
-                    let model = roster.model(key.model).map(|model| model.pricing);
-                    let pricing = if comparison { judge } else { model.unwrap_or_default() };
-                    (key, Bill::new(pricing, usage).failed(failed))
+                    let model = roster.model(key.model).map(|model| &model.pricing);
+                    let pricing = if comparison { &judge } else { model.unwrap_or(&Pricing::NONE) };
+                    (*key, Bill::new(pricing, usage.as_ref()).failed(*failed))
                 });
                 let spent = budget.spent(roster, bills);
                 Some(budget.purse(roster, judge, spent)?)

@@ -1,7 +1,7 @@
 //! Calls that need only to be made and booked.
 
-use super::{CallKey, Calls, believed};
-use crate::backend::guard::guarded;
+use super::{CallKey, Calls, believed, disbelieve};
+use crate::backend::guard::guarded_then;
 use crate::backend::{Completion, ErrorKind};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
@@ -28,17 +28,22 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let Some(backend) = self.roster.backend(model) else {
             return (Err(ErrorKind::Permanent), Cost::ZERO);
         };
-        let result = guarded(|| (**backend).complete(item)).await;
         let key = CallKey::answer(index, model);
-        match result {
-            Ok(Completion { output, usage, .. }) => {
-                (Ok(output), self.enter(key, believed(usage), None).1)
-            }
-            Err(error) => {
-                self.ledger.faults.note(&key, &error);
-                let (kind, usage) = (error.kind(), believed(error.usage()));
-                (Err(kind), self.enter(key, usage, Some(kind)).1)
-            }
-        }
+        guarded_then(
+            || (**backend).complete(item),
+            |result| match result {
+                Ok(Completion { output, mut usage, .. }) => {
+                    disbelieve(&mut usage);
+                    (Ok(output), self.ledger.bill(key, self.bill(&key, usage.as_ref(), None)))
+                }
+                Err(error) => {
+                    self.ledger.faults.note(&key, &error);
+                    let (kind, usage) = (error.kind(), believed(error.usage()));
+                    let bill = self.bill(&key, usage.as_ref(), Some(kind));
+                    (Err(kind), self.ledger.bill(key, bill))
+                }
+            },
+        )
+        .await
     }
 }

@@ -67,10 +67,10 @@ impl Budget {
     }
 
     /// What recorded calls take of the cap.
-    pub(crate) fn spent(
+    pub(crate) fn spent<'a>(
         &self,
         roster: &RosterSpec,
-        bills: impl IntoIterator<Item = (CallKey, Bill)>,
+        bills: impl IntoIterator<Item = (CallKey, Bill<'a>)>,
     ) -> Cost {
         let each = bills.into_iter().map(|(key, bill)| {
             let given = match key.kind {

@@ -233,7 +233,7 @@ impl<'a> Tab<'a> {
     }
 
     /// Books a call of the item. One whose cost is not known is taken to have cost its bound.
-    pub(crate) fn settle(&self, key: &CallKey, bill: Bill) {
+    pub(crate) fn settle(&self, key: &CallKey, bill: Bill<'_>) {
         let Some(purse) = self.purse else { return };
         let mut state = purse.lock();
         let (mut cost, metered) = (bill.cost(), bill.is_metered());

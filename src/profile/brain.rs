@@ -285,7 +285,9 @@ impl Brain {
         for position in certified {
             self.cheapen(position);
             let done = self.tests.get(position).and_then(|test| test.certified.as_ref());
-            if let Some(policy) = done.map(|done| done.policy.describe(&self.roster)) {
+            if let Some(policy) =
+                done.map(|done| done.policy.clone().plain().describe(&self.roster))
+            {
                 self.decisions.push_back(Decision::Certified { policy, profiled });
             }
         }
