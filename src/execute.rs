@@ -7,6 +7,7 @@
 
 mod audit;
 mod flow;
+mod lane;
 mod part;
 mod route;
 mod straight;
@@ -37,6 +38,7 @@ use crate::tally::Tally;
 
 use audit::Auditor;
 pub use audit::{Audit, Audited};
+use lane::Lane;
 pub use part::Part;
 use straight::Straight;
 use turns::{InOrder, Turns};
@@ -200,16 +202,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         T: Borrow<I> + Send + 'static,
         S: Stream<Item = (u64, T)> + Send + 'static,
     {
-        let one = |shared: Arc<Shared<I, O>>, index, item: T| async move {
-            let answer = answer(&shared, index, item.borrow()).await;
-            (shared, answer)
+        let one = |lane: Arc<Lane<I, O>>, index, item: T| async move {
+            let answer = answer(&lane, index, item.borrow()).await;
+            (lane, answer)
         };
-        let shared = Arc::clone(&self.shared);
+        let lane = Arc::new(Lane::new(Arc::clone(&self.shared)));
         let Some(most) = self.in_order else {
-            return Answers { flow: Box::pin(self.flow(items, shared, one)) };
+            return Answers { flow: Box::pin(self.flow(items, lane, one)) };
         };
         let turns = Turns::default();
-        let flow = self.flow(turns.admit(items, most), shared, one);
+        let flow = self.flow(turns.admit(items, most), lane, one);
         Answers { flow: Box::pin(InOrder::new(flow, turns)) }
     }
 
@@ -224,27 +226,18 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         S::Item: Sync,
     {
         let indices = futures::stream::iter((0..items.count()).map(|index| (index, ())));
-        let one = |(), index, ()| async move { ((), self.answer_held(items, index).await) };
+        let lane = &Lane::new(Arc::clone(&self.shared));
+        let one = |lane, index, ()| async move { (lane, answer_held(lane, items, index).await) };
         let each = |answer| {
             each(answer);
             std::future::ready(Ok(()))
         };
         let Some(most) = self.in_order else {
-            return self.flow(indices, (), one).try_for_each(each).await;
+            return self.flow(indices, lane, one).try_for_each(each).await;
         };
         let turns = Turns::default();
-        let flow = self.flow(turns.admit(indices, most), (), one);
+        let flow = self.flow(turns.admit(indices, most), lane, one);
         InOrder::new(flow, turns).try_for_each(each).await
-    }
-
-    async fn answer_held<S>(&self, items: &S, index: u64) -> Result<Answer<O>, RunError>
-    where
-        S: Items<I> + ?Sized,
-        S::Item: Sync,
-    {
-        let population = items.count();
-        let held = items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })?;
-        answer(&self.shared, index, (*held).borrow()).await
     }
 
     fn flow<T, S, M, F, C>(&self, items: S, shared: C, one: M) -> Flow<S, M, F, C>
@@ -277,12 +270,30 @@ impl<O> Stream for Answers<O> {
     }
 }
 
+/// Answers one item of a collection.
+async fn answer_held<I, O, S>(
+    lane: &Lane<I, O>,
+    items: &S,
+    index: u64,
+) -> Result<Answer<O>, RunError>
+where
+    I: ?Sized + Sync,
+    O: Send + Sync,
+    S: Items<I> + ?Sized,
+    S::Item: Sync,
+{
+    let population = items.count();
+    let held = items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })?;
+    answer(lane, index, (*held).borrow()).await
+}
+
 /// Answers one item, from profiling or by the plan.
-async fn answer<I, O>(shared: &Shared<I, O>, index: u64, item: &I) -> Result<Answer<O>, RunError>
+async fn answer<I, O>(lane: &Lane<I, O>, index: u64, item: &I) -> Result<Answer<O>, RunError>
 where
     I: ?Sized + Sync,
     O: Send + Sync,
 {
+    let shared = &*lane.shared;
     let answer = if shared.asked.contains(index) {
         if let Some(answer) = shared.take_profiled(index) {
             answer
@@ -292,7 +303,12 @@ where
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
     } else if let Some(straight) = shared.straight.filter(|_| shared.is_plain()) {
-        straight.answer(&shared.calls, &shared.plan, index, item).await
+        let answer = straight.answer(lane, index, item).await;
+        // Nobody watches or audits, and what was accepted is counted.
+        if answer.reason != Reason::Accepted {
+            shared.tally.add(&answer);
+        }
+        return Ok(answer);
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);

@@ -3,10 +3,11 @@
 //! Money is counted the moment it is spent, whatever order answers come in.
 
 mod budget;
+mod counter;
 mod faults;
 mod purse;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing, Usage};
 
 pub use budget::Budget;
+pub(crate) use counter::{Counter, Counters};
 pub use faults::Fault;
 use faults::Faults;
 pub(crate) use purse::{Needs, Purse, Tab};
@@ -148,6 +150,8 @@ impl Account {
 pub(crate) struct Ledger {
     models: Vec<Account>,
     judge: Account,
+    /// Those of streams that count for themselves while they are under way.
+    pub(crate) counters: Counters,
     purse: Option<Purse>,
     /// How calls failed.
     pub(crate) faults: Faults,
@@ -158,6 +162,7 @@ impl Ledger {
         Self {
             models: (0..models).map(|_| Account::default()).collect(),
             judge: Account::default(),
+            counters: Counters::default(),
             purse,
             faults: Faults::default(),
         }
@@ -202,9 +207,26 @@ impl Ledger {
         cost
     }
 
+    /// Enters the counts of a stream that has ended.
+    pub(crate) fn absorb(&self, counter: &Arc<Counter>) {
+        self.counters.leave(counter, |counter| {
+            for (account, more) in self.models.iter().zip(counter.read()) {
+                let mut account = account.open();
+                *account = account.plus(more);
+            }
+        });
+    }
+
     /// What each model cost so far.
     pub(crate) fn models(&self) -> Vec<Spending> {
-        self.models.iter().map(Account::read).collect()
+        let counters = self.counters.open();
+        let mut models: Vec<Spending> = self.models.iter().map(Account::read).collect();
+        for counter in &*counters {
+            for (model, more) in models.iter_mut().zip(counter.read()) {
+                *model = model.plus(more);
+            }
+        }
+        models
     }
 
     /// What judging cost so far.

@@ -1,10 +1,12 @@
 //! Counting what was delivered.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Reason};
+use crate::ledger::{Counter, Counters};
 use crate::roster::{MAX_MODELS, ModelId};
 
 /// How many items were answered by whom, and why.
@@ -75,6 +77,8 @@ impl Delivered {
 #[derive(Debug)]
 pub(crate) struct Tally {
     counts: [[AtomicU64; PLACES]; REASONS],
+    /// Those of streams that count for themselves what they accept, while they are under way.
+    pub(crate) counters: Counters,
 }
 
 /// Kinds of reasons.
@@ -84,7 +88,8 @@ const PLACES: usize = MAX_MODELS + 1;
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))) }
+        let counts = std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)));
+        Self { counts, counters: Counters::default() }
     }
 }
 
@@ -111,9 +116,28 @@ impl Tally {
         }
     }
 
+    /// Enters what a stream that has ended accepted.
+    pub(crate) fn absorb(&self, counter: &Arc<Counter>) {
+        let accepted = self.counts.get(place(Reason::Accepted));
+        self.counters.leave(counter, |counter| {
+            for (count, model) in accepted.into_iter().flatten().zip(counter.read()) {
+                count.fetch_add(model.answers, Relaxed);
+            }
+        });
+    }
+
     pub(crate) fn read(&self, models: usize) -> Delivered {
+        let counters = self.counters.open();
         let read = |counts: &[AtomicU64; PLACES]| counts.each_ref().map(|c| c.load(Relaxed));
-        let counts = self.counts.each_ref().map(read);
+        let mut counts = self.counts.each_ref().map(read);
+        if let Some(accepted) = counts.get_mut(place(Reason::Accepted)) {
+            for counter in &*counters {
+                for (count, model) in accepted.iter_mut().zip(counter.read()) {
+                    *count += model.answers;
+                }
+            }
+        }
+        drop(counters);
         let [profiled, accepted, routed, escalated, failed, audited, reference, broke] =
             counts.map(|counts| counts.iter().sum());
         let by_model = |model| counts.iter().filter_map(|counts| counts.get(model)).sum();

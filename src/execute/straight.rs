@@ -7,8 +7,9 @@
 //! nothing between calls; [`route::follow`](super::route::follow) comes to the same answers at the
 //! same cost, which a test compares.
 
+use super::Shared;
+use super::lane::Lane;
 use crate::answer::{Answer, Reason};
-use crate::calls::Calls;
 use crate::evidence::ModelSet;
 use crate::plan::{Key, Known, Mark, Move, Plan, Policy};
 use crate::pricing::Cost;
@@ -48,20 +49,20 @@ impl Straight {
         }
     }
 
-    /// Answers an item, where calls are plain.
+    /// Answers an item, where calls are plain. An accepted answer is counted already.
     pub(super) async fn answer<I: ?Sized + Sync, O: Send + Sync>(
         self,
-        calls: &Calls<I, O>,
-        plan: &Plan,
+        lane: &Lane<I, O>,
         index: u64,
         item: &I,
     ) -> Answer<O> {
+        let Shared { calls, plan, .. } = &*lane.shared;
         let (mut asked, mut reason) = (ModelSet::EMPTY, Reason::Routed);
         let mut next = self.asks(plan, index).unwrap_or(ModelId::REFERENCE);
         let mut cost = Cost::ZERO;
         loop {
             asked.insert(next);
-            let (result, paid) = calls.ask_plainly(index, item, next).await;
+            let (result, paid) = calls.ask_plainly(index, item, next, &lane.counter).await;
             cost += paid;
             match result {
                 Ok(output) => {
