@@ -303,12 +303,7 @@ where
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
     } else if let Some(straight) = shared.straight.filter(|_| shared.is_plain()) {
-        let answer = straight.answer(lane, index, item).await;
-        // Nobody watches or audits, and what was accepted is counted.
-        if answer.reason != Reason::Accepted {
-            shared.tally.add(&answer);
-        }
-        return Ok(answer);
+        return Ok(straight.answer(lane, index, item).await);
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);
@@ -316,7 +311,7 @@ where
         let auditor = shared.auditor.as_ref();
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };
-    shared.tally.add(&answer);
+    shared.tally.add(answer.by, answer.reason);
     if let Some(auditor) = &shared.auditor {
         auditor.delivered();
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Reason};
+use crate::answer::Reason;
 use crate::ledger::{Counter, Counters};
 use crate::roster::{MAX_MODELS, ModelId};
 
@@ -108,9 +108,9 @@ const fn place(reason: Reason) -> usize {
 }
 
 impl Tally {
-    pub(crate) fn add<O>(&self, answer: &Answer<O>) {
-        let by = answer.by.map_or(MAX_MODELS, ModelId::position);
-        let counts = self.counts.get(place(answer.reason));
+    pub(crate) fn add(&self, by: Option<ModelId>, reason: Reason) {
+        let by = by.map_or(MAX_MODELS, ModelId::position);
+        let counts = self.counts.get(place(reason));
         if let Some(count) = counts.and_then(|counts| counts.get(by.min(MAX_MODELS))) {
             count.fetch_add(1, Relaxed);
         }

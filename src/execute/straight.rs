@@ -49,14 +49,14 @@ impl Straight {
         }
     }
 
-    /// Answers an item, where calls are plain. An accepted answer is counted already.
+    /// Answers an item and counts the answer, where calls are plain.
     pub(super) async fn answer<I: ?Sized + Sync, O: Send + Sync>(
         self,
         lane: &Lane<I, O>,
         index: u64,
         item: &I,
     ) -> Answer<O> {
-        let Shared { calls, plan, .. } = &*lane.shared;
+        let Shared { calls, plan, tally, .. } = &*lane.shared;
         let (mut asked, mut reason) = (ModelSet::EMPTY, Reason::Routed);
         let mut next = self.asks(plan, index).unwrap_or(ModelId::REFERENCE);
         let mut cost = Cost::ZERO;
@@ -66,13 +66,18 @@ impl Straight {
             cost += paid;
             match result {
                 Ok(output) => {
-                    let accepted = !next.is_reference();
-                    let reason = if accepted { Reason::Accepted } else { reason };
+                    if next.is_reference() {
+                        tally.add(Some(next), reason);
+                    } else {
+                        // The call was counted, and with it the answer.
+                        reason = Reason::Accepted;
+                    }
                     let (output, by) = (Some(output), Some(next));
                     return Answer { index, output, by, reason, asked, cost };
                 }
                 Err(kind) if next.is_reference() => {
                     let reason = Reason::ReferenceFailed(kind);
+                    tally.add(None, reason);
                     return Answer { index, output: None, by: None, reason, asked, cost };
                 }
                 Err(kind) => (next, reason) = (ModelId::REFERENCE, Reason::CandidateFailed(kind)),
