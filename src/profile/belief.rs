@@ -26,18 +26,22 @@ const RATES: u16 = 5;
 /// What the prior weighs, in items.
 const WEIGHT: f64 = 8.0;
 /// `b`: how much the logarithm of the odds to fail falls with ten times the price.
-const SLOPE: f64 = 1.0;
+const SLOPE: f64 = 0.8;
 /// Prior mean and precision of `a`: a candidate at the reference's price fails on some 15 %.
-const LEVEL: (f64, f64) = (-1.7, 0.5);
-/// How often a second candidate gives the same wrong answer as the first: prior mean, and its weight in
-/// failures. Errors are seldom shared half of the time: they are of a kind or they are not.
-const ALIKE: (f64, f64) = (0.45, 2.0);
+const LEVEL: (f64, f64) = (-1.7, 1.0);
+/// How often a second candidate gives the same wrong answer as the first: prior mean and weight, in
+/// failures, of what holds of all pairs, and the weight of that for one pair. With two labels every error
+/// is shared, with free text few are, so that pairs of one task are alike.
+const ALIKE: (f64, f64) = (0.45, 20.0);
+const OF_ONE_PAIR: f64 = 2.0;
 
 /// Beliefs about the candidates of a roster.
 #[derive(Debug)]
 pub(super) struct Beliefs {
     /// Expected failure rates by candidate, in the roster's order.
     expected: Vec<f64>,
+    /// The share of failures that two candidates are expected to have alike.
+    alike: f64,
     nodes: BTreeMap<(u64, u64), Rc<[f64]>>,
     pub(super) seen: Seen,
     pub(super) scores: Scores,
@@ -70,6 +74,7 @@ impl Beliefs {
         let expected = expected.map(|(id, (x, ..))| guess(id).unwrap_or_else(|| line(*x)));
         Self {
             expected: expected.collect(),
+            alike: alike(roster, &counted),
             nodes: BTreeMap::new(),
             seen: counted,
             scores: Scores::default(),
@@ -78,6 +83,12 @@ impl Beliefs {
 
     fn expected(&self, id: ModelId) -> f64 {
         id.position().checked_sub(1).and_then(|at| self.expected.get(at)).copied().unwrap_or(0.5)
+    }
+
+    /// The share of a candidate's failures in which a second one gives the same answer, after `alike` of
+    /// `failures` did.
+    pub(super) fn alike(&self, alike: u64, failures: u64) -> f64 {
+        (alike as f64 + self.alike * OF_ONE_PAIR) / (failures as f64 + OF_ONE_PAIR)
     }
 
     /// Equally likely failure rates of a candidate after `failures` among `draws`.
@@ -91,11 +102,18 @@ impl Beliefs {
     }
 }
 
-/// The share of a candidate's failures in which a second one gives the same answer, after `alike` of
-/// `failures` did.
-pub(super) fn alike(alike: u64, failures: u64) -> f64 {
+/// How often two candidates fail alike, over all pairs.
+fn alike(roster: &RosterSpec, seen: &Seen) -> f64 {
     let (mean, weight) = ALIKE;
-    (alike as f64 + mean * weight) / (failures as f64 + weight)
+    let (mut alike, mut failures) = (mean * weight, weight);
+    for first in roster.candidates() {
+        for second in roster.candidates().filter(|id| *id != first) {
+            let counts = seen.counts(first, Some(second));
+            alike += counts.agreeing_failures as f64;
+            failures += (counts.agreeing_failures + counts.disagreeing_failures) as f64;
+        }
+    }
+    alike / failures
 }
 
 /// The level `a` that fits all candidates' counts: price, items and failures of each.

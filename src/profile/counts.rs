@@ -92,7 +92,7 @@ impl Seen {
         (counts.agreeing_failures as f64, counts.items as f64)
     }
 
-    /// Counts one candidate, or the first with the second as its check.
+    /// Counts one candidate, or the first with the second as its check where both were asked.
     pub(super) fn counts(&self, first: ModelId, second: Option<ModelId>) -> Counts {
         let mut counts = Counts::default();
         let ones = |bits: u64| u64::from(bits.count_ones());
@@ -102,7 +102,13 @@ impl Seen {
                 let place = id.position().checked_sub(1);
                 place.and_then(|at| block.get(at)).copied().unwrap_or_default()
             };
-            let own = word(first);
+            let mut own = word(first);
+            if let Some(second) = second {
+                let both = word(second).asked;
+                own.asked &= both;
+                own.silent &= both;
+                own.fails &= both;
+            }
             let together = second.map_or(u64::MAX, |second| {
                 let other = word(second);
                 let at = self.pair(from, first, second);

@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! by coin       r = t p                       t the share given away, p the failure rate
-//! by a score    r = p Phi(-s)                 the binormal model (see the module `scores`)
-//!               t = (1 - p) Phi(d - s) + r
+//! by a score    r = p Phi(u)                  the binormal model (see the module `scores`)
+//!               t = (1 - p) Phi(a + b u) + r
 //! consensus     r rises to P(alike and failing), then on to p
 //! ```
-//! `p` is believed as in [`belief`](super::belief), the separation `d` as in [`scores`](super::scores).
+//! `p` is believed as in [`belief`](super::belief), `a` as in [`scores`](super::scores).
 
-use super::belief::{self, Beliefs};
+use super::belief::Beliefs;
 use crate::backend::Confidence;
 use crate::evidence::ItemEvidence;
 use crate::plan::{Chain, Key, Till};
@@ -100,7 +100,7 @@ impl CostCurve {
             }
         } else if chain.second.is_some() {
             let apart = share(counts.disagreements, counts.items);
-            let together = belief::alike(counts.agreeing_failures, failures);
+            let together = beliefs.alike(counts.agreeing_failures, failures);
             let both = first + second + comparing + apart * reference + silent;
             for p in &*posterior {
                 self.truth([(0.0, reference), (together * p, both), (*p, first + silent)]);

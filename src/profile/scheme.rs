@@ -1,9 +1,11 @@
 //! At which looks a chain is tested: one, several, or as many as there can be.
 //!
-//! Every look costs level. On a small population one look, at a size chosen after the pilot, spends
-//! all of it. On a large one several looks adapt to what is found, and dense looks let a single
-//! candidate be profiled on until it certifies, which is its mix with the reference. All are priced
-//! as one look at the best size over the possible truths ([`CostCurve`]).
+//! Every look costs level. A chain by score is tested at one look, at a size chosen after the pilot: what
+//! is found there moves its threshold, and no later look is needed. So is every chain on a small
+//! population. On a large one the other chains, which certify whole or hardly at all, have several looks
+//! around that size, and dense looks let a single candidate be profiled on until it certifies, which is
+//! its mix with the reference. All are priced as one look at the best size over the possible truths
+//! ([`CostCurve`]).
 
 use super::curve::{CostCurve, Tolerated, tolerated};
 use super::thrift::Thrift;
@@ -19,6 +21,10 @@ pub(super) const LARGE: u64 = 4_000;
 /// Profiling on until a single candidate certifies is its mix with the reference, if no more than
 /// about half of the items need it; below this share of tolerated failures a chain by coin is.
 const MIXED: f64 = 0.45;
+/// Several looks lie between these multiples of the best size, each so many times the one before. Every
+/// look costs level, and fewer than these adapt too little: flat between ratios of 1.4 and 2.
+const AROUND: (f64, f64) = (0.3, 3.0);
+const APART: f64 = 1.5;
 /// The share of the level that is left at each of the dense looks, roughly.
 const DENSE: f64 = 0.27;
 /// What a second candidate must promise to save before the first is not tried alone: of many pairs the
@@ -34,8 +40,8 @@ pub(super) enum Scheme {
     Never,
     /// At one look, after so many items.
     One(u64),
-    /// At the looks of [`chain_looks`].
-    Several,
+    /// At the looks of [`chain_looks`] around so many items.
+    Several(u64),
     /// At every look there can be, for the whole chain only.
     Dense,
 }
@@ -45,9 +51,8 @@ pub(super) enum Scheme {
 pub(super) struct Schedule {
     /// The tolerated failure rate.
     rate: f64,
-    /// Whether tests may have several looks, and whether there is room for them.
+    /// Whether tests may have several looks.
     large: bool,
-    several: bool,
     /// Roughly what dense looks tolerate.
     dense: Vec<(u64, u64)>,
     one: Vec<(u64, Tolerated)>,
@@ -85,12 +90,11 @@ impl Schedule {
     /// The looks for a design over what remains.
     pub(super) fn new(design: Design, level: Probability, remaining: u64, large: bool) -> Self {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
-        let several = large && chain_looks(design, level, remaining).len() > 1;
         let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0), ratio);
         let one = one.into_iter().map(|(look, limit)| (look, tolerated(limit, look))).collect();
         let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
         let dense = if large { sizes(design, dense, remaining as f64, ratio) } else { Vec::new() };
-        Self { dense, rate: design.rate(), large, several, one }
+        Self { dense, rate: design.rate(), large, one }
     }
 
     /// One look at the best size.
@@ -192,8 +196,10 @@ impl Schedule {
                 if total < best.total {
                     (best.total, best.truths) = (total, truths);
                 }
-            } else if self.several {
-                best.scheme = Scheme::Several;
+            } else if let Scheme::One(look) = best.scheme
+                && matches!(chain.key, Key::Coin | Key::Agreement | Key::Split { .. })
+            {
+                best.scheme = Scheme::Several(look);
             }
         }
         best.total *= match chain.key {
@@ -228,16 +234,23 @@ fn sizes(design: Design, level: Probability, end: f64, ratio: f64) -> Vec<(u64, 
     looks
 }
 
-/// The looks of a chain on a large population: geometric, from about the first that can certify to
-/// a third of the population. Every look costs level, and half as much again is flat.
-pub(super) fn chain_looks(design: Design, level: Probability, remaining: u64) -> Vec<u64> {
+/// Looks at a chain on a large population: geometric, around the size that is expected to be best.
+pub(super) fn chain_looks(
+    design: Design,
+    level: Probability,
+    remaining: u64,
+    best: u64,
+) -> Vec<u64> {
+    let (from, to) = (AROUND.0 * best as f64, AROUND.1 * best as f64);
+    // From about the first that can certify, to a third of the population.
+    let mut at = from.max(2.4 / design.rate().max(1e-9)).max(15.0);
+    let to = to.min(remaining as f64 / 3.0).max(best as f64);
     let mut looks = Vec::new();
-    let mut at = (2.4 / design.rate().max(1e-9)).max(15.0);
-    while at <= remaining as f64 / 3.0 {
+    while at <= to {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
         looks.push(at as u64);
-        at *= 1.5;
+        at *= APART;
     }
     looks.retain(|look| single_look_limit(design, *look, level).is_some());
-    looks
+    if looks.is_empty() { vec![best] } else { looks }
 }

@@ -1,8 +1,11 @@
 //! How well scores tell right answers from failing ones.
 //!
-//! Right answers score `N(d, 1)` and failing ones `N(0, 1)` (the binormal model: Green and Swets 1966).
-//! `d`, the separation, has a normal prior around what models' scores are usually worth, and is measured
-//! by the area under the ROC curve, `Phi(d / sqrt 2)`.
+//! Of the failing answers a share `Phi(u)` scores above a threshold, of the right ones `Phi(a + b u)`: the
+//! binormal model (Green and Swets 1966; Dorfman and Alf 1969). Among the surest answers failures are
+//! more than equal spreads (`b = 1`) would have: `b` is about two thirds on recorded answers with token
+//! probabilities. What is unknown is the area under the ROC curve, `Phi(a / sqrt(1 + b^2))`. It is believed
+//! as a separation, `d` with `Phi(d / sqrt 2)` as its area, which has a normal prior around what models'
+//! scores are usually worth.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,12 +19,23 @@ use crate::stats::{normal_cdf, normal_quantile};
 
 /// Standard normal variables at equally likely nodes of a separation.
 const SEPARATIONS: [f64; 3] = [-1.09, 0.0, 1.09];
-/// Prior mean and standard deviation of a separation: an area under the curve of .75, give or take.
-const SEPARATION: (f64, f64) = (0.95, 0.45);
-/// The same of a score that a second call yields (a model asked whether its answer is right).
-const RATED: (f64, f64) = (0.7, 0.4);
-/// Steps of a threshold, in standard deviations of the score.
+/// What is believed of a kind of score.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// Prior mean and standard deviation of its separation.
+    separation: (f64, f64),
+    /// `b`.
+    slope: f64,
+}
+
+/// A score that comes with the answer, or a router's: an area of about .78.
+const WITH_ANSWER: Kind = Kind { separation: (1.25, 0.35), slope: 0.65 };
+/// A score that a second call yields (a model asked whether its answer is right).
+const RATED: Kind = Kind { separation: (0.7, 0.4), slope: 0.9 };
+/// Steps of a threshold, in standard deviations of the failing answers' scores, from the highest one.
 const STEP: f64 = 0.25;
+const HIGHEST: f64 = 4.0;
+const STEPS: usize = 33;
 
 /// For falling thresholds, the shares of failing and of right answers above.
 pub(super) type Shares = Rc<[(f64, f64)]>;
@@ -30,7 +44,7 @@ pub(super) type Shares = Rc<[(f64, f64)]>;
 #[derive(Debug, Default)]
 pub(super) struct Scores {
     separations: BTreeMap<(ModelId, bool), (f64, f64)>,
-    shares: BTreeMap<u64, Shares>,
+    shares: BTreeMap<(u64, u64), Shares>,
 }
 
 impl Scores {
@@ -41,14 +55,15 @@ impl Scores {
         rated: bool,
         items: &[&ItemEvidence],
     ) -> [Shares; SEPARATIONS.len()] {
-        let (d, sd) = self.separation(chain, if rated { RATED } else { SEPARATION }, items);
-        SEPARATIONS.map(|z| self.shares((d + z * sd).max(0.0)))
+        let kind = if rated { RATED } else { WITH_ANSWER };
+        let (d, sd) = self.separation(chain, kind.separation, items);
+        SEPARATIONS.map(|z| self.shares((d + z * sd).max(0.0), kind.slope))
     }
 
     /// The expected truth about a model's confidence.
     pub(super) fn expected(&mut self, id: ModelId, items: &[&ItemEvidence]) -> Shares {
-        let (d, _) = self.separation(&Chain::cascade(id), SEPARATION, items);
-        self.shares(d.max(0.0))
+        let (d, _) = self.separation(&Chain::cascade(id), WITH_ANSWER.separation, items);
+        self.shares(d.max(0.0), WITH_ANSWER.slope)
     }
 
     fn separation(
@@ -61,21 +76,25 @@ impl Scores {
         *self.separations.entry(key).or_insert_with(|| separation(chain, items, prior))
     }
 
-    fn shares(&mut self, d: f64) -> Shares {
-        self.shares.entry(d.to_bits()).or_insert_with(|| shares(d)).clone()
+    fn shares(&mut self, d: f64, slope: f64) -> Shares {
+        let make = || shares(d, slope);
+        self.shares.entry((d.to_bits(), slope.to_bits())).or_insert_with(make).clone()
     }
 }
 
-/// The shares of right answers above falling thresholds, which lie the same for every separation.
-static RIGHT: LazyLock<[f64; 64]> =
-    LazyLock::new(|| std::array::from_fn(|step| normal_cdf(STEP * step as f64 - 3.0)));
+/// `u` at each step.
+const fn across(step: usize) -> f64 {
+    STEP * step as f64 - HIGHEST
+}
 
-fn shares(d: f64) -> Shares {
-    let above = RIGHT.iter().enumerate().map(|(step, right)| {
-        let threshold = d + 3.0 - STEP * step as f64;
-        (threshold, (normal_cdf(-threshold), *right))
-    });
-    above.take_while(|(threshold, _)| *threshold > -3.0).map(|(_, shares)| shares).collect()
+/// The shares of failing answers above falling thresholds.
+static FAILING: LazyLock<[f64; STEPS]> =
+    LazyLock::new(|| std::array::from_fn(|step| normal_cdf(across(step))));
+
+fn shares(d: f64, slope: f64) -> Shares {
+    let a = d * ((1.0 + slope * slope) / 2.0).sqrt();
+    let right = |step| normal_cdf(a + slope * across(step));
+    FAILING.iter().enumerate().map(|(step, failing)| (*failing, right(step))).collect()
 }
 
 /// Posterior mean and standard deviation of how far the chain's score separates right answers from

@@ -44,8 +44,8 @@ use crate::roster::{ModelId, RosterSpec};
 /// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
 /// Prospects that have a candidate in common rise and fall together, and each is gained once, so the
 /// sum of what they promise is too much; how much was measured on recorded traces.
-const ONE_CALL: f64 = 0.15;
-const ONE_ITEM: f64 = 0.7;
+const ONE_CALL: f64 = 0.1;
+const ONE_ITEM: f64 = 1.0;
 
 /// How many items the pilot takes at most.
 pub(super) fn pilot_size(population: u64) -> u64 {

@@ -163,9 +163,9 @@ impl Brain {
         match prospect.priced.scheme {
             Scheme::Never => None,
             Scheme::One(look) => Boundary::single_look(design, level, look).ok(),
-            Scheme::Several => {
+            Scheme::Several(best) => {
                 let remaining = self.order.population() - self.pilot;
-                let looks = scheme::chain_looks(design, level, remaining);
+                let looks = scheme::chain_looks(design, level, remaining, best);
                 boundaries::chain(design, level, &looks).ok()
             }
             Scheme::Dense => boundaries::single_policy(design, level).ok(),
