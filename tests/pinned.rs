@@ -110,10 +110,10 @@ fn plans_of_every_family() {
             .map(|families| (families, format!("{:#x}", plans(families))));
     let pinned = [
         (Families::Single, "0x88eaaa86c046c169"),
-        (Families::Mix, "0xacd3c448ed41a59f"),
-        (Families::Cascade, "0xcd868886ab457a33"),
-        (Families::Consensus, "0x57a1d6fc185fbff7"),
-        (Families::Auto, "0xee3bc4c3b4db1873"),
+        (Families::Mix, "0x8ce41ecaa83eaf33"),
+        (Families::Cascade, "0xf87eaf50b5cd11aa"),
+        (Families::Consensus, "0x8aa8245339ffe873"),
+        (Families::Auto, "0x92ff8f7929f2808"),
     ]
     .map(|(families, digest)| (families, digest.to_owned()));
     assert_eq!(all, pinned);

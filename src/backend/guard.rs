@@ -20,7 +20,7 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<T, BackendError>>,
 {
-    guarded_then(call, |result| result).await
+    guarded_then(call, std::convert::identity).await
 }
 
 /// The same, with something to be done with the outcome where it lies: an answer is written in pieces,

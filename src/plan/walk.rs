@@ -204,7 +204,7 @@ mod tests {
         let example = |at: u64| Example {
             first: Some(at as f64 / 8.0),
             second: Some(0.5),
-            agree: Some(at % 2 == 0),
+            agree: Some(at.is_multiple_of(2)),
             right: at > 2,
         };
         let fit = Fit::new(&(0..8).map(example).collect::<Vec<_>>());

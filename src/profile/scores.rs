@@ -92,7 +92,7 @@ static FAILING: LazyLock<[f64; STEPS]> =
     LazyLock::new(|| std::array::from_fn(|step| normal_cdf(across(step))));
 
 fn shares(d: f64, slope: f64) -> Shares {
-    let a = d * ((1.0 + slope * slope) / 2.0).sqrt();
+    let a = d * f64::midpoint(1.0, slope * slope).sqrt();
     let right = |step| normal_cdf(a + slope * across(step));
     FAILING.iter().enumerate().map(|(step, failing)| (*failing, right(step))).collect()
 }

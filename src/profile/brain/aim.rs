@@ -1,7 +1,7 @@
 //! The reverse objective: the best agreement that a sum of money pays for.
 //!
 //! The allowance `F` is chosen on the pilot, like the chain: the smallest one at which the cheapest
-//! prospect is expected to stay within the money. Given the pilot it is a constant, so the test after
+//! prospect is likely to stay within the money. Given the pilot it is a constant, so the test after
 //! it, at this allowance, keeps the promise as it does at the caller's own (see
 //! [`search`](super::super::search)).
 
@@ -16,6 +16,8 @@ use crate::target::Target;
 const FINER: f64 = 0.85;
 /// The share of the money that a prospect may be expected to cost: forecasts err.
 const MARGIN: f64 = 0.92;
+/// The share of the possible truths about a prospect under which it is to stay within that.
+const CAUTION: f64 = 0.9;
 
 impl Brain {
     /// Chooses the target to test for. `false` if the reference alone is within the money, so that
@@ -41,7 +43,13 @@ impl Brain {
         let affordable = tried.partition_point(|allowance| {
             let total = self.schedule(*allowance).and_then(|schedule| {
                 let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
-                Some(self.scene(&items, &schedule).prospects().first()?.priced.total)
+                Some(
+                    self.scene(&items, &schedule)
+                        .prospects()
+                        .first()?
+                        .priced
+                        .likely_within(CAUTION),
+                )
             });
             total.is_some_and(|total| total <= left)
         });
