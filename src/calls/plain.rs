@@ -18,9 +18,9 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     }
 
     /// As [`ask`](Self::ask) of a model whose answer is delivered, where calls are
-    /// [plain](Self::is_plain): the same call and the same
-    /// entry in the ledger, without the ways that are not taken, and with the answer moved half as
-    /// often. Booked with an errand, as the others are, an item took some 15 ns more than its 93.
+    /// [plain](Self::is_plain): the same call and the same bill, without the ways that are not taken,
+    /// and with the answer moved half as often. A candidate's answer is counted by the stream's own
+    /// counter, all else in the ledger.
     pub(crate) async fn ask_plainly(
         &self,
         index: u64,

@@ -175,8 +175,11 @@ mod tests {
         let usage = |state: &mut u64| Some(Usage::billed(Cost::from_nanos(1 + draw(state, 1_000))));
         let mut item = ItemEvidence::new(index, true, usage(state));
         for _ in 0..2 {
-            let agreement = [Agreement::Agrees, Agreement::Differs, Agreement::NoAnswer]
-                [draw(state, 3) as usize];
+            let agreement = match draw(state, 3) {
+                0 => Agreement::Agrees,
+                1 => Agreement::Differs,
+                _ => Agreement::NoAnswer,
+            };
             let score = (draw(state, 5) > 0).then(|| draw(state, 8) as f64 / 8.0);
             item.candidates.push(Some(CandidateRecord {
                 agreement,
