@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 
 use futures::executor::block_on;
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use smart_core::equivalence::Exact;
+use smart_core::execute::Answers;
 use smart_core::plan::{Mark, Policy};
 use smart_core::{
-    Answer, BackendError, Completion, ErrorKind, Event, Families, Generated, LlmBackend, Model,
-    Plan, Pricing, ProfileSettings, Reason, Report, Roster, Smart, Target, Usage, async_trait,
+    Answer, BackendError, Completion, Cost, ErrorKind, Event, Families, Generated, LlmBackend,
+    Model, Plan, Pricing, ProfileSettings, Reason, Report, Roster, Smart, Target, Usage,
+    async_trait,
 };
 
 const ITEMS: u64 = 6_000;
@@ -96,4 +98,37 @@ fn the_short_way_comes_to_the_same() {
         assert!(seen(|r| matches!(r, Reason::ReferenceFailed(_))));
         assert_eq!(seen(|r| *r == Reason::Routed), !whole);
     }
+}
+
+/// Streams that count for themselves are in the books all along: while they run side by side, when
+/// one is dropped half way, and when one has ended.
+#[test]
+fn what_is_under_way_is_in_the_books() {
+    let smart = smart(97, Families::Single, false);
+    let profiled = block_on(smart.profile(&Generated::new(ITEMS, |index| index))).unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    let executor = smart.executor(plan, BTreeMap::new()).unwrap();
+    let (mut seen, mut paid) = (0_u64, Cost::ZERO);
+    let mut streams: Vec<_> = (0..3).map(|_| executor.execute(stream::iter(0..ITEMS))).collect();
+    let mut take = |stream: &mut Answers<u64>, count: usize| {
+        let some: Vec<Answer<u64>> = block_on(stream.by_ref().take(count).try_collect()).unwrap();
+        seen += some.len() as u64;
+        paid += some.iter().map(|answer| answer.cost).sum::<Cost>();
+        let report = executor.report();
+        assert_eq!(report.delivered.items(), seen);
+        assert_eq!(executor.spent(), paid);
+        assert_eq!(report.execution.iter().map(|model| model.cost).sum::<Cost>(), paid);
+        some.len()
+    };
+    for _ in 0..4 {
+        for stream in &mut streams {
+            assert_eq!(take(stream, 700), 700);
+        }
+    }
+    streams.pop();
+    for stream in &mut streams {
+        assert_eq!(take(stream, usize::MAX), 6_000 - 4 * 700);
+    }
+    drop(streams);
+    assert_eq!(executor.report().delivered.items(), 2 * ITEMS + 4 * 700);
 }
