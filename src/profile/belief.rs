@@ -7,7 +7,7 @@
 //! logit P(fails) = a - b log10(cost / reference's cost) + something of its own
 //! ```
 //! with `a` fitted to all candidates together and `b` fixed at what published price lists and scores
-//! show, roughly a factor of three in odds for ten times the price. The caller's own guess takes the
+//! show, roughly a factor of two in odds for ten times the price. The caller's own guess takes the
 //! line's place. The prior weighs as much as [`WEIGHT`] items. It steers what is tried, and certifies
 //! nothing.
 

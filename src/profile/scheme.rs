@@ -47,7 +47,7 @@ pub(super) enum Scheme {
 }
 
 /// The looks at hand, each with the failures it tolerates.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Schedule {
     /// The tolerated failure rate.
     rate: f64,
