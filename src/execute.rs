@@ -26,7 +26,7 @@ use self::flow::Flow;
 use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
-use crate::items::Items;
+use crate::items::{self, Items};
 use crate::ledger::Spending;
 use crate::observe::Event;
 use crate::order::First;
@@ -282,8 +282,7 @@ where
     S: Items<I> + ?Sized,
     S::Item: Sync,
 {
-    let population = items.count();
-    let held = items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })?;
+    let held = items::held(items, index)?;
     answer(lane, index, (*held).borrow()).await
 }
 

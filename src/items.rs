@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
+use crate::error::RunError;
+
 /// A finite collection of items that can be fetched by index, in any order.
 ///
 /// Slices, vectors and arrays are one, of anything that borrows as the backends' item type: a
@@ -22,6 +24,15 @@ pub trait Items<I: ?Sized>: Send + Sync {
 
     /// The item at an index below [`count`](Self::count).
     fn fetch(&self, index: u64) -> Option<Self::Held<'_>>;
+}
+
+/// The item at an index, or the error of a collection that does not have it.
+pub(crate) fn held<I: ?Sized, S: Items<I> + ?Sized>(
+    items: &S,
+    index: u64,
+) -> Result<S::Held<'_>, RunError> {
+    let population = items.count();
+    items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })
 }
 
 macro_rules! contiguous {

@@ -13,7 +13,7 @@ use crate::backend::{Confidence, ErrorKind};
 use crate::calls::{Asked, CallKey, Calls, Compared, Errand, Kept};
 use crate::error::RunError;
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
-use crate::items::Items;
+use crate::items::{self, Items};
 use crate::ledger::Needs;
 use crate::observe::Event;
 use crate::pool::Pool;
@@ -166,9 +166,7 @@ where
     S::Item: Sync,
 {
     let index = request.index;
-    let population = items.count();
-    let outside = RunError::OutsidePopulation { index, population };
-    let held = items.fetch(index).ok_or(outside)?;
+    let held = items::held(items, index)?;
     let item: &I = (*held).borrow();
     let errand = calls.errand(index, item, || needs(request));
     let errand = &errand;
