@@ -23,6 +23,7 @@ use crate::roster::{ModelId, Roster};
 
 pub(crate) use errand::Errand;
 use memory::Memory;
+pub(crate) use plain::Underway;
 
 /// What identifies a call within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,6 +16,7 @@ mod turns;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -26,7 +27,7 @@ use self::flow::Flow;
 use crate::answer::{Answer, Reason};
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
-use crate::items::{self, Items};
+use crate::items::{self, Items, Owned};
 use crate::ledger::Spending;
 use crate::observe::Event;
 use crate::order::First;
@@ -40,7 +41,7 @@ use audit::Auditor;
 pub use audit::{Audit, Audited};
 use lane::Lane;
 pub use part::Part;
-use straight::Straight;
+use straight::{Straight, Way};
 use turns::{InOrder, Turns};
 
 /// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
@@ -73,9 +74,12 @@ struct Shared<I: ?Sized + Sync, O> {
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
-    /// Whether nobody but the plan and the models has a say.
-    fn is_plain(&self) -> bool {
-        self.auditor.is_none() && self.calls.is_plain()
+    /// The short way, if this item takes it: it is not profiled, and nobody but the plan and the
+    /// models has a say.
+    #[inline]
+    fn straight_for(&self, index: u64) -> Option<Straight> {
+        let plain = self.auditor.is_none() && self.calls.is_plain();
+        self.straight.filter(|_| plain && !self.asked.contains(index))
     }
 }
 
@@ -202,10 +206,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         T: Borrow<I> + Send + 'static,
         S: Stream<Item = (u64, T)> + Send + 'static,
     {
-        let one = |lane: Arc<Lane<I, O>>, index, item: T| async move {
-            let answer = answer(&lane, index, item.borrow()).await;
-            (lane, answer)
-        };
+        let one = |lane: Arc<Lane<I, O>>, index, item: T| one_item(lane, index, || Ok(Owned(item)));
         let lane = Arc::new(Lane::new(Arc::clone(&self.shared)));
         let Some(most) = self.in_order else {
             return Answers { flow: Box::pin(self.flow(items, lane, one)) };
@@ -227,7 +228,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     {
         let indices = futures::stream::iter((0..items.count()).map(|index| (index, ())));
         let lane = &Lane::new(Arc::clone(&self.shared));
-        let one = |lane, index, ()| async move { (lane, answer_held(lane, items, index).await) };
+        let one = |lane, index, ()| one_item(lane, index, move || items::held(items, index));
         let each = |answer| {
             each(answer);
             std::future::ready(Ok(()))
@@ -270,20 +271,29 @@ impl<O> Stream for Answers<O> {
     }
 }
 
-/// Answers one item of a collection.
-async fn answer_held<I, O, S>(
-    lane: &Lane<I, O>,
-    items: &S,
+/// Answers one item, and gives back the lane it went. Where nothing but one call is to be made, this
+/// is the only layer around it: each layer more moves what it is given, and the answer, once more.
+async fn one_item<I, O, T, L, H>(
+    lane: L,
     index: u64,
-) -> Result<Answer<O>, RunError>
+    item: impl FnOnce() -> Result<H, RunError>,
+) -> (L, Result<Answer<O>, RunError>)
 where
     I: ?Sized + Sync,
     O: Send + Sync,
-    S: Items<I> + ?Sized,
-    S::Item: Sync,
+    T: Borrow<I>,
+    L: Deref<Target = Lane<I, O>>,
+    H: Deref<Target = T>,
 {
-    let held = items::held(items, index)?;
-    answer(lane, index, (*held).borrow()).await
+    let held = match item() {
+        Ok(held) => held,
+        Err(error) => return (lane, Err(error)),
+    };
+    let answer = match lane.shared.straight_for(index) {
+        Some(straight) => Ok(Way::new(straight, &lane, index, (*held).borrow()).await),
+        None => answer(&lane, index, (*held).borrow()).await,
+    };
+    (lane, answer)
 }
 
 /// Answers one item, from profiling or by the plan.
@@ -301,8 +311,6 @@ where
             let errand = shared.calls.errand(index, item, route::reference_needs);
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
-    } else if let Some(straight) = shared.straight.filter(|_| shared.is_plain()) {
-        return Ok(straight.answer(lane, index, item).await);
     } else {
         let router = shared.router.as_deref().map(|score| score(item));
         let needs = || route::needs(&shared.calls, &shared.plan);

@@ -1,8 +1,12 @@
 //! The executor's short way for plans that no answer can change comes to the same answers, at the
-//! same cost, as the long way that every other plan takes: bills that cannot be believed and the
-//! accounts of failures included, as they come or in order. An observer sends items the long way.
+//! same cost, as the long way that every other plan takes: bills that cannot be believed, calls that
+//! wait, panics and the accounts of failures included, as they come or in order. An observer sends
+//! items the long way.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 
 use futures::executor::block_on;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,21 +16,33 @@ use smart_core::plan::{Mark, Policy};
 use smart_core::{
     Answer, BackendError, Completion, Cost, ErrorKind, Event, Families, Generated, LlmBackend,
     Model, Plan, Pricing, ProfileSettings, Reason, Report, Roster, Smart, Target, Usage,
-    async_trait,
 };
 
 const ITEMS: u64 = 6_000;
 
-/// The item's last digit, or another one on every `wrong`-th item, or nothing on every `silent`-th.
+/// The item's last digit, or another one on every `wrong`-th item, or nothing on every `silent`-th;
+/// where calls wait some give way first, and where `silent` is small a few panic.
 struct Digits {
     wrong: u64,
     silent: u64,
+    waits: bool,
 }
 
-#[async_trait]
-impl LlmBackend<u64> for Digits {
-    type Output = u64;
-    async fn complete(&self, item: &u64) -> Result<Completion<u64>, BackendError> {
+impl Digits {
+    async fn answer(&self, item: u64) -> Result<Completion<u64>, BackendError> {
+        if self.waits && item % 13 == 6 {
+            let mut given = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut given, true) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+        // After it gave way: 71 is 6 more than a multiple of 13, and so are all of these.
+        assert!(item % (self.silent * 91) != 71, "no digit at all");
         if item % self.silent == 5 {
             return Err(match item % 3 {
                 0 => BackendError::new(ErrorKind::Unavailable, "closed"),
@@ -42,10 +58,25 @@ impl LlmBackend<u64> for Digits {
     }
 }
 
-fn smart(wrong: u64, families: Families, watched: bool) -> Smart<u64, u64> {
+type Call<'a> = Pin<Box<dyn Future<Output = Result<Completion<u64>, BackendError>> + Send + 'a>>;
+
+/// By hand, so that it can panic before there is a future.
+impl LlmBackend<u64> for Digits {
+    type Output = u64;
+    fn complete<'a, 'b, 'c>(&'a self, item: &'b u64) -> Call<'c>
+    where
+        'a: 'c,
+        'b: 'c,
+    {
+        assert!(item % (self.silent * 100) != 70, "no digit at all");
+        Box::pin(self.answer(*item))
+    }
+}
+
+fn smart(wrong: u64, families: Families, watched: bool, waits: bool) -> Smart<u64, u64> {
     let pricing = |input: f64| Pricing::per_million(input, 2.0 * input).unwrap();
-    let large = Digits { wrong: u64::MAX, silent: 1_009 };
-    let small = Digits { wrong, silent: 17 };
+    let large = Digits { wrong: u64::MAX, silent: 1_009, waits };
+    let small = Digits { wrong, silent: 17, waits };
     let roster = Roster::new(
         Model::new("large", large).with_pricing(pricing(30.0)),
         [Model::new("small", small).with_pricing(pricing(0.5))],
@@ -70,17 +101,18 @@ fn the_short_way_comes_to_the_same() {
     for (wrong, families, whole) in
         [(97, Families::Single, true), (97, Families::Mix, true), (5, Families::Mix, false)]
     {
-        let profiled =
-            block_on(smart(wrong, families, false).profile(&Generated::new(ITEMS, |index| index)));
+        let profiled = block_on(
+            smart(wrong, families, false, true).profile(&Generated::new(ITEMS, |index| index)),
+        );
         let plan = profiled.unwrap().profile.plan().unwrap();
         let Policy::Chain { threshold, .. } = &plan.policy else { panic!("{:?}", plan.policy) };
         // Far from the target a share of the items is given away, not all after a longer profile.
         assert_eq!(*threshold == Mark::LOWEST, whole, "{families:?}");
         let (in_order, report) =
-            answers(&smart(wrong, families, false).with_answers_in_order(32), &plan);
+            answers(&smart(wrong, families, false, true).with_answers_in_order(32), &plan);
         assert!(in_order.iter().map(|answer| answer.index).eq(0..ITEMS));
-        let (mut short, spent) = answers(&smart(wrong, families, false), &plan);
-        let (mut long, spent_long) = answers(&smart(wrong, families, true), &plan);
+        let (mut short, spent) = answers(&smart(wrong, families, false, true), &plan);
+        let (mut long, spent_long) = answers(&smart(wrong, families, true, true), &plan);
         short.sort_by_key(|answer| answer.index);
         long.sort_by_key(|answer| answer.index);
         assert_eq!(short, long);
@@ -89,6 +121,7 @@ fn the_short_way_comes_to_the_same() {
         assert_eq!(spent, report);
         let small = spent.execution[1];
         assert!(small.turned_away > 0 && small.turned_away < small.failures && small.unmetered > 0);
+        assert!(spent.faults.iter().any(|fault| fault.message.contains("no digit at all")));
         assert_eq!(spent.faults.iter().map(|fault| fault.calls).sum::<u64>(), {
             spent.execution.iter().map(|spending| spending.failures).sum::<u64>()
         });
@@ -104,7 +137,7 @@ fn the_short_way_comes_to_the_same() {
 /// one is dropped half way, and when one has ended.
 #[test]
 fn what_is_under_way_is_in_the_books() {
-    let smart = smart(97, Families::Single, false);
+    let smart = smart(97, Families::Single, false, false);
     let profiled = block_on(smart.profile(&Generated::new(ITEMS, |index| index))).unwrap();
     let plan = profiled.profile.plan().unwrap();
     let executor = smart.executor(plan, BTreeMap::new()).unwrap();

@@ -20,41 +20,22 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<T, BackendError>>,
 {
-    guarded_then(call, std::convert::identity).await
-}
-
-/// The same, with something to be done with the outcome where it lies: an answer is written in pieces,
-/// and a move of the whole right afterwards waits for them all.
-pub(crate) async fn guarded_then<T, F, Fut, R>(
-    call: F,
-    mut then: impl FnMut(Result<T, BackendError>) -> R,
-) -> R
-where
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<T, BackendError>>,
-{
     // A hand-written `complete` may panic before it returns its future.
-    let future = match catch_unwind(AssertUnwindSafe(call)) {
+    let mut future = pin!(match catch_unwind(AssertUnwindSafe(call)) {
         Ok(future) => future,
-        Err(panic) => return then(Err(panicked(&*panic))),
-    };
+        Err(panic) => return Err(panicked(&*panic)),
+    });
     // One future around the call's own, and no more: every layer moves the answer once.
-    let mut future = pin!(future);
-    // Within the catch, or the answer would be moved once more on the way out.
-    let guarded = poll_fn(|cx| {
-        let poll = AssertUnwindSafe(|| match future.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(then(result)),
-            Poll::Pending => Poll::Pending,
-        });
-        match catch_unwind(poll) {
-            Ok(poll) => poll,
-            Err(panic) => Poll::Ready(then(Err(panicked(&*panic)))),
-        }
+    let guarded = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        Err(panic) => Poll::Ready(Err(panicked(&*panic))),
     });
     guarded.await
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> BackendError {
+/// A panic as a failed call.
+#[cold]
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> BackendError {
     BackendError::new(ErrorKind::Panicked, message(panic))
 }
 

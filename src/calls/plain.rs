@@ -1,11 +1,25 @@
 //! Calls that need only to be made and booked.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use super::{CallKey, Calls, believed, disbelieve};
-use crate::backend::guard::guarded_then;
-use crate::backend::{Completion, ErrorKind};
+use crate::backend::guard::panicked;
+use crate::backend::{BackendError, Completion, ErrorKind};
 use crate::ledger::Counter;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
+
+/// A call as its backend hands it out.
+type Boxed<'a, O> = Pin<Box<dyn Future<Output = Result<Completion<O>, BackendError>> + Send + 'a>>;
+
+/// A call's place; empty before it begins and after it ends.
+pub(crate) struct Underway<'a, O>(Option<Boxed<'a, O>>);
+
+impl<O> Underway<'_, O> {
+    pub(crate) const NONE: Self = Self(None);
+}
 
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     /// Whether a call needs only to be made and booked: nothing is recalled or written down, nobody
@@ -18,24 +32,32 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     }
 
     /// As [`ask`](Self::ask) of a model whose answer is delivered, where calls are
-    /// [plain](Self::is_plain): the same call and the same bill, without the ways that are not taken,
-    /// and with the answer moved half as often. A candidate's answer is counted by the stream's own
-    /// counter, all else in the ledger.
-    pub(crate) async fn ask_plainly(
-        &self,
+    /// [plain](Self::is_plain): the same call and the same bill, without the ways that are not taken.
+    /// A candidate's answer is counted by the stream's own counter, all else in the ledger.
+    ///
+    /// Begins the call, or goes on with it, and books it when it ends. It is a step of a future
+    /// rather than a future: a layer of its own would move the answer once more.
+    #[inline]
+    pub(crate) fn poll_plainly<'a>(
+        &'a self,
         index: u64,
-        item: &I,
+        item: &'a I,
         model: ModelId,
+        call: &mut Underway<'a, O>,
         counter: &Counter,
-    ) -> (Result<O, ErrorKind>, Cost) {
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(O, Cost), (ErrorKind, Cost)>> {
         let Some(backend) = self.roster.backend(model) else {
-            return (Err(ErrorKind::Permanent), Cost::ZERO);
+            return Poll::Ready(Err((ErrorKind::Permanent, Cost::ZERO)));
         };
         let key = CallKey::answer(index, model);
-        guarded_then(
-            || (**backend).complete(item),
-            |result| match result {
-                Ok(Completion { output, mut usage, .. }) => {
+        // Booked where the answer lies, within the catch: it is written in pieces, and a move of the
+        // whole right afterwards waits for them all.
+        let step = AssertUnwindSafe(|| {
+            // A hand-written `complete` may panic before it returns its future.
+            let call = call.0.get_or_insert_with(|| (**backend).complete(item));
+            match call.as_mut().poll(cx) {
+                Poll::Ready(Ok(Completion { output, mut usage, .. })) => {
                     disbelieve(&mut usage);
                     let bill = self.bill(&key, usage.as_ref(), None);
                     let cost = if model.is_reference() {
@@ -43,16 +65,28 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                     } else {
                         counter.add(model, bill)
                     };
-                    (Ok(output), cost)
+                    Poll::Ready(Ok((output, cost)))
                 }
-                Err(error) => {
-                    self.ledger.faults.note(&key, &error);
-                    let (kind, usage) = (error.kind(), believed(error.usage()));
-                    let bill = self.bill(&key, usage.as_ref(), Some(kind));
-                    (Err(kind), self.ledger.bill(key, bill))
-                }
-            },
-        )
-        .await
+                Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed_plainly(key, &error))),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let went = match catch_unwind(step) {
+            Ok(went) => went,
+            Err(panic) => Poll::Ready(Err(self.failed_plainly(key, &panicked(&*panic)))),
+        };
+        if went.is_ready() {
+            call.0 = None;
+        }
+        went
+    }
+
+    /// Books a call that failed.
+    #[cold]
+    fn failed_plainly(&self, key: CallKey, error: &BackendError) -> (ErrorKind, Cost) {
+        self.ledger.faults.note(&key, error);
+        let (kind, usage) = (error.kind(), believed(error.usage()));
+        let bill = self.bill(&key, usage.as_ref(), Some(kind));
+        (kind, self.ledger.bill(key, bill))
     }
 }

@@ -7,9 +7,14 @@
 //! nothing between calls; [`route::follow`](super::route::follow) comes to the same answers at the
 //! same cost, which a test compares.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use super::Shared;
 use super::lane::Lane;
 use crate::answer::{Answer, Reason};
+use crate::backend::ErrorKind;
+use crate::calls::Underway;
 use crate::evidence::ModelSet;
 use crate::plan::{Key, Known, Mark, Move, Plan, Policy};
 use crate::pricing::Cost;
@@ -48,39 +53,67 @@ impl Straight {
             }
         }
     }
+}
 
-    /// Answers an item and counts the answer, where calls are plain.
-    pub(super) async fn answer<I: ?Sized + Sync, O: Send + Sync>(
-        self,
-        lane: &Lane<I, O>,
-        index: u64,
-        item: &I,
-    ) -> Answer<O> {
-        let Shared { calls, plan, tally, .. } = &*lane.shared;
-        let (mut asked, mut reason) = (ModelSet::EMPTY, Reason::Routed);
-        let mut next = self.asks(plan, index).unwrap_or(ModelId::REFERENCE);
-        let mut cost = Cost::ZERO;
+/// An item on its way, one call after another.
+///
+/// A future written by hand: all it holds is what the next poll needs, and an answer is put together
+/// once, where it is given away.
+pub(super) struct Way<'a, I: ?Sized + Sync, O> {
+    lane: &'a Lane<I, O>,
+    index: u64,
+    item: &'a I,
+    /// Who is asked first.
+    first: ModelId,
+    /// How that went, if it failed, and what it cost: then the reference is asked.
+    failed: Option<(ErrorKind, Cost)>,
+    call: Underway<'a, O>,
+}
+
+impl<'a, I: ?Sized + Sync, O> Way<'a, I, O> {
+    #[inline]
+    pub(super) fn new(straight: Straight, lane: &'a Lane<I, O>, index: u64, item: &'a I) -> Self {
+        let first = straight.asks(&lane.shared.plan, index).unwrap_or(ModelId::REFERENCE);
+        Self { lane, index, item, first, failed: None, call: Underway::NONE }
+    }
+}
+
+/// Answers the item and counts the answer, where calls are plain.
+impl<I: ?Sized + Sync, O: Send + Sync> Future for Way<'_, I, O> {
+    type Output = Answer<O>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<O>> {
+        let Self { lane, index, item, first, failed, call } = &mut *self;
+        let (index, Shared { calls, tally, .. }) = (*index, &*lane.shared);
         loop {
+            let next = if failed.is_some() { ModelId::REFERENCE } else { *first };
+            let (before, mut reason) = match *failed {
+                Some((kind, paid)) => (paid, Reason::CandidateFailed(kind)),
+                None => (Cost::ZERO, Reason::Routed),
+            };
+            let went = ready!(calls.poll_plainly(index, item, next, call, &lane.counter, cx));
+            let mut asked = ModelSet::EMPTY;
+            asked.insert(*first);
             asked.insert(next);
-            let (result, paid) = calls.ask_plainly(index, item, next, &lane.counter).await;
-            cost += paid;
-            match result {
-                Ok(output) => {
+            match went {
+                Ok((output, paid)) => {
                     if next.is_reference() {
                         tally.add(Some(next), reason);
                     } else {
                         // The call was counted, and with it the answer.
                         reason = Reason::Accepted;
                     }
-                    let (output, by) = (Some(output), Some(next));
-                    return Answer { index, output, by, reason, asked, cost };
+                    let (output, by, cost) = (Some(output), Some(next), before + paid);
+                    return Poll::Ready(Answer { index, output, by, reason, asked, cost });
                 }
-                Err(kind) if next.is_reference() => {
-                    let reason = Reason::ReferenceFailed(kind);
+                Err((kind, paid)) if next.is_reference() => {
+                    let (reason, cost) = (Reason::ReferenceFailed(kind), before + paid);
                     tally.add(None, reason);
-                    return Answer { index, output: None, by: None, reason, asked, cost };
+                    let (output, by) = (None, None);
+                    return Poll::Ready(Answer { index, output, by, reason, asked, cost });
                 }
-                Err(kind) => (next, reason) = (ModelId::REFERENCE, Reason::CandidateFailed(kind)),
+                Err(went) => *failed = Some(went),
             }
         }
     }
