@@ -175,6 +175,10 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Nothing is known.
+    const UNKNOWN: Self =
+        Self { input_tokens: None, cached_input_tokens: None, output_tokens: None, cost: None };
+
     /// Tokens read and written.
     pub const fn tokens(input: u64, output: u64) -> Self {
         Self {
@@ -230,8 +234,11 @@ impl Usage {
 
     /// Whether no count is above [`MOST_TOKENS`](Self::MOST_TOKENS).
     pub fn is_plausible(&self) -> bool {
-        let counts = [self.input_tokens, self.cached_input_tokens, self.output_tokens];
-        counts.into_iter().flatten().all(|count| count <= Self::MOST_TOKENS)
+        // Each count where it lies: gathered first, they are waited for together.
+        let plausible = |count: Option<u64>| count.is_none_or(|count| count <= Self::MOST_TOKENS);
+        plausible(self.input_tokens)
+            && plausible(self.cached_input_tokens)
+            && plausible(self.output_tokens)
     }
 
     /// The bill alone, if there is one.
@@ -353,7 +360,7 @@ impl Pricing {
     /// Unknown counts cost nothing here; [`Pricing::is_metered`] says whether that hides money.
     #[allow(clippy::cast_possible_truncation, reason = "clamped to u64 first")]
     pub fn cost(&self, usage: Option<&Usage>) -> Cost {
-        let usage = usage.copied().unwrap_or_default();
+        let usage = usage.unwrap_or(&Usage::UNKNOWN);
         if let Some(bill) = usage.cost {
             return bill;
         }

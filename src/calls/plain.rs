@@ -56,20 +56,21 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let step = AssertUnwindSafe(|| {
             // A hand-written `complete` may panic before it returns its future.
             let call = call.0.get_or_insert_with(|| (**backend).complete(item));
-            match call.as_mut().poll(cx) {
-                Poll::Ready(Ok(Completion { output, mut usage, .. })) => {
-                    disbelieve(&mut usage);
-                    let bill = self.bill(&key, usage.as_ref(), None);
-                    let cost = if model.is_reference() {
-                        self.ledger.bill(key, bill)
-                    } else {
-                        counter.add(model, bill)
-                    };
-                    Poll::Ready(Ok((output, cost)))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed_plainly(key, &error))),
-                Poll::Pending => Poll::Pending,
+            let mut poll = call.as_mut().poll(cx);
+            let mut cost = Cost::ZERO;
+            if let Poll::Ready(Ok(Completion { usage, .. })) = &mut poll {
+                disbelieve(usage);
+                let bill = self.bill(&key, usage.as_ref(), None);
+                cost = if model.is_reference() {
+                    self.ledger.bill(key, bill)
+                } else {
+                    counter.add(model, bill)
+                };
             }
+            poll.map(|result| match result {
+                Ok(Completion { output, .. }) => Ok((output, cost)),
+                Err(error) => Err(self.failed_plainly(key, &error)),
+            })
         });
         let went = match catch_unwind(step) {
             Ok(went) => went,
