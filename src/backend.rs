@@ -69,8 +69,9 @@ use crate::pricing::Usage;
 
 /// A model's own confidence in an answer: any finite number, higher is surer.
 ///
-/// Only the order matters, so log-probabilities, `P(True)` and votes all serve as they are. The
-/// scale of one model is never compared with another's without a fit.
+/// Only the order matters to what is certified, so log-probabilities, `P(True)` and votes all serve as
+/// they are. Scores from 0 to 1 do a little more: a candidate that is surer of itself than the others is
+/// tried sooner.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Confidence(f64);

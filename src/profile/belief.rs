@@ -1,15 +1,17 @@
 //! What failure rates to expect: a prior for every candidate, and posteriors on nodes.
 //!
 //! Of eight candidates seen on ten items the luckiest looks best, and is not. So a candidate is
-//! believed to be much like the others at its price until its own items say otherwise:
+//! believed to be much like the others at its price that are as sure of themselves, until its own items
+//! say otherwise:
 //!
 //! ```text
-//! logit P(fails) = a - b log10(cost / reference's cost) + something of its own
+//! logit P(fails) = a - b log10(cost / reference's cost) - c sureness + something of its own
 //! ```
-//! with `a` fitted to all candidates together and `b` fixed at what published price lists and scores
-//! show, roughly a factor of two in odds for ten times the price. The caller's own guess takes the
-//! line's place. The prior weighs as much as [`WEIGHT`] items. It steers what is tried, and certifies
-//! nothing.
+//! with `a` fitted to all candidates together, and `b` and `c` fixed at what recorded answers show: a
+//! factor of one and a half in odds for ten times the price, and as much for an average score of .88
+//! instead of .73. Scores come with the answers, so sureness ([`sureness`]) tells candidates apart
+//! before any of them has failed often enough to be told by that. The caller's own guess takes the line's
+//! place. The prior weighs as much as [`WEIGHT`] items. It steers what is tried, and certifies nothing.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,6 +19,7 @@ use std::rc::Rc;
 use super::counts::Seen;
 use super::scores::Scores;
 use super::settings::ProfileSettings;
+use crate::backend::Confidence;
 use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::RatePosterior;
@@ -24,9 +27,13 @@ use crate::stats::RatePosterior;
 /// Nodes of a failure rate.
 const RATES: u16 = 5;
 /// What the prior weighs, in items.
-const WEIGHT: f64 = 8.0;
+const WEIGHT: f64 = 20.0;
 /// `b`: how much the logarithm of the odds to fail falls with ten times the price.
-const SLOPE: f64 = 0.8;
+const SLOPE: f64 = 0.4;
+/// `c`: how much it falls with a unit of sureness.
+const BY_SURENESS: f64 = 0.4;
+/// What the other candidates' average weighs in a candidate's sureness, in items.
+const AVERAGE: f64 = 2.0;
 /// Prior mean and precision of `a`: a candidate at the reference's price fails on some 15 %.
 const LEVEL: (f64, f64) = (-1.7, 1.0);
 /// How often a second candidate gives the same wrong answer as the first: prior mean and weight, in
@@ -59,25 +66,28 @@ impl Beliefs {
             let ratio = means.answer(id) / reference;
             if ratio > 0.0 && ratio.is_finite() { ratio.log10().clamp(-3.0, 0.5) } else { 0.0 }
         };
+        let sureness = sureness(roster, items);
         let counted = Seen::new(roster.candidate_count(), items);
         let seen: Vec<(f64, f64, f64)> = roster
             .candidates()
-            .map(|id| {
+            .zip(&sureness)
+            .map(|(id, sure)| {
                 let counts = counted.counts(id, None);
-                (price(id), counts.items as f64, counts.agreeing_failures as f64)
+                let merit = SLOPE * price(id) + BY_SURENESS * sure;
+                (merit, counts.items as f64, counts.agreeing_failures as f64)
             })
             .collect();
         let level = level(&seen);
         let guess = |id| settings.priors.get(roster.name(id)).map(|agreement| 1.0 - agreement);
-        let line = |x: f64| logistic(level - SLOPE * x);
+        let line = |merit: f64| logistic(level - merit);
         let expected = roster.candidates().zip(&seen);
-        let expected = expected.map(|(id, (x, ..))| guess(id).unwrap_or_else(|| line(*x)));
+        let expected = expected.map(|(id, (merit, ..))| guess(id).unwrap_or_else(|| line(*merit)));
         Self {
             expected: expected.collect(),
             alike: alike(roster, &counted),
             nodes: BTreeMap::new(),
             seen: counted,
-            scores: Scores::default(),
+            scores: Scores::new(sureness),
         }
     }
 
@@ -93,9 +103,9 @@ impl Beliefs {
 
     /// Equally likely failure rates of a candidate after `failures` among `draws`.
     pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Rc<[f64]> {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 8")]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 20")]
         let before = (WEIGHT * self.expected(id)).round() as u64;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 8")]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 20")]
         let key = (draws + WEIGHT as u64, failures + before);
         let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES)).unwrap_or_default();
         self.nodes.entry(key).or_insert_with(|| make().into()).clone()
@@ -116,16 +126,49 @@ fn alike(roster: &RosterSpec, seen: &Seen) -> f64 {
     alike / failures
 }
 
-/// The level `a` that fits all candidates' counts: price, items and failures of each.
+/// How much surer of its answers than the others each candidate is: the log odds of its mean score, less
+/// their average over the candidates scored in the same way (with the answer, or by a second call), drawn
+/// to it the more the fewer scores there are. Nought where there is nothing to compare: no scores, or one
+/// that is no probability.
+fn sureness(roster: &RosterSpec, items: &[&ItemEvidence]) -> Vec<f64> {
+    let odds = |id: ModelId| {
+        let scores = items.iter().filter_map(|item| item.candidate(id)?.score);
+        let mut sum = 0.0;
+        let mut count = 0.0;
+        for score in scores.map(Confidence::as_f64) {
+            if !(0.0..=1.0).contains(&score) {
+                return None;
+            }
+            (sum, count) = (sum + score, count + 1.0);
+        }
+        let against = count - sum;
+        (count > 0.0).then(|| (((sum + 0.5) / (against + 0.5)).ln(), count))
+    };
+    let scored: Vec<_> = roster
+        .candidates()
+        .map(|id| (roster.model(id).map(|model| model.scoring), odds(id)))
+        .collect();
+    let alike = |kind| {
+        let known = scored.iter().filter(|(other, _)| *other == kind).filter_map(|(_, odds)| *odds);
+        let (sum, count) = known.fold((0.0, 0.0), |(sum, n), (odds, _)| (sum + odds, n + 1.0));
+        sum / f64::max(count, 1.0)
+    };
+    let own = |(kind, odds): &(_, Option<(f64, f64)>)| {
+        odds.map_or(0.0, |(odds, count)| (odds - alike(*kind)) * count / (count + AVERAGE))
+    };
+    scored.iter().map(own).collect()
+}
+
+/// The level `a` that fits all candidates' counts: merit, items and failures of each.
 fn level(seen: &[(f64, f64, f64)]) -> f64 {
     let (mean, precision) = LEVEL;
     let mut a = mean;
     for _ in 0..20 {
         let (mut gradient, mut curvature) = (-precision * (a - mean), precision);
-        for (x, n, f) in seen {
+        for (merit, n, f) in seen {
             // A candidate's own deviation makes many items of one candidate worth few.
             let weight = WEIGHT / (WEIGHT + n);
-            let p = logistic(a - SLOPE * x);
+            let p = logistic(a - merit);
             gradient += weight * (f - n * p);
             curvature += weight * n * p * (1.0 - p);
         }
@@ -140,4 +183,74 @@ fn level(seen: &[(f64, f64, f64)]) -> f64 {
 
 fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Completion, Scoring};
+    use crate::evidence::{Agreement, CandidateRecord};
+    use crate::roster::Model;
+
+    fn roster(scorings: [Scoring; 4]) -> RosterSpec {
+        let model = |name: String, scoring| {
+            let backend = crate::from_fn(|_: &u64| async { Ok(Completion::new(0_u8)) });
+            Model::<u64, u8>::new(name, backend).spec().clone().with_scoring(scoring)
+        };
+        let candidates = (0..).zip(scorings).map(|(at, scoring)| model(format!("m{at}"), scoring));
+        let reference = model("reference".to_owned(), Scoring::WithAnswer);
+        RosterSpec::new(std::iter::once(reference).chain(candidates).collect()).unwrap()
+    }
+
+    fn item(index: u64, scores: [Option<f64>; 4]) -> ItemEvidence {
+        let record = |score: Option<f64>| {
+            let score = score.and_then(Confidence::new);
+            Some(CandidateRecord { agreement: Agreement::Agrees, score, usage: None, rating: None })
+        };
+        ItemEvidence {
+            index,
+            answered: true,
+            usage: None,
+            candidates: scores.map(record).into(),
+            pairs: Vec::new(),
+            router: None,
+            judged: None,
+        }
+    }
+
+    fn after(count: u64, scorings: [Scoring; 4], scores: [Option<f64>; 4]) -> Vec<f64> {
+        let items: Vec<ItemEvidence> = (0..count).map(|index| item(index, scores)).collect();
+        sureness(&roster(scorings), &items.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_surer_of_its_answers_is_believed_to_be_better() {
+        let scorings = [Scoring::WithAnswer; 4];
+        let scores = [Some(0.9), Some(0.7), Some(0.4), None];
+        let few = after(3, scorings, scores);
+        let many = after(300, scorings, scores);
+        assert!(few[0] > few[1] && few[1] > few[2], "{few:?}");
+        assert!((few[0] + few[1] + few[2]).abs() < 1e-9, "about their average: {few:?}");
+        assert!(many[0] > few[0] && many[2] < few[2], "more scores say more: {many:?}");
+        assert!(few[3].abs() < 1e-12, "no score says nothing");
+        let roster = roster(scorings);
+        let items: Vec<ItemEvidence> = (0..8).map(|index| item(index, scores)).collect();
+        let items: Vec<&ItemEvidence> = items.iter().collect();
+        let means = MeanCosts::new(&roster);
+        let beliefs = Beliefs::new(&roster, &ProfileSettings::default(), &means, &items);
+        let rate = |at| beliefs.expected(ModelId::new(at));
+        assert!(rate(1) < rate(4) && rate(4) < rate(3), "{:?}", beliefs.expected);
+    }
+
+    #[test]
+    fn scores_that_cannot_be_compared_say_nothing() {
+        // Natural logarithms of probabilities order answers, and are no probabilities.
+        let logs = after(9, [Scoring::WithAnswer; 4], [Some(-0.1), Some(-2.0), Some(0.9), None]);
+        assert_eq!(logs, [0.0; 4]);
+        // One by its answers' tokens, one by a second call.
+        let kinds =
+            [Scoring::WithAnswer, Scoring::SecondCall, Scoring::SecondCall, Scoring::WithAnswer];
+        let apart = after(9, kinds, [Some(0.9), Some(0.5), None, None]);
+        assert_eq!(apart, [0.0; 4]);
+    }
 }

@@ -31,7 +31,7 @@ const DENSE: f64 = 0.27;
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.1;
 /// The same of a relay, whose curve rests on two fitted ones.
-const RELAYING: f64 = 1.2;
+const RELAYING: f64 = 1.4;
 
 /// A way to test a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

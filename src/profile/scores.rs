@@ -5,7 +5,8 @@
 //! more than equal spreads (`b = 1`) would have: `b` is about two thirds on recorded answers with token
 //! probabilities. What is unknown is the area under the ROC curve, `Phi(a / sqrt(1 + b^2))`. It is believed
 //! as a separation, `d` with `Phi(d / sqrt 2)` as its area, which has a normal prior around what models'
-//! scores are usually worth.
+//! scores are usually worth: better models also know better when they are wrong, so more for a candidate
+//! that is surer of its answers than the others.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -31,7 +32,9 @@ struct Kind {
 /// A score that comes with the answer, or a router's: an area of about .78.
 const WITH_ANSWER: Kind = Kind { separation: (1.25, 0.35), slope: 0.65 };
 /// A score that a second call yields (a model asked whether its answer is right).
-const RATED: Kind = Kind { separation: (0.7, 0.4), slope: 0.9 };
+const RATED: Kind = Kind { separation: (0.8, 0.4), slope: 0.9 };
+/// What a unit of sureness adds to it.
+const BY_SURENESS: f64 = 0.3;
 /// Steps of a threshold, in standard deviations of the failing answers' scores, from the highest one.
 const STEP: f64 = 0.25;
 const HIGHEST: f64 = 4.0;
@@ -41,13 +44,20 @@ const STEPS: usize = 33;
 pub(super) type Shares = Rc<[(f64, f64)]>;
 
 /// The separations of all scores, each worked out once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scores {
+    /// By candidate, in the roster's order.
+    sureness: Vec<f64>,
     separations: BTreeMap<(ModelId, bool), (f64, f64)>,
     shares: BTreeMap<(u64, u64), Shares>,
 }
 
 impl Scores {
+    /// Nothing worked out yet, of candidates that are so sure of themselves.
+    pub(super) const fn new(sureness: Vec<f64>) -> Self {
+        Self { sureness, separations: BTreeMap::new(), shares: BTreeMap::new() }
+    }
+
     /// Equally likely truths about the score of a chain; whether it takes a second call.
     pub(super) fn nodes(
         &mut self,
@@ -69,10 +79,13 @@ impl Scores {
     fn separation(
         &mut self,
         chain: &Chain,
-        prior: (f64, f64),
+        (mean, sd): (f64, f64),
         items: &[&ItemEvidence],
     ) -> (f64, f64) {
         let key = (chain.first, chain.key == Key::Router);
+        let place = chain.first.position().checked_sub(1).filter(|_| !key.1);
+        let sure = place.and_then(|at| self.sureness.get(at)).copied().unwrap_or(0.0);
+        let prior = (mean + BY_SURENESS * sure, sd);
         *self.separations.entry(key).or_insert_with(|| separation(chain, items, prior))
     }
 

@@ -15,7 +15,7 @@ use crate::target::Target;
 /// How much stricter one allowance is than the one tried before it.
 const FINER: f64 = 0.85;
 /// The share of the money that a prospect may be expected to cost: forecasts err.
-const MARGIN: f64 = 0.92;
+const MARGIN: f64 = 0.9;
 /// The share of the possible truths about a prospect under which it is to stay within that.
 const CAUTION: f64 = 0.9;
 
