@@ -1,11 +1,11 @@
 //! At which looks a chain is tested: one, several, or as many as there can be.
 //!
 //! Every look costs level. A chain by score is tested at one look, at a size chosen after the pilot: what
-//! is found there moves its threshold, and no later look is needed. So is every chain on a small
-//! population. On a large one the other chains, which certify whole or hardly at all, have several looks
-//! around that size, and dense looks let a single candidate be profiled on until it certifies, which is
-//! its mix with the reference. All are priced as one look at the best size over the possible truths
-//! ([`CostCurve`]).
+//! is found there moves its threshold, and no later look is needed. Dense looks let a single candidate be
+//! profiled on until it certifies whole, which is its mix with the reference; they are taken where they
+//! are expected to cost less than one look. On a large population the other chains, which certify whole
+//! or hardly at all, have several looks around the best size. These are priced as one look at that size,
+//! over the possible truths ([`CostCurve`]).
 
 use super::curve::{CostCurve, Tolerated, tolerated};
 use super::thrift::Thrift;
@@ -25,8 +25,6 @@ const MIXED: f64 = 0.45;
 /// look costs level, and fewer than these adapt too little: flat between ratios of 1.4 and 2.
 const AROUND: (f64, f64) = (0.3, 3.0);
 const APART: f64 = 1.5;
-/// The share of the level that is left at each of the dense looks, roughly.
-const DENSE: f64 = 0.27;
 /// What a second candidate must promise to save before the first is not tried alone: of many pairs the
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.1;
@@ -53,7 +51,8 @@ pub(super) struct Schedule {
     rate: f64,
     /// Whether tests may have several looks.
     large: bool,
-    /// Roughly what dense looks tolerate.
+    /// What dense looks tolerate, roughly: each has less of the level than one look alone, and with so many
+    /// of them luck comes early at one or another.
     dense: Vec<(u64, u64)>,
     one: Vec<(u64, Tolerated)>,
 }
@@ -101,9 +100,13 @@ impl Schedule {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
         let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0), ratio);
         let one = one.into_iter().map(|(look, limit)| (look, tolerated(limit, look))).collect();
-        let dense = Probability::new(level.get() * DENSE).unwrap_or(level);
-        let dense = if large { sizes(design, dense, remaining as f64, ratio) } else { Vec::new() };
+        let dense = sizes(design, level, remaining as f64, ratio);
         Self { dense, rate: design.rate(), large, one }
+    }
+
+    /// Leaves out dense looks: how long they take is luck, which a fixed sum of money may not bear.
+    pub(super) fn forbid_dense(&mut self) {
+        self.dense.clear();
     }
 
     /// One look at the best size.
@@ -179,6 +182,25 @@ impl Schedule {
         best
     }
 
+    /// Prices dense looks at the whole chain, and takes them if they are cheaper than the best so far.
+    fn dense(&self, curve: &CostCurve, remaining: u64, best: &mut Priced) -> bool {
+        let in_vain = remaining as f64 * curve.reference;
+        let certified = |(rate, then): (f64, f64)| {
+            let look = self.dense.iter().find(|(k, b)| *b as f64 >= rate * *k as f64);
+            let total = look.map(|(k, _)| {
+                *k as f64 * curve.profiling + remaining.saturating_sub(*k) as f64 * then
+            });
+            total.map_or(in_vain, |total| total.min(in_vain))
+        };
+        let truths: Vec<f64> = curve.wholes().map(certified).collect();
+        let total = truths.iter().sum::<f64>() / curve.count();
+        let cheaper = total < best.total;
+        if cheaper {
+            (best.scheme, best.total, best.truths) = (Scheme::Dense, total, truths);
+        }
+        cheaper
+    }
+
     /// The cheapest way to test a chain on the items that remain, which without one costs as much as
     /// the reference.
     pub(super) fn price(
@@ -189,23 +211,13 @@ impl Schedule {
         thrift: &Thrift,
     ) -> Priced {
         let mut best = self.one_look(curve, remaining, thrift);
-        let rest = |look: u64| remaining.saturating_sub(look) as f64;
-        if best.scheme != Scheme::Never && self.large {
+        if best.scheme != Scheme::Never {
             let single = chain.key == Key::Coin && chain.second.is_none();
-            if single && self.rate >= MIXED * curve.whole() {
-                best.scheme = Scheme::Dense;
-                let in_vain = remaining as f64 * curve.reference;
-                let certified = |(rate, then): (f64, f64)| {
-                    let look = self.dense.iter().find(|(k, b)| *b as f64 >= rate * *k as f64);
-                    let total = look.map(|(k, _)| *k as f64 * curve.profiling + rest(*k) * then);
-                    total.map_or(in_vain, |total| total.min(in_vain))
-                };
-                let truths: Vec<f64> = curve.wholes().map(certified).collect();
-                let total = truths.iter().sum::<f64>() / curve.count();
-                if total < best.total {
-                    (best.total, best.truths) = (total, truths);
-                }
-            } else if let Scheme::One(look) = best.scheme
+            let mixed = single && !self.dense.is_empty() && self.rate >= MIXED * curve.whole();
+            let better = mixed && self.dense(curve, remaining, &mut best);
+            if let Scheme::One(look) = best.scheme
+                && !better
+                && self.large
                 && matches!(chain.key, Key::Coin | Key::Agreement | Key::Split { .. })
             {
                 best.scheme = Scheme::Several(look);

@@ -8,6 +8,7 @@ use super::super::chain_test::ChainTest;
 use super::super::decision::Decision;
 use super::super::scheme::{self, LARGE, Schedule, Scheme};
 use super::super::search::{self, Gate, Pilot, Prospect};
+use super::super::settings::Objective;
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Mark};
@@ -40,7 +41,10 @@ impl Brain {
         }
         let start = if large { 0 } else { self.profiled() };
         let design = self.design_for(allowance, start).ok()?;
-        let schedule = Schedule::new(design, self.level(), population - start, large);
+        let mut schedule = Schedule::new(design, self.level(), population - start, large);
+        if !large && self.settings.objective != Objective::LeastCost {
+            schedule.forbid_dense();
+        }
         Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
     }
 
