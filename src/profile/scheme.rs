@@ -183,7 +183,7 @@ impl Schedule {
     }
 
     /// Prices dense looks at the whole chain, and takes them if they are cheaper than the best so far.
-    fn dense(&self, curve: &CostCurve, remaining: u64, best: &mut Priced) -> bool {
+    fn dense(&self, curve: &CostCurve, remaining: u64, best: &mut Priced) {
         let in_vain = remaining as f64 * curve.reference;
         let certified = |(rate, then): (f64, f64)| {
             let look = self.dense.iter().find(|(k, b)| *b as f64 >= rate * *k as f64);
@@ -194,11 +194,9 @@ impl Schedule {
         };
         let truths: Vec<f64> = curve.wholes().map(certified).collect();
         let total = truths.iter().sum::<f64>() / curve.count();
-        let cheaper = total < best.total;
-        if cheaper {
+        if total < best.total {
             (best.scheme, best.total, best.truths) = (Scheme::Dense, total, truths);
         }
-        cheaper
     }
 
     /// The cheapest way to test a chain on the items that remain, which without one costs as much as
@@ -213,10 +211,10 @@ impl Schedule {
         let mut best = self.one_look(curve, remaining, thrift);
         if best.scheme != Scheme::Never {
             let single = chain.key == Key::Coin && chain.second.is_none();
-            let mixed = single && !self.dense.is_empty() && self.rate >= MIXED * curve.whole();
-            let better = mixed && self.dense(curve, remaining, &mut best);
+            if single && self.rate >= MIXED * curve.whole() {
+                self.dense(curve, remaining, &mut best);
+            }
             if let Scheme::One(look) = best.scheme
-                && !better
                 && self.large
                 && matches!(chain.key, Key::Coin | Key::Agreement | Key::Split { .. })
             {
