@@ -148,13 +148,13 @@ fn sureness(roster: &RosterSpec, items: &[&ItemEvidence]) -> Vec<f64> {
         .candidates()
         .map(|id| (roster.model(id).map(|model| model.scoring), odds(id)))
         .collect();
-    let alike = |kind| {
+    let average = |kind| {
         let known = scored.iter().filter(|(other, _)| *other == kind).filter_map(|(_, odds)| *odds);
         let (sum, count) = known.fold((0.0, 0.0), |(sum, n), (odds, _)| (sum + odds, n + 1.0));
         sum / f64::max(count, 1.0)
     };
     let own = |(kind, odds): &(_, Option<(f64, f64)>)| {
-        odds.map_or(0.0, |(odds, count)| (odds - alike(*kind)) * count / (count + AVERAGE))
+        odds.map_or(0.0, |(odds, count)| (odds - average(*kind)) * count / (count + AVERAGE))
     };
     scored.iter().map(own).collect()
 }

@@ -95,18 +95,23 @@ impl Priced {
 }
 
 impl Schedule {
-    /// The looks for a design over what remains.
-    pub(super) fn new(design: Design, level: Probability, remaining: u64, large: bool) -> Self {
+    /// The looks for a design over what remains. Without dense looks where how long they take, which is
+    /// luck, must not be left open.
+    pub(super) fn new(
+        design: Design,
+        level: Probability,
+        remaining: u64,
+        large: bool,
+        dense: bool,
+    ) -> Self {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
-        let one = sizes(design, level, (remaining as f64 * 0.5).min(60_000.0), ratio);
-        let one = one.into_iter().map(|(look, limit)| (look, tolerated(limit, look))).collect();
-        let dense = sizes(design, level, remaining as f64, ratio);
+        let near = (remaining as f64 * 0.5).min(60_000.0);
+        let far = if dense { remaining as f64 } else { near };
+        let (looks, alone) = sizes(design, level, (near, far), ratio);
+        let one = looks.iter().take(alone);
+        let one = one.map(|(look, limit)| (*look, tolerated(*limit, *look))).collect();
+        let dense = if dense { looks } else { Vec::new() };
         Self { dense, rate: design.rate(), large, one }
-    }
-
-    /// Leaves out dense looks: how long they take is luck, which a fixed sum of money may not bear.
-    pub(super) fn forbid_dense(&mut self) {
-        self.dense.clear();
     }
 
     /// One look at the best size.
@@ -230,13 +235,19 @@ impl Schedule {
     }
 }
 
-/// Look sizes up to `end`, with the failures they tolerate; for each small number of failures
-/// the smallest look that tolerates it.
-fn sizes(design: Design, level: Probability, end: f64, ratio: f64) -> Vec<(u64, u64)> {
+/// Look sizes up to `far`, with the failures they tolerate, and how many of them were found up to `near`;
+/// for each small number of failures the smallest look that tolerates it.
+fn sizes(
+    design: Design,
+    level: Probability,
+    (near, far): (f64, f64),
+    ratio: f64,
+) -> (Vec<(u64, u64)>, usize) {
     let mut looks: Vec<(u64, u64)> = Vec::new();
+    let mut nearer = 0;
     let mut at = 12.0_f64;
     let limit_at = |look| single_look_limit(design, look, level);
-    while at <= end {
+    while at <= far {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
         let look = at as u64;
         if let Some(limit) = limit_at(look) {
@@ -248,9 +259,12 @@ fn sizes(design: Design, level: Probability, end: f64, ratio: f64) -> Vec<(u64, 
                 looks.push((above, limit));
             }
         }
+        if at <= near {
+            nearer = looks.len();
+        }
         at = (at * ratio).max(at + 1.0);
     }
-    looks
+    (looks, nearer)
 }
 
 /// Looks at a chain on a large population: geometric, around the size that is expected to be best.

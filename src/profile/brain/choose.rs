@@ -41,10 +41,8 @@ impl Brain {
         }
         let start = if large { 0 } else { self.profiled() };
         let design = self.design_for(allowance, start).ok()?;
-        let mut schedule = Schedule::new(design, self.level(), population - start, large);
-        if !large && self.settings.objective != Objective::LeastCost {
-            schedule.forbid_dense();
-        }
+        let dense = large || self.settings.objective == Objective::LeastCost;
+        let schedule = Schedule::new(design, self.level(), population - start, large, dense);
         Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
     }
 
