@@ -136,6 +136,8 @@ fn outcome(request: Request) -> ItemEvidence {
         pairs: Vec::new(),
         router: None,
         judged: None,
+        compared: false,
+        unless: None,
     }
 }
 

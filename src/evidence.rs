@@ -150,6 +150,15 @@ pub struct ItemEvidence {
     /// What judging calls used, all together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Usage>,
+    /// Whether the candidates asked were compared with each other, so that a pair that is not named
+    /// differs. The state machine notes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compared: bool,
+    /// The candidate that was asked first, if what else was asked depended on its answer
+    /// ([`Request::unless`](crate::profile::Request::unless)): what the others did on such items says
+    /// little of them. The state machine notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<ModelId>,
 }
 
 impl ItemEvidence {
@@ -163,12 +172,32 @@ impl ItemEvidence {
             pairs: Vec::new(),
             router: None,
             judged: None,
+            compared: false,
+            unless: None,
         }
     }
 
     /// What a candidate did, if it was asked.
     pub fn candidate(&self, id: ModelId) -> Option<&CandidateRecord> {
         self.candidates.get(id.position().checked_sub(1)?)?.as_ref()
+    }
+
+    /// How many comparisons were made on it: of every answer with the reference's, and of pairs of
+    /// answers not both equivalent to that, if they were compared.
+    pub(crate) fn comparisons(&self) -> u64 {
+        let answers = self.candidates.iter().flatten().filter(|c| c.agreement.is_answer());
+        let agreeing = answers.clone().filter(|c| c.agreement == Agreement::Agrees).count() as u64;
+        let answered = answers.count() as u64;
+        let pairs = |n: u64| n * n.saturating_sub(1) / 2;
+        let between = if self.compared { pairs(answered) - pairs(agreeing) } else { 0 };
+        between + if self.answered { answered } else { 0 }
+    }
+
+    /// Whether two of these candidates answered, and not both as the reference did.
+    pub(crate) fn has_failing_pair(&self, of: ModelSet) -> bool {
+        let answers = || of.iter().filter_map(|id| self.candidate(id)).map(|c| c.agreement);
+        answers().filter(|agreement| agreement.is_answer()).count() > 1
+            && answers().any(|agreement| agreement == Agreement::Differs)
     }
 
     /// Whether two candidates' answers are equivalent to each other.

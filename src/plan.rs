@@ -5,6 +5,7 @@ mod chain;
 mod fit;
 mod forecast;
 mod policy;
+mod sample;
 mod walk;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use fit::Fit;
 pub use forecast::Forecast;
 pub(crate) use forecast::ratio;
 pub use policy::Policy;
+pub(crate) use sample::{Sampled, Strata, Wanted};
 pub(crate) use walk::Till;
 
 /// The version of the stored form; a plan of another version is refused.

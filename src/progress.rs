@@ -220,8 +220,12 @@ impl Progress {
     fn fold(&self, profiled: u64, evidence: &ItemEvidence) {
         let mut slow = self.slow();
         slow.profiled = profiled;
-        for (record, (tried, failures)) in evidence.candidates.iter().zip(&mut slow.tried) {
-            if let Some(record) = record {
+        let ids = (1_u8..).map(ModelId::new);
+        let records = ids.zip(&evidence.candidates).zip(&mut slow.tried);
+        for ((id, record), (tried, failures)) in records {
+            // Those asked only because another failed would look worse than they are.
+            let fairly = evidence.unless.is_none_or(|first| first == id);
+            if let Some(record) = record.as_ref().filter(|_| fairly) {
                 let fails = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
                 *tried += 1;
                 *failures += u64::from(fails);

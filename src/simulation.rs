@@ -153,6 +153,7 @@ pub fn evidence<S: Outcomes + ?Sized>(
     request: &Request,
 ) -> ItemEvidence {
     let index = request.index;
+    let request = request.given(|id| outcomes.agreement(id, index));
     let mut candidates = vec![None; models.saturating_sub(1)];
     for id in request.ask.iter() {
         let agreement = outcomes.agreement(id, index);
@@ -176,6 +177,8 @@ pub fn evidence<S: Outcomes + ?Sized>(
         pairs,
         router: outcomes.router(index),
         judged: None,
+        compared: false,
+        unless: None,
     }
 }
 
@@ -225,8 +228,9 @@ fn profile<S: Outcomes + ?Sized>(machine: &mut ProfileMachine, outcomes: &S, bil
         bill.add(ModelId::REFERENCE, outcomes.cost(ModelId::REFERENCE, request.index));
         let item = evidence(outcomes, models, &request);
         for id in request.ask.iter() {
+            let Some(record) = item.candidate(id) else { continue };
             bill.add(id, outcomes.cost(id, request.index));
-            if item.candidate(id).is_some_and(|record| record.rating.is_some()) {
+            if record.rating.is_some() {
                 bill.add(id, outcomes.rating_cost(id, request.index));
             }
         }

@@ -112,8 +112,8 @@ fn plans_of_every_family() {
         (Families::Single, "0x88eaaa86c046c169"),
         (Families::Mix, "0xe29a343f68d460f8"),
         (Families::Cascade, "0x1688eba74d9c6420"),
-        (Families::Consensus, "0x6ef04a1f77f866c8"),
-        (Families::Auto, "0x59a8a22917c51eaf"),
+        (Families::Consensus, "0x13cae37f0e80ffa8"),
+        (Families::Auto, "0x5109bf9de049bc89"),
     ]
     .map(|(families, digest)| (families, digest.to_owned()));
     assert_eq!(all, pinned);

@@ -44,11 +44,15 @@ impl Job {
     fn evidence(&self, request: Request, seed: u64) -> (ItemEvidence, u64) {
         let usage = |id| Some(Usage::billed(Cost::from_nanos(self.price(id))));
         let mut item = ItemEvidence::new(request.index, true, usage(ModelId::REFERENCE));
+        let agreement = |id| {
+            let agrees = self.agrees(request.index, id, seed);
+            if agrees { Agreement::Agrees } else { Agreement::Differs }
+        };
+        let request = request.given(agreement);
         let mut cost = LARGE;
         for position in 1..=u8::try_from(self.candidates.len()).unwrap() {
             let id = ModelId::new(position);
-            let agrees = self.agrees(request.index, id, seed);
-            let agreement = if agrees { Agreement::Agrees } else { Agreement::Differs };
+            let agreement = agreement(id);
             let asked = request.ask.contains(id);
             cost += if asked { self.price(id) } else { 0 };
             item.candidates.push(asked.then(|| CandidateRecord::new(agreement, usage(id))));

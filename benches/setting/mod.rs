@@ -75,6 +75,11 @@ impl Models {
     /// What an item shows, without a call.
     pub(crate) fn outcome(&self, request: &Request) -> ItemEvidence {
         let index = request.index;
+        let agreement = |id: ModelId| {
+            let agrees = self.all.get(id.position()).is_some_and(|model| model.agrees(index));
+            if agrees { Agreement::Agrees } else { Agreement::Differs }
+        };
+        let request = request.given(agreement);
         let candidates = || self.all.iter().zip(&self.bills).enumerate().skip(1);
         let id = |position: usize| ModelId::new(u8::try_from(position).expect("few models"));
         let record = |(position, (model, bill)): (usize, (&Simulated, &Usage))| {
@@ -82,7 +87,7 @@ impl Models {
                 return None;
             }
             let agrees = model.agrees(index);
-            let agreement = if agrees { Agreement::Agrees } else { Agreement::Differs };
+            let agreement = agreement(id(position));
             // A score of the bench's own making: higher where the answer is right, mostly.
             let noise = (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / 16_777_216.0;
             let score = Confidence::new(noise + if agrees { 0.6 } else { 0.0 });
@@ -107,6 +112,8 @@ impl Models {
             pairs,
             router: None,
             judged: None,
+            compared: false,
+            unless: None,
         }
     }
 

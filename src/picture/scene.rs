@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering::Equal;
 
-use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
-use crate::plan::{Chain, Considered, Key, Mark, Policy, Till};
+use crate::evidence::{ItemEvidence, MeanCosts};
+use crate::plan::{Chain, Considered, Key, Mark, Policy, Sampled, Till, Wanted};
 use crate::pricing::Cost;
 use crate::report::Report;
 use crate::roster::ModelId;
@@ -94,10 +94,14 @@ impl<'a> Scene<'a> {
         Till { roster, means: &self.means, comparison }
     }
 
-    /// The items on which all of these models were asked.
-    fn complete(&self, models: ModelSet) -> Vec<(&'a ItemEvidence, u64)> {
-        let asked = |item: &ItemEvidence| models.iter().all(|id| item.candidate(id).is_some());
-        self.items.iter().filter(|(item, _)| asked(item)).copied().collect()
+    /// The items on which all was found out that a chain may ask.
+    fn sample(&self, chain: &Chain) -> Vec<Sampled<'a>> {
+        // Models asked only because another failed would look worse than they are.
+        let fairly = |(item, _): &(&ItemEvidence, u64)| {
+            item.unless.is_none_or(|first| first == chain.first && chain.delivers_first())
+        };
+        let items = self.items.iter().copied().filter(fairly);
+        Wanted::new(chain, &self.report.plan.roster).sample(items)
     }
 
     fn sketches(&self) -> Vec<Sketch<'a>> {
@@ -149,24 +153,23 @@ impl<'a> Scene<'a> {
 
     /// A chain with every item given to it.
     fn whole(&self, chain: &Chain) -> Option<Place> {
-        let items = self.complete(chain.models());
-        let trials = items.iter().filter_map(|(item, coin)| chain.trial(item, *coin));
-        let failures = trials.filter(|trial| trial.fails).count() as u64;
-        let cost = self.till().mean(&Policy::whole(chain.clone()), items.iter().copied());
-        (!items.is_empty()).then(|| self.place(cost, items.len() as u64, failures))
+        let items = self.sample(chain);
+        let failures = failing(chain, &items).len() as u64;
+        let cost = self.till().mean(chain, &Mark::LOWEST, &items);
+        (!items.is_empty()).then(|| self.place(cost, stand_for(&items), failures))
     }
 
     /// A chain's costs and agreements from the reference alone to the whole.
     fn curve(&self, chain: &Chain) -> Vec<(f64, f64)> {
-        let items = self.complete(chain.models());
+        let items = self.sample(chain);
         let failing = failing(chain, &items);
-        let count = items.len().max(1) as f64;
+        let count = stand_for(&items).max(1) as f64;
         let reference = self.reference.max(1.0);
         let each = failing.len().div_ceil(STEPS).max(1);
         let shown: Vec<usize> = (0..failing.len()).step_by(each).collect();
         let above = shown.iter().filter_map(|at| failing.get(*at)).map(Mark::just_above);
         let thresholds: Vec<Mark> = above.chain([Mark::LOWEST]).collect();
-        let costs = self.till().means(chain, &thresholds, items);
+        let costs = self.till().means(chain, &thresholds, &items);
         let failures = shown.into_iter().chain([failing.len()]);
         let points = costs
             .into_iter()
@@ -178,15 +181,15 @@ impl<'a> Scene<'a> {
     /// Where the plan lies, if it is a chain's and the evidence is there.
     pub(super) fn plan_place(&self) -> Option<Place> {
         let Policy::Chain { chain, threshold } = &self.report.plan.policy else { return None };
-        let items = self.complete(chain.models());
+        let items = self.sample(chain);
         if items.is_empty() {
             let chosen = self.sketches.iter().find(|sketch| sketch.chosen)?;
             return chosen.whole;
         }
         let failing = failing(chain, &items);
         let failures = failing.partition_point(|mark| mark >= threshold) as u64;
-        let cost = self.till().mean(&self.report.plan.policy, items.iter().copied());
-        Some(self.place(cost, items.len() as u64, failures))
+        let cost = self.till().mean(chain, threshold, &items);
+        Some(self.place(cost, stand_for(&items), failures))
     }
 
     /// What the cheapest threshold of a chain that keeps the target costs per item, as observed.
@@ -263,11 +266,17 @@ fn number(sketches: &mut [Sketch<'_>]) {
 }
 
 /// The marks of the failing items, highest first.
-fn failing(chain: &Chain, items: &[(&ItemEvidence, u64)]) -> Vec<Mark> {
-    let trials = items.iter().filter_map(|(item, coin)| chain.trial(item, *coin));
+fn failing(chain: &Chain, items: &[Sampled<'_>]) -> Vec<Mark> {
+    let trials = items.iter().filter_map(|one| chain.trial(one.item, one.coin));
     let mut marks: Vec<Mark> = trials.filter(|trial| trial.fails).map(|trial| trial.mark).collect();
     marks.sort_by(|a, b| b.cmp(a));
     marks
+}
+
+/// How many items they stand for.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+fn stand_for(items: &[Sampled<'_>]) -> u64 {
+    items.iter().map(|one| one.weight).sum::<f64>().round() as u64
 }
 
 /// The exact two-sided 95 % interval of a share of agreement.

@@ -229,6 +229,11 @@ impl Chain {
         self.second.is_some() && !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
     }
 
+    /// Whether the answer it delivers, if any, is always the first model's.
+    pub(crate) const fn delivers_first(&self) -> bool {
+        !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
+    }
+
     /// The chain in words.
     pub fn describe(&self, roster: &RosterSpec) -> String {
         let first = roster.name(self.first);

@@ -3,7 +3,7 @@
 use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::plan::{Chain, Mark};
-use crate::plan::{Heard, Known, Move, Policy, Scored, recorded};
+use crate::plan::{Heard, Known, Move, Sampled, Scored, recorded};
 use crate::roster::{ModelId, RosterSpec};
 
 /// Prices calls on recorded items, in nano-units.
@@ -101,54 +101,57 @@ impl Till<'_> {
         (cost + self.answer(item, ModelId::REFERENCE), same)
     }
 
-    /// The mean cost of a policy over recorded items, in nano-units an item.
-    pub(crate) fn mean<'a>(
-        &self,
-        policy: &Policy,
-        items: impl IntoIterator<Item = (&'a ItemEvidence, u64)>,
-    ) -> f64 {
+    /// The mean cost of the reference's answer over recorded items, in nano-units an item.
+    pub(crate) fn reference<'a>(&self, items: impl IntoIterator<Item = &'a ItemEvidence>) -> f64 {
         let (mut total, mut count) = (0.0, 0_u64);
-        for (item, coin) in items {
-            total += match policy {
-                Policy::Reference => self.answer(item, ModelId::REFERENCE),
-                Policy::Chain { chain, threshold } => self.walk(chain, threshold, item, coin),
-            };
+        for item in items {
+            total += self.answer(item, ModelId::REFERENCE);
             count += 1;
         }
         if count == 0 { 0.0 } else { total / count as f64 }
     }
 
-    /// The mean costs of a chain's policies at some thresholds over recorded items, in nano-units an
+    /// The mean cost of a chain's policy over sampled items, in nano-units an item.
+    pub(crate) fn mean(&self, chain: &Chain, threshold: &Mark, items: &[Sampled<'_>]) -> f64 {
+        let (mut total, mut count) = (0.0, 0.0);
+        for Sampled { item, coin, weight } in items {
+            total += weight * self.walk(chain, threshold, item, *coin);
+            count += weight;
+        }
+        if count == 0.0 { 0.0 } else { total / count }
+    }
+
+    /// The mean costs of a chain's policies at some thresholds over sampled items, in nano-units an
     /// item: as [`mean`](Self::mean) works them out one by one, to the bit.
     ///
     /// What an item costs changes at few thresholds, so it is walked once for each stretch between
     /// those, and not for each threshold.
-    pub(crate) fn means<'a>(
+    pub(crate) fn means(
         &self,
         chain: &Chain,
         thresholds: &[Mark],
-        items: impl IntoIterator<Item = (&'a ItemEvidence, u64)>,
+        items: &[Sampled<'_>],
     ) -> Vec<f64> {
         let mut rising: Vec<(Mark, usize)> = thresholds.iter().copied().zip(0..).collect();
         rising.sort_by_key(|(threshold, _)| *threshold);
         let mut totals = vec![0.0; rising.len()];
-        let mut count = 0_u64;
-        for (item, coin) in items {
-            let truth = recorded(chain, item, coin);
+        let mut count = 0.0;
+        for Sampled { item, coin, weight } in items {
+            let truth = recorded(chain, item, *coin);
             let mut reached: Option<(f64, Mark)> = None;
             for ((threshold, _), total) in rising.iter().zip(&mut totals) {
                 let (cost, _) = match reached {
                     Some((cost, same)) if *threshold <= same => (cost, same),
                     _ => *reached.insert(self.walk_up_to(chain, threshold, item, &truth)),
                 };
-                *total += cost;
+                *total += weight * cost;
             }
-            count += 1;
+            count += weight;
         }
         let mut means = vec![0.0; rising.len()];
         for ((_, place), total) in rising.iter().zip(totals) {
-            if let Some(mean) = means.get_mut(*place).filter(|_| count > 0) {
-                *mean = total / count as f64;
+            if let Some(mean) = means.get_mut(*place).filter(|_| count > 0.0) {
+                *mean = total / count;
             }
         }
         means
@@ -229,25 +232,28 @@ mod tests {
                 model("cheaper", Scoring::WithAnswer),
             ];
             let roster = RosterSpec::new(models).unwrap();
-            let items: Vec<(ItemEvidence, u64)> =
-                (0..60).map(|at| (item(at, &mut state), draw(&mut state, u64::MAX))).collect();
-            let means = MeanCosts::over(&roster, items.iter().map(|(item, _)| item));
+            let items: Vec<ItemEvidence> = (0..60).map(|at| item(at, &mut state)).collect();
+            let means = MeanCosts::over(&roster, &items);
             let till = Till { roster: &roster, means: &means, comparison: 3.5 };
-            let all = || items.iter().map(|(item, coin)| (item, *coin));
+            let mut sampled = |item| {
+                let weight = 1.0 + draw(&mut state, 8) as f64 / 3.0;
+                Sampled { item, coin: draw(&mut state, u64::MAX), weight }
+            };
+            let all: Vec<Sampled<'_>> = items.iter().map(&mut sampled).collect();
             for chain in &chains {
-                let trials = all().filter_map(|(item, coin)| chain.trial(item, coin));
+                let trials = all.iter().filter_map(|one| chain.trial(one.item, one.coin));
                 let mut thresholds: Vec<Mark> =
                     trials.flat_map(|trial| [trial.mark, trial.mark.just_above()]).collect();
                 thresholds.extend([Mark::HIGHEST, Mark::LOWEST]);
-                let together = till.means(chain, &thresholds, all());
+                let together = till.means(chain, &thresholds, &all);
                 let mut differ = 0;
                 for (threshold, mean) in thresholds.iter().zip(&together) {
-                    let policy = Policy::Chain { chain: chain.clone(), threshold: *threshold };
-                    assert_eq!(till.mean(&policy, all()).to_bits(), mean.to_bits(), "{chain:?}");
+                    let alone = till.mean(chain, threshold, &all);
+                    assert_eq!(alone.to_bits(), mean.to_bits(), "{chain:?}");
                     differ += usize::from(together.first() != Some(mean));
                 }
                 assert!(differ > 0, "{chain:?} costs the same at every threshold");
-                assert_eq!(till.means(chain, &thresholds, []), vec![0.0; thresholds.len()]);
+                assert_eq!(till.means(chain, &thresholds, &[]), vec![0.0; thresholds.len()]);
             }
         }
     }

@@ -215,6 +215,8 @@ mod tests {
             pairs: Vec::new(),
             router: None,
             judged: None,
+            compared: false,
+            unless: None,
         }
     }
 

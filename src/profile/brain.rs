@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::StopReason;
 use super::boundaries;
 use super::chain_test::ChainTest;
-use super::decision::{Decision, Demand, Standing};
+use super::decision::{CLOSELY, Decision, Demand, EVERY, Standing};
 use super::scheme::Schedule;
 use super::search;
 use super::settings::{Families, ProfileSettings};
@@ -24,7 +24,7 @@ use super::thrift::Thrift;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::order::Order;
-use crate::plan::{Chain, Considered, Policy, Till};
+use crate::plan::{Chain, Considered, Policy, Sampled, Till, Wanted};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
@@ -62,6 +62,8 @@ pub struct Brain {
     means: MeanCosts,
     /// What judging cost so far, in nano-units.
     judged: f64,
+    /// How many comparisons that was for.
+    comparisons: u64,
     /// What everything folded cost, in nano-units: a sum of whole numbers, kept and not added up
     /// again at every look.
     spent: f64,
@@ -107,6 +109,7 @@ impl Brain {
             evidence: Vec::new(),
             means: MeanCosts::new(roster),
             judged: 0.0,
+            comparisons: 0,
             spent: 0.0,
             pilot: 0,
             tests: Vec::new(),
@@ -190,6 +193,12 @@ impl Brain {
         matches!(self.settings.families, Families::Auto | Families::Cascade)
     }
 
+    /// Whether everything demanded of an item under test is wanted even if its answer agrees: of some,
+    /// for what agrees must be known to cost the chain's policies, and to be above the floor.
+    pub(super) const fn looks_closely(&self, rank: u64) -> bool {
+        rank < self.pilot + CLOSELY || rank.is_multiple_of(EVERY)
+    }
+
     /// Why profiling should end, if it should.
     pub const fn stop(&self) -> Option<StopReason> {
         self.stop
@@ -232,11 +241,12 @@ impl Brain {
         self.means.fold(&self.roster, &item);
         if item.judged.is_some() {
             self.judged += self.judge.cost(item.judged.as_ref()).as_nanos() as f64;
+            self.comparisons += item.comparisons();
         }
         self.spent += self.spent_on(&item);
         for test in &mut self.tests {
             if test.live && rank >= test.start {
-                test.fold(&item, coin);
+                test.fold(&item, coin, &self.roster);
             }
         }
         self.evidence.push(item);
@@ -325,15 +335,19 @@ impl Brain {
     }
 
     fn till(&self) -> Till<'_> {
-        let calls = self.evidence.len() * self.roster.candidate_count().max(1);
-        let comparison = self.judged / (calls as f64).max(1.0);
+        let comparison = self.judged / (self.comparisons as f64).max(1.0);
         Till { roster: &self.roster, means: &self.means, comparison }
     }
 
     /// The mean cost of a policy of a test's chain over the items it is known on, in nano-units.
     fn mean(&self, test: &ChainTest, policy: &Policy) -> f64 {
         let known = test.known_mean(policy, self.evidence.len());
-        known.unwrap_or_else(|| self.till().mean(policy, self.complete(&[&test.chain])))
+        known.unwrap_or_else(|| match policy {
+            Policy::Reference => self.means.answer(ModelId::REFERENCE),
+            Policy::Chain { chain, threshold } => {
+                self.till().mean(chain, threshold, &self.sample(chain))
+            }
+        })
     }
 
     fn update_tabs(&mut self) {
@@ -344,21 +358,10 @@ impl Brain {
         }
     }
 
-    /// The items on which all was found out that the chains' policies may ask: those before any of
-    /// their models was dropped, and on which those were rated whose scores they read.
-    fn complete(&self, chains: &[&Chain]) -> impl Iterator<Item = (&ItemEvidence, u64)> {
-        let asked: ModelSet = chains.iter().flat_map(|chain| chain.models().iter()).collect();
-        let scored = chains.iter().flat_map(|chain| chain.scored_models().iter()).collect();
-        let rated = search::paid(&self.roster, scored);
-        let known = move |item: &&ItemEvidence| {
-            asked.iter().all(|id| {
-                item.candidate(id).is_some_and(|record| {
-                    let done = record.rating.is_some() || !record.agreement.is_answer();
-                    done || !rated.contains(id)
-                })
-            })
-        };
-        self.evidence.iter().filter(known).map(|item| (item, self.order.coin(item.index)))
+    /// The items on which all was found out that a chain's policies may ask.
+    fn sample(&self, chain: &Chain) -> Vec<Sampled<'_>> {
+        let items = self.evidence.iter().map(|item| (item, self.order.coin(item.index)));
+        Wanted::new(chain, &self.roster).sample(items)
     }
 
     /// The cheapest certified policy and its expected cost per item, in nano-units.
@@ -399,7 +402,10 @@ impl Brain {
                 .map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
             self.decisions.push_back(Decision::Dropped { model, profiled, reason });
         }
-        self.demand = Demand { ask, rate, compare };
+        let chain = live().next().filter(|_| live().count() == 1).map(|test| &test.chain);
+        let more = ask.len() > 1 || !rate.is_empty();
+        let unless = chain.filter(|chain| more && chain.delivers_first()).map(|chain| chain.first);
+        self.demand = Demand { ask, rate, compare, unless };
     }
 
     fn halt(&mut self, reason: StopReason) {
@@ -437,6 +443,17 @@ impl Brain {
     /// The same brain for a run whose money is capped, before it has folded anything.
     pub(super) fn with_budget(self, budget: Option<Cost>) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Where the pilot ended, if a test came after it.
+    pub(super) fn pilot_end(&self) -> Option<u64> {
+        let over = self.pilot > 0 && self.profiled() >= self.pilot && !self.tests.is_empty();
+        over.then_some(self.pilot)
+    }
+
+    /// The same brain with a pilot that ends there at the latest, before it has folded anything.
+    pub(super) fn with_pilot_at_most(self, end: Option<u64>) -> Self {
+        Self { pilot: end.map_or(self.pilot, |end| self.pilot.min(end)), ..self }
     }
 
     /// What is left of the budget after what is folded.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::tab::Tab;
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
-use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial};
+use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
+use crate::roster::RosterSpec;
 use crate::stats::{Boundary, BoundaryKind, Population, upper_rate};
 
 /// A chain, tested on the ranks from `start` on.
@@ -31,6 +32,8 @@ pub(super) struct ChainTest {
     /// What the certified policy costs.
     #[serde(skip)]
     kept: Tab,
+    /// Items whose answer agrees, and of which no more is known.
+    unplaced: u64,
     pub(super) live: bool,
     /// Why it is not live any more, in words.
     pub(super) ended: String,
@@ -55,14 +58,22 @@ impl ChainTest {
             certified: None,
             whole: Tab::default(),
             kept: Tab::default(),
+            unplaced: 0,
             live: true,
             ended: String::new(),
         }
     }
 
     /// Adds the next item.
-    pub(super) fn fold(&mut self, item: &ItemEvidence, coin: u64) {
+    ///
+    /// Where one that agrees stands in the chain moves no threshold, so it need not be known.
+    pub(super) fn fold(&mut self, item: &ItemEvidence, coin: u64, roster: &RosterSpec) {
         self.tested += 1;
+        let wanted = Wanted::new(&self.chain, roster);
+        if wanted.agrees(item) == Some(true) && !wanted.is_known(item) {
+            self.unplaced += 1;
+            return;
+        }
         let Some(trial) = self.chain.trial(item, coin) else { return };
         self.trials.push(trial);
         if trial.fails {
@@ -137,13 +148,26 @@ impl ChainTest {
         // A chain by coin gives away an arbitrary part: all its trials speak for that part.
         let whole = matches!(self.chain.key, Key::Coin | Key::Split { .. });
         let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
+        let (alpha, share) = (self.boundary.alpha(), self.share_placed());
         self.chain.models().iter().all(|id| {
             let own = given().filter(|trial| trial.model == id);
             let (count, failures) =
                 own.fold((0, 0), |(n, f), trial| (n + 1, f + u64::from(trial.fails)));
-            let alpha = self.boundary.alpha();
-            count == 0 || upper_rate(count, failures, alpha).is_ok_and(|rate| 1.0 - rate > floor)
+            if count == 0 {
+                // Nothing to answer, unless all that the first model would was spared a closer look.
+                return id != self.chain.first || self.unplaced == 0;
+            }
+            // Answers that agree are all of the first model where some were not placed: those placed
+            // are a share of them by rank, and so at random.
+            let upper = upper_rate(count, failures, alpha);
+            upper.is_ok_and(|rate| rate * share / (1.0 - rate + rate * share) < 1.0 - floor)
         })
+    }
+
+    /// The share placed of the items whose answer agrees.
+    fn share_placed(&self) -> f64 {
+        let placed = self.trials.iter().filter(|trial| !trial.fails).count() as f64;
+        if self.unplaced == 0 { 1.0 } else { placed / (placed + self.unplaced as f64) }
     }
 
     /// The threshold of the certified policy.

@@ -21,12 +21,12 @@ impl Pilot<'_> {
         let means = self.till.means;
         let reference = means.answer(ModelId::REFERENCE);
         let families = self.settings.families;
+        let wants = |family| self.wants(family);
         let hopeful: Vec<ModelId> = self
             .asked
             .iter()
             .filter(|id| means.answer(*id) < reference && self.hopeful(*id, seen))
             .collect();
-        let wants = |family| families == Families::Auto || families == family;
         let routed = self.items.iter().any(|item| item.router.is_some());
         let mut chains = Vec::new();
         for id in &hopeful {
@@ -72,6 +72,11 @@ impl Pilot<'_> {
             }
         }
         chains
+    }
+
+    /// Whether chains of a family are to be considered.
+    pub(super) fn wants(&self, family: Families) -> bool {
+        matches!(self.settings.families, Families::Auto) || self.settings.families == family
     }
 
     fn rated(&self, id: ModelId) -> bool {

@@ -13,6 +13,7 @@
 //! `p` is believed as in [`belief`](super::belief), `a` as in [`scores`](super::scores).
 
 use super::belief::Beliefs;
+use super::decision::looked_at;
 use crate::backend::Confidence;
 use crate::evidence::ItemEvidence;
 use crate::plan::{Chain, Key, Till};
@@ -81,7 +82,15 @@ impl CostCurve {
         let posterior = beliefs.nodes(chain.first, counts.items, failures);
         self.points.clear();
         self.ends.clear();
-        self.profiling = reference + first + second + ratings + comparing;
+        // Most items that agree are not rated. Nor are they checked by a second model, but pairs are many,
+        // and the luckiest looks better than it is: to it that is not credited.
+        let rated = if chain.second.is_none() {
+            let failing = posterior.iter().sum::<f64>() / posterior.len().max(1) as f64;
+            looked_at(failing)
+        } else {
+            1.0
+        };
+        self.profiling = reference + first + second + rated * ratings + comparing;
         self.reference = reference;
         let pair = chain.second.filter(|_| !chain.compares());
         if let Some(other) = pair {

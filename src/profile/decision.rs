@@ -9,6 +9,16 @@ use crate::plan::Forecast;
 use crate::roster::ModelId;
 use crate::stats::{Probability, two_sided_rate};
 
+/// How many of the first items under test are looked at closely, and each how manieth after them: see
+/// [`Request::unless`](super::Request::unless).
+pub(super) const CLOSELY: u64 = 16;
+pub(super) const EVERY: u64 = 8;
+
+/// Of how many items everything is asked, in the long run, if so many fail.
+pub(super) fn looked_at(failing: f64) -> f64 {
+    failing + (1.0 - failing) / EVERY as f64
+}
+
 /// What to find out about the next item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
@@ -18,6 +28,10 @@ pub struct Demand {
     pub rate: ModelSet,
     /// Whether to compare candidates with each other.
     pub compare: bool,
+    /// Where this candidate's answer does not differ from the reference's, nothing else is wanted of
+    /// most items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<ModelId>,
 }
 
 /// Something the brain decided, for observers.

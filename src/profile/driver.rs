@@ -152,12 +152,12 @@ enum Missing {
     CircuitOpen,
 }
 
-/// Everything about one item: all answers, their ratings, and how they compare.
+/// All that is wanted about one item: answers, their ratings, and how they compare.
 pub(super) async fn one<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
     router: Option<&Router<I>>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Profiled<O>, RunError>
 where
     I: ?Sized + Sync,
@@ -170,16 +170,13 @@ where
     let item: &I = (*held).borrow();
     let errand = calls.errand(index, item, || needs(request));
     let errand = &errand;
-    let candidates = request.ask.iter().map(|id| candidate(calls, errand, request, id));
+    let at_once = request.unless.map_or(request.ask, |first| std::iter::once(first).collect());
+    let rate = if request.unless.is_some() { ModelSet::EMPTY } else { request.rate };
     let reference = calls.ask(errand, ModelId::REFERENCE);
-    let (reference, candidates) = try_join(reference, async {
-        join_all(candidates).await.into_iter().collect::<Result<Vec<_>, _>>()
-    })
-    .await?;
+    let (reference, mut candidates) =
+        try_join(reference, ask_all(calls, errand, at_once, rate)).await?;
 
-    let mut cost: Cost = candidates.iter().map(|held| held.cost).sum();
-    let mut asked = request.ask;
-    asked.insert(ModelId::REFERENCE);
+    let mut cost = Cost::ZERO;
     let mut paid = Paid { reference: None, rest: Vec::new() };
     let (output, usage, reason) = match reference {
         Asked::Answered { output, usage, cost: bill, .. } => {
@@ -195,8 +192,6 @@ where
         }
         Asked::Unaffordable => (None, None, Reason::Unaffordable),
     };
-    let unaffordable = reason == Reason::Unaffordable
-        || candidates.iter().any(|held| held.missing == Some(Missing::Unaffordable));
 
     let mut evidence = ItemEvidence {
         index,
@@ -206,33 +201,37 @@ where
         pairs: Vec::new(),
         router: router.and_then(|score| Confidence::new(score(item))),
         judged: None,
+        compared: false,
+        unless: None,
     };
     let models = calls.roster.spec().candidate_count();
     evidence.candidates.resize(models, None);
     for held in &candidates {
-        let agreement = match (&output, &held.output) {
-            (_, None) if held.missing.is_some() => Agreement::Unheard,
-            (_, None) => Agreement::NoAnswer,
-            (None, Some(_)) => Agreement::Differs,
-            (Some(reference), Some(own)) => {
-                let left = (ModelId::REFERENCE, reference);
-                let compared = calls.compare(errand, left, (held.id, own)).await?;
-                judged(&mut evidence, compared.usage);
-                cost += compared.cost;
-                paid.verdict(CallKey::comparison(index, ModelId::REFERENCE, held.id), compared);
-                if compared.equivalent { Agreement::Agrees } else { Agreement::Differs }
-            }
-        };
-        let record = CandidateRecord {
-            agreement,
-            score: held.score,
-            usage: held.usage,
-            rating: held.rating,
-        };
-        if let Some(slot) = evidence.candidates.get_mut(held.id.position() - 1) {
-            *slot = Some(record);
-        }
+        cost += record(calls, errand, output.as_ref(), held, &mut evidence, &mut paid).await?;
     }
+    if request.unless.is_some() {
+        // If its answer fails, all that could have told so beforehand is wanted too.
+        request = request.given_by(&evidence);
+        let mut others = request.ask;
+        for held in &mut candidates {
+            others.remove(held.id);
+            if request.rate.contains(held.id) {
+                rated(calls, errand, held).await?;
+                note(&mut evidence, held, Agreement::Differs);
+            }
+        }
+        let others = ask_all(calls, errand, others, request.rate).await?;
+        for held in &others {
+            cost += record(calls, errand, output.as_ref(), held, &mut evidence, &mut paid).await?;
+        }
+        candidates.extend(others);
+        candidates.sort_by_key(|held| held.id);
+    }
+    let unaffordable = reason == Reason::Unaffordable
+        || candidates.iter().any(|held| held.missing == Some(Missing::Unaffordable));
+    cost += candidates.iter().map(|held| held.cost).sum();
+    let mut asked: ModelSet = candidates.iter().map(|held| held.id).collect();
+    asked.insert(ModelId::REFERENCE);
     if request.compare {
         cost += compare_pairs(calls, errand, &candidates, &mut evidence, &mut paid).await?;
     }
@@ -277,11 +276,59 @@ impl<O> Paid<O> {
     }
 }
 
+/// Asks some candidates side by side, and has those rate their answers of which that is wanted.
+async fn ask_all<I: ?Sized + Sync, O: Send + Sync>(
+    calls: &Calls<I, O>,
+    errand: &Errand<'_, I>,
+    ask: ModelSet,
+    rate: ModelSet,
+) -> Result<Vec<Held<O>>, RunError> {
+    let asked = ask.iter().map(|id| candidate(calls, errand, rate.contains(id), id));
+    join_all(asked).await.into_iter().collect()
+}
+
+/// Sets a candidate's answer against the reference's, and notes it in the evidence; what that cost.
+async fn record<I: ?Sized + Sync, O: Send + Sync>(
+    calls: &Calls<I, O>,
+    errand: &Errand<'_, I>,
+    reference: Option<&O>,
+    held: &Held<O>,
+    evidence: &mut ItemEvidence,
+    paid: &mut Paid<O>,
+) -> Result<Cost, RunError> {
+    let mut cost = Cost::ZERO;
+    let agreement = match (reference, &held.output) {
+        (_, None) if held.missing.is_some() => Agreement::Unheard,
+        (_, None) => Agreement::NoAnswer,
+        (None, Some(_)) => Agreement::Differs,
+        (Some(reference), Some(own)) => {
+            let left = (ModelId::REFERENCE, reference);
+            let compared = calls.compare(errand, left, (held.id, own)).await?;
+            judged(evidence, compared.usage);
+            cost = compared.cost;
+            let key = CallKey::comparison(errand.index, ModelId::REFERENCE, held.id);
+            paid.verdict(key, compared);
+            if compared.equivalent { Agreement::Agrees } else { Agreement::Differs }
+        }
+    };
+    note(evidence, held, agreement);
+    Ok(cost)
+}
+
+/// Notes what is known of a candidate's answer.
+fn note<O>(evidence: &mut ItemEvidence, held: &Held<O>, agreement: Agreement) {
+    let record =
+        CandidateRecord { agreement, score: held.score, usage: held.usage, rating: held.rating };
+    if let Some(slot) = evidence.candidates.get_mut(held.id.position() - 1) {
+        *slot = Some(record);
+    }
+}
+
 /// Asks one candidate, and has it rate its answer if that is wanted.
 async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
-    request: Request,
+    rate: bool,
     id: ModelId,
 ) -> Result<Held<O>, RunError> {
     let mut held = Held {
@@ -299,13 +346,10 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
     match calls.ask(errand, id).await? {
         Asked::Answered { output, usage, score, cost } => {
             (held.usage, held.score, held.given, held.cost) = (usage, score, score, cost);
-            if request.rate.contains(id) {
-                let rated = calls.rate(errand, id, &output).await?;
-                (held.score, held.rated) = (rated.score, rated.score);
-                held.rating = Some(rated.usage.unwrap_or_default());
-                held.cost += rated.cost;
-            }
             held.output = Some(output);
+            if rate {
+                rated(calls, errand, &mut held).await?;
+            }
         }
         Asked::Failed { kind, usage, cost } => {
             (held.usage, held.cost, held.failed) = (usage, cost, Some(kind));
@@ -314,6 +358,21 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
         Asked::Unaffordable => held.missing = Some(Missing::Unaffordable),
     }
     Ok(held)
+}
+
+/// Has a candidate rate the answer it gave.
+async fn rated<I: ?Sized + Sync, O: Send + Sync>(
+    calls: &Calls<I, O>,
+    errand: &Errand<'_, I>,
+    held: &mut Held<O>,
+) -> Result<(), RunError> {
+    if let Some(output) = &held.output {
+        let rated = calls.rate(errand, held.id, output).await?;
+        (held.score, held.rated) = (rated.score, rated.score);
+        held.rating = Some(rated.usage.unwrap_or_default());
+        held.cost += rated.cost;
+    }
+    Ok(())
 }
 
 /// Compares the candidates with each other wherever at least one of a pair differs from the

@@ -3,8 +3,8 @@
 //! Drive it by hand, from sync code or another language, in any order of completion:
 //!
 //! 1. call [`ProfileMachine::poll_step`];
-//! 2. on [`Step::Profile`], ask the reference and the candidates named there about the item, and
-//!    call [`ProfileMachine::handle_outcome`] when the answers are in, in whatever order;
+//! 2. on [`Step::Profile`], ask the reference and the candidates named there about the item (where
+//!    [`Request::unless`] names one, it first: the others may not be wanted), and call [`ProfileMachine::handle_outcome`] when the answers are in, in whatever order;
 //! 3. on [`Step::Wait`], nothing more may be asked until an outcome comes in;
 //! 4. on [`Step::Done`], read the decision. Outcomes still under way are handed in as before: they
 //!    are kept as answers, and change no decision.
@@ -29,11 +29,11 @@ use super::brain::Brain;
 use super::decision::{Decision, Demand};
 use super::settings::ProfileSettings;
 use crate::error::SettingsError;
-use crate::evidence::{ItemEvidence, ModelSet};
+use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
-use crate::roster::RosterSpec;
+use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
 /// What to do next. Exhaustive on purpose: a driver must handle every step.
@@ -61,6 +61,32 @@ pub struct Request {
     /// Whether the candidates' answers are to be compared with each other: for every pair with at
     /// least one answer that differs from the reference's, the lower id in the reference's place.
     pub compare: bool,
+    /// If there is one: ask this candidate first. Unless its answer differs from the reference's, the item
+    /// cannot fail under what is tested, and the other candidates, the ratings and the comparisons need
+    /// not be paid for: see [`given`](Self::given). It is all or nothing: a driver that asks more about
+    /// some of these items, as it happens to have time, samples them with a bias.
+    pub unless: Option<ModelId>,
+}
+
+impl Request {
+    /// What is wanted once it is known how the candidate asked first ([`unless`](Self::unless)) compares
+    /// with the reference; the request itself if there is none.
+    #[must_use]
+    pub fn given(self, agreement: impl FnOnce(ModelId) -> Agreement) -> Self {
+        match self.unless {
+            Some(first) if agreement(first) != Agreement::Differs => {
+                let ask = std::iter::once(first).collect();
+                Self { ask, rate: ModelSet::EMPTY, compare: false, unless: None, ..self }
+            }
+            _ => Self { unless: None, ..self },
+        }
+    }
+
+    /// The same, by what an outcome says of it.
+    pub(super) fn given_by(self, outcome: &ItemEvidence) -> Self {
+        let agreement = |first| outcome.candidate(first).map(|record| record.agreement);
+        self.given(|first| agreement(first).unwrap_or(Agreement::Differs))
+    }
 }
 
 /// An outcome the machine did not ask for.
@@ -73,7 +99,7 @@ pub enum ProtocolError {
         /// The item.
         index: u64,
     },
-    /// A candidate that was to be asked is missing from the outcome.
+    /// A candidate that was to be asked, and not spared by [`Request::given`], is missing from the outcome.
     #[error("the outcome of item {index} lacks a candidate that was asked for")]
     Incomplete {
         /// The item.
@@ -182,6 +208,7 @@ impl ProfileMachine {
             ask: demand.ask,
             rate: demand.rate,
             compare: demand.compare,
+            unless: demand.unless.filter(|_| !self.brain.looks_closely(rank)),
         };
         self.next_rank += 1;
         self.open.insert(rank, request);
@@ -192,13 +219,15 @@ impl ProfileMachine {
     ///
     /// # Errors
     /// [`ProtocolError`] when nothing of the kind was asked; the machine is then unchanged.
-    pub fn handle_outcome(&mut self, outcome: ItemEvidence) -> Result<(), ProtocolError> {
+    pub fn handle_outcome(&mut self, mut outcome: ItemEvidence) -> Result<(), ProtocolError> {
         let index = outcome.index;
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
-        if request.ask.iter().any(|id| outcome.candidate(id).is_none()) {
+        let wanted = request.given_by(&outcome);
+        if wanted.ask.iter().any(|id| outcome.candidate(id).is_none()) {
             return Err(ProtocolError::Incomplete { index });
         }
+        (outcome.compared, outcome.unless) = (wanted.compare, request.unless);
         self.open.remove(&rank);
         self.early.insert(rank, outcome);
         // What comes after the stop stays in `early`: answered, but no evidence.

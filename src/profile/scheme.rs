@@ -28,7 +28,10 @@ const APART: f64 = 1.5;
 /// What a second candidate must promise to save before the first is not tried alone: of many pairs the
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.1;
-/// The same of a relay, whose curve rests on two fitted ones.
+/// What a coin must promise to save where the candidate could rate its answers instead: some twenty items
+/// seldom tell whether its ratings say anything, and those that do save many times their price.
+const UNRATED: f64 = 1.05;
+/// What a second candidate of a relay must promise, whose curve rests on two fitted ones.
 const RELAYING: f64 = 1.4;
 
 /// A way to test a chain.
@@ -205,15 +208,19 @@ impl Schedule {
     }
 
     /// The cheapest way to test a chain on the items that remain, which without one costs as much as
-    /// the reference.
+    /// the reference; and whether the chain leaves answers unrated that could be rated.
     pub(super) fn price(
         &self,
         chain: &Chain,
         curve: &CostCurve,
         remaining: u64,
         thrift: &Thrift,
+        unrated: bool,
     ) -> Priced {
         let mut best = self.one_look(curve, remaining, thrift);
+        if unrated {
+            best.total *= UNRATED;
+        }
         if best.scheme != Scheme::Never {
             let single = chain.key == Key::Coin && chain.second.is_none();
             if single && self.rate >= MIXED * curve.whole() {

@@ -18,13 +18,18 @@
 //! ```text
 //! P( more than F failures are delivered | P ) <= alpha     for every P,
 //! ```
-//! and so also without the condition. Three things are used beyond that:
+//! and so also without the condition. Four things are used beyond that:
 //!
 //! * *Of several certified thresholds the cheapest is delivered.* The bound is on the event that
 //!   *any* policy that would deliver more than `F` failures is certified at any look, so a choice
 //!   among certified policies costs nothing. A policy stricter than a certified one delivers a
 //!   subset of its failures and needs no test of its own.
 //! * *Models are dropped, and looks skipped, for any reason.* Skipping a look shrinks the event.
+//! * *Most items whose answer agrees are not ranked.* A look sets its threshold by the marks of failing
+//!   items alone, so ratings and second opinions are paid for where the first answer fails. Of the others
+//!   the first 16 under test and every eighth rank are looked at as closely, for what plans cost and for
+//!   the agreement floor: ranks, which say nothing of the items
+//!   ([`Request::unless`](super::machine::Request::unless)).
 //! * *Running past a look.* Items asked beyond the last folded rank are no evidence and follow the
 //!   plan like all the others: they are among the `W_t - f_k` that the test bounds.
 //!
@@ -38,7 +43,7 @@ use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
 use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{Chain, Till};
+use crate::plan::{Chain, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
 
 /// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
@@ -71,7 +76,7 @@ pub(super) fn pilot_demand(roster: &RosterSpec, families: Families) -> Demand {
     let ask: ModelSet = roster.candidates().collect();
     // Scores that cost money are bought once it is known what an answer costs.
     let rate = if families == Families::Cascade { paid(roster, ask) } else { ModelSet::EMPTY };
-    Demand { ask, rate, compare: compares(families, ask) }
+    Demand { ask, rate, compare: compares(families, ask), unless: None }
 }
 
 /// The candidates whose scores take a second call.
@@ -140,12 +145,19 @@ impl Pilot<'_> {
         let till = &self.till;
         let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
         let mut curve = CostCurve::default();
+        let rateable = if self.wants(Families::Cascade) && self.population < LARGE {
+            paid(till.roster, self.asked)
+        } else {
+            ModelSet::EMPTY
+        };
         let mut found: Vec<Prospect> = self
             .chains(&beliefs.seen)
             .into_iter()
             .map(|chain| {
                 curve.draw(&chain, self.items, till, &mut beliefs);
-                let priced = self.schedule.price(&chain, &curve, self.remaining, &self.thrift);
+                let unrated = chain.key == Key::Coin && rateable.contains(chain.first);
+                let (rest, thrift) = (self.remaining, &self.thrift);
+                let priced = self.schedule.price(&chain, &curve, rest, thrift, unrated);
                 Prospect { chain, priced }
             })
             .collect();
@@ -221,7 +233,7 @@ impl Pilot<'_> {
         let chosen = others.iter().any(|(p, gains)| known(p) && go_on(gains));
         if chosen || go_on(&gains(&alone)) || horizons.iter().any(tuned) {
             let compare = compares(self.settings.families, keep);
-            return Gate::GoOn(Demand { ask: keep, rate, compare });
+            return Gate::GoOn(Demand { ask: keep, rate, compare, unless: None });
         }
         Gate::Open
     }

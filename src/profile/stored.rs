@@ -6,11 +6,11 @@ use super::brain::Brain;
 use super::settings::ProfileSettings;
 use super::{ProfileMachine, StopReason};
 use crate::error::RunError;
-use crate::evidence::ItemEvidence;
+use crate::evidence::{Agreement, ItemEvidence};
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
-use crate::roster::RosterSpec;
+use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
 /// The version of the stored form; a profile of another version is refused.
@@ -110,7 +110,9 @@ impl Profile {
     /// other families of policies.
     ///
     /// The profiler is run again over the stored evidence, so the plan is the one it would have
-    /// come to, had it been asked for this and stopped where the evidence ends. Choose the target
+    /// come to, had it been asked for this, ended its pilot no later than the recorded one (after it less
+    /// was found out about each item), and stopped where the evidence ends: at the latest before an item
+    /// of which something is wanted that was not asked, rated or compared. Choose the target
     /// before looking at the evidence: a target chosen *because* a plan for it came out well is not
     /// covered by the promise.
     ///
@@ -124,23 +126,46 @@ impl Profile {
         settings: &ProfileSettings,
     ) -> Result<Plan, RunError> {
         self.check(roster, &self.equivalence)?;
-        let brain = Brain::new(roster, self.judge, target, self.order, settings)?;
-        let mut brain = brain.with_budget(self.budget);
+        let begun = |roster, target, settings| {
+            let brain = Brain::new(roster, self.judge, target, self.order, settings)?;
+            Ok::<_, RunError>(brain.with_budget(self.budget))
+        };
+        let mut brain = begun(roster, target, settings)?;
+        if (roster, target, settings) != (&self.roster, self.target, &self.settings) {
+            // After the recorded pilot less was found out about each item. Where it ended depends on the
+            // items before alone, so to end there is as free as any choice of its end.
+            let recorded = self.refold(begun(&self.roster, self.target, &self.settings)?);
+            brain = brain.with_pilot_at_most(recorded.pilot_end());
+        }
+        let mut brain = self.refold(brain);
+        brain.conclude(self.stopped);
+        Ok(brain.plan(self.asked, self.equivalence.clone()))
+    }
+
+    /// A brain told of the evidence, as far as all is there that it asks for.
+    fn refold(&self, mut brain: Brain) -> Brain {
         for item in &self.evidence {
-            // Evidence ends where a candidate is wanted that was not asked, or not rated.
             let demand = brain.demand();
-            let missing = demand.ask.iter().any(|id| {
+            let missing = |id: ModelId| {
                 item.candidate(id).is_none_or(|record| {
                     let unrated = record.rating.is_none() && record.agreement.is_answer();
                     unrated && demand.rate.contains(id)
                 })
+            };
+            let unless = demand.unless.filter(|_| !brain.looks_closely(brain.profiled()));
+            let fails = unless.is_none_or(|first| {
+                let record = item.candidate(first);
+                record.is_none_or(|record| record.agreement == Agreement::Differs)
             });
+            // What was not asked, not rated, or not compared.
+            let missing = fails
+                && (demand.ask.iter().any(missing)
+                    || (demand.compare && !item.compared && item.has_failing_pair(demand.ask)));
             if brain.stop().is_some() || missing {
                 break;
             }
             brain.fold(item.clone());
         }
-        brain.conclude(self.stopped);
-        Ok(brain.plan(self.asked, self.equivalence.clone()))
+        brain
     }
 }

@@ -213,10 +213,12 @@ impl Shown {
     /// The item as it would look had only this been asked; `None` if less than this was.
     fn only(self, request: Request) -> Option<ItemEvidence> {
         let Self { mut evidence, asked, judged, given } = self;
+        let request = request.given_by(&evidence);
         if request.ask.iter().any(|id| evidence.candidate(id).is_none()) {
             return None;
         }
-        let wanted = Demand { ask: request.ask, rate: request.rate, compare: request.compare };
+        let Request { ask, rate, compare, .. } = request;
+        let wanted = Demand { ask, rate, compare, unless: None };
         let Some(asked) = asked.filter(|asked| *asked != wanted) else { return Some(evidence) };
         if request.rate.intersection(asked.rate) != request.rate
             || (request.compare && !asked.compare)
@@ -268,6 +270,7 @@ impl Start {
                     ask: granted.ask.iter().chain(now.ask.iter()).collect(),
                     rate: granted.rate.iter().chain(now.rate.iter()).collect(),
                     compare: granted.compare || now.compare,
+                    unless: None,
                 })
             }
             Step::Wait | Step::Done => None,
@@ -294,7 +297,7 @@ where
 {
     let order = start.machine.brain().order();
     let (mut shown, mut answers) = (BTreeMap::new(), BTreeMap::new());
-    let Some(Demand { ask, rate, compare }) = start.demand else {
+    let Some(Demand { ask, rate, compare, .. }) = start.demand else {
         return Ok((Shows(Vec::new()), answers));
     };
     let mut pool = Pool::new();
@@ -303,7 +306,8 @@ where
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
                 let rank = left.next()?;
-                let request = Request { rank, index: order.index(rank), ask, rate, compare };
+                let index = order.index(rank);
+                let request = Request { rank, index, ask, rate, compare, unless: None };
                 Some(one(calls, items, router, request))
             })
         });
@@ -314,7 +318,7 @@ where
         }
         let mut item = Shown {
             evidence,
-            asked: Some(Demand { ask, rate, compare }),
+            asked: Some(Demand { ask, rate, compare, unless: None }),
             judged: Vec::new(),
             given: Vec::new(),
         };
@@ -359,7 +363,8 @@ mod tests {
         evidence.pairs = vec![(A, B)];
         let used = |tokens| Usage::tokens(tokens, 0);
         evidence.judged = Some(used(111));
-        let everything = Demand { ask: set(&[A, B]), rate: set(&[A, B]), compare: true };
+        let everything =
+            Demand { ask: set(&[A, B]), rate: set(&[A, B]), compare: true, unless: None };
         let shown = Shown {
             evidence: evidence.clone(),
             asked: Some(everything),
@@ -372,7 +377,7 @@ mod tests {
         };
         let only = |ask: &[ModelId], rate: &[ModelId], compare| {
             let (ask, rate) = (set(ask), set(rate));
-            shown.clone().only(Request { rank: 0, index: 7, ask, rate, compare })
+            shown.clone().only(Request { rank: 0, index: 7, ask, rate, compare, unless: None })
         };
         assert_eq!(only(&[A, B], &[A, B], true), Some(evidence));
 
@@ -389,8 +394,14 @@ mod tests {
         // Less than is wanted is not enough.
         let mut bare = shown.clone();
         bare.asked = Some(Demand { rate: ModelSet::EMPTY, compare: false, ..everything });
-        let request =
-            Request { rank: 0, index: 7, ask: set(&[A]), rate: set(&[A]), compare: false };
+        let request = Request {
+            rank: 0,
+            index: 7,
+            ask: set(&[A]),
+            rate: set(&[A]),
+            compare: false,
+            unless: None,
+        };
         assert_eq!(bare.clone().only(request), None);
         let request = Request { rate: ModelSet::EMPTY, compare: true, ..request };
         assert_eq!(bare.only(request), None);

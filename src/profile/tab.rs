@@ -1,9 +1,8 @@
 //! What a policy of a chain cost so far: [`Tab`].
 
-use crate::backend::Scoring;
-use crate::evidence::{ItemEvidence, ModelSet};
+use crate::evidence::ItemEvidence;
 use crate::order::Order;
-use crate::plan::{Chain, Mark, Till};
+use crate::plan::{Chain, Mark, Strata, Till, Wanted};
 use crate::pricing::Usage;
 use crate::roster::ModelId;
 
@@ -11,21 +10,30 @@ use crate::roster::ModelId;
 ///
 /// Every look asks for it. Worked out afresh over all the evidence, as [`Till::mean`] does, looks
 /// would take ever longer, and a profile of `k` items `k log k` and more; so it is added to item by
-/// item. The sum has the same terms in the same order, and is the same to the bit. Where a bill is
-/// not known, or judging costs money, a mean stands in for it, and that moves: there the tab says
-/// nothing.
+/// item. Where all is known of every item, the sum has the same terms in the same order and is the same
+/// to the bit. Where a bill is not known, or judging costs money, a mean stands in for it, and that
+/// moves: there the tab says nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Tab {
     threshold: Mark,
     seen: usize,
     total: f64,
-    count: u64,
+    /// The part of the total that is of items whose answer agrees.
+    agreeing: f64,
+    strata: Strata,
     unknown: bool,
 }
 
 impl Default for Tab {
     fn default() -> Self {
-        Self { threshold: Mark::LOWEST, seen: 0, total: 0.0, count: 0, unknown: false }
+        Self {
+            threshold: Mark::LOWEST,
+            seen: 0,
+            total: 0.0,
+            agreeing: 0.0,
+            strata: Strata::default(),
+            unknown: false,
+        }
     }
 }
 
@@ -44,8 +52,8 @@ impl Tab {
         }
         self.unknown |= chain.compares() && till.comparison > 0.0;
         let models = chain.models();
-        let second = |id| till.roster.model(id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-        let rated: ModelSet = chain.scored_models().iter().filter(|id| second(*id)).collect();
+        let wanted = Wanted::new(chain, till.roster);
+        let rated = wanted.rated();
         // Until it is settled which bills to believe, what was added up might have to be mended.
         let means = till.means;
         let settled = means.is_settled(ModelId::REFERENCE)
@@ -61,25 +69,30 @@ impl Tab {
             usage.is_some_and(|usage| model.is_some_and(|m| m.pricing.is_metered(Some(&usage))))
         };
         for item in new {
-            if models.iter().any(|id| item.candidate(id).is_none()) {
+            let (agrees, all) = (wanted.agrees(item), wanted.is_known(item));
+            self.strata.count(agrees, all);
+            if !all {
                 continue;
             }
             let billed = |id| {
                 let record = item.candidate(id);
-                record.is_some_and(|r| {
+                // What was not asked has no bill.
+                record.is_none_or(|r| {
                     known(id, r.usage) && (!rated.contains(id) || known(id, r.rating))
                 })
             };
             self.unknown |= !known(ModelId::REFERENCE, item.usage) || !models.iter().all(billed);
-            self.total += till.walk(chain, &threshold, item, order.coin(item.index));
-            self.count += 1;
+            let cost = till.walk(chain, &threshold, item, order.coin(item.index));
+            self.total += cost;
+            self.agreeing += if agrees == Some(true) { cost } else { 0.0 };
         }
     }
 
     /// The mean over all of so many items, in nano-units, if it is known for this threshold.
     pub(super) fn mean(&self, threshold: &Mark, items: usize) -> Option<f64> {
+        let count = self.strata.weighed();
         let known =
-            self.threshold == *threshold && self.seen == items && !self.unknown && self.count > 0;
-        known.then(|| self.total / self.count as f64)
+            self.threshold == *threshold && self.seen == items && !self.unknown && count > 0.0;
+        known.then(|| (self.total + (self.strata.weight() - 1.0) * self.agreeing) / count)
     }
 }

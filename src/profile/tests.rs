@@ -39,6 +39,8 @@ fn evidence(items: &Items, index: u64) -> ItemEvidence {
         pairs: if fails[0] && fails[1] { vec![pair] } else { vec![] },
         router: None,
         judged: None,
+        compared: false,
+        unless: None,
     }
 }
 
@@ -52,6 +54,7 @@ fn planned(items: &Items, target: Target, seed: u64, settings: &ProfileSettings)
         ProfileMachine::new(&roster(), Pricing::default(), target, order, settings).unwrap();
     while let Step::Profile(request) = machine.poll_step() {
         let mut item = evidence(items, request.index);
+        let request = request.given(|id| item.candidate(id).unwrap().agreement);
         for (position, record) in (1_u8..).zip(&mut item.candidates) {
             if !request.ask.contains(ModelId::new(position)) {
                 *record = None;

@@ -8,7 +8,6 @@
 use super::super::settings::Objective;
 use super::Brain;
 use crate::evidence::ItemEvidence;
-use crate::plan::Policy;
 use crate::pricing::Cost;
 use crate::target::Target;
 
@@ -28,7 +27,7 @@ impl Brain {
         let left = MARGIN * (within.as_nanos() as f64 - spent.as_nanos() as f64 - self.judged);
         let population = self.order.population();
         let remaining = (population - self.profiled()) as f64;
-        if remaining * self.till().mean(&Policy::Reference, self.complete(&[])) <= left {
+        if remaining * self.till().reference(&self.evidence) <= left {
             return false;
         }
         let most = self.target.allowance(population);

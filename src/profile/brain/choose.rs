@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::StopReason;
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
-use super::super::decision::Decision;
+use super::super::decision::{Decision, looked_at};
 use super::super::scheme::{self, LARGE, Schedule, Scheme};
 use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
@@ -179,18 +179,22 @@ impl Brain {
     /// known now.
     pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
         let till = self.till();
-        let known: Vec<(&ItemEvidence, u64)> = self.complete(&[&test.chain]).collect();
-        let trials = known.iter().filter_map(|(item, coin)| test.chain.trial(item, *coin));
+        let known = self.sample(&test.chain);
+        let trials = known.iter().filter_map(|one| test.chain.trial(one.item, one.coin));
         let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
         failing.sort_by(|a, b| b.cmp(a));
-        let profiling = self.means.answer(ModelId::REFERENCE)
-            + test.chain.models().iter().map(|id| self.means.answer(id)).sum::<f64>();
+        let all = known.iter().map(|one| one.weight).sum::<f64>().max(1.0);
+        let chain = &test.chain;
+        let rest = if chain.delivers_first() { looked_at(failing.len() as f64 / all) } else { 1.0 };
+        let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
+        let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
+        let profiling = self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>();
         let remaining = (self.order.population() - self.profiled()) as f64;
         let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
         let later = looks.filter(|(look, _)| **look > test.tested);
         let (looks, thresholds): (Vec<u64>, Vec<Mark>) = later
             .filter_map(|(look, limit)| {
-                let allowed = (limit.as_ref().copied()? as f64 + 0.6) * known.len() as f64;
+                let allowed = (limit.as_ref().copied()? as f64 + 0.6) * all;
                 let allowed = allowed / *look as f64;
                 #[allow(
                     clippy::cast_possible_truncation,
@@ -201,7 +205,7 @@ impl Brain {
                 Some((*look, failing.map_or(Mark::LOWEST, Mark::just_above)))
             })
             .unzip();
-        let thens = till.means(&test.chain, &thresholds, known);
+        let thens = till.means(&test.chain, &thresholds, &known);
         let losses = looks.iter().zip(thens).map(|(look, then)| {
             let more = (*look - test.tested) as f64;
             let rest = (remaining - more).max(0.0);
@@ -216,7 +220,7 @@ impl Brain {
         let Some(lowest) = test.certified_threshold() else { return };
         let mut thresholds = vec![lowest];
         thresholds.extend(test.stricter(&lowest, STRICTER));
-        let costs = self.till().means(&test.chain, &thresholds, self.complete(&[&test.chain]));
+        let costs = self.till().means(&test.chain, &thresholds, &self.sample(&test.chain));
         let mut priced = costs.into_iter().zip(thresholds);
         let mut best = priced.next().unwrap_or((f64::INFINITY, lowest));
         for (cost, threshold) in priced {

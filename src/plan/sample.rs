@@ -1,0 +1,165 @@
+//! What profiled items say of a chain's costs, where not everything was found out about each.
+//!
+//! A test needs to know where an item stands in its chain only if the answer fails
+//! ([`Request::unless`](crate::profile::Request::unless)): of the items whose answer agrees with the
+//! reference's, most are neither rated nor checked by a second model. A mean over the items of which
+//! all is known would count too many failures. So those that agree and those that do not are averaged
+//! apart, and weighed as they occur among all items (post-stratification: Cochran, *Sampling
+//! Techniques*, 1977, section 5A.9). Within each, what was looked at closely was chosen by rank, and so at
+//! random.
+
+use crate::backend::Scoring;
+use crate::evidence::{Agreement, ItemEvidence, ModelSet};
+use crate::plan::Chain;
+use crate::roster::RosterSpec;
+
+/// A profiled item of which all is known that a chain's policies may ask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sampled<'a> {
+    pub(crate) item: &'a ItemEvidence,
+    pub(crate) coin: u64,
+    /// How many items it stands for, itself included.
+    pub(crate) weight: f64,
+}
+
+/// What there is to find out for the policies of one chain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    chain: &'a Chain,
+    models: ModelSet,
+    rated: ModelSet,
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn new(chain: &'a Chain, roster: &RosterSpec) -> Self {
+        let second = |id: &_| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
+        let rated = chain.scored_models().iter().filter(second).collect();
+        Self { chain, models: chain.models(), rated }
+    }
+
+    /// The models whose ratings are wanted.
+    pub(crate) const fn rated(&self) -> ModelSet {
+        self.rated
+    }
+
+    /// Whether all of it was found out about an item.
+    pub(crate) fn is_known(&self, item: &ItemEvidence) -> bool {
+        let first = item.candidate(self.chain.first);
+        // Where the first model gives no answer, no more is ever asked.
+        let silent = first.is_some_and(|record| !record.agreement.is_answer());
+        silent && self.chain.delivers_first()
+            || self.models.iter().all(|id| {
+                item.candidate(id).is_some_and(|record| {
+                    let done = record.rating.is_some() || !record.agreement.is_answer();
+                    done || !self.rated.contains(id)
+                })
+            })
+    }
+
+    /// Whether the answer that the chain would deliver agrees with the reference's, where that can be
+    /// told by the first model's alone.
+    pub(crate) fn agrees(&self, item: &ItemEvidence) -> Option<bool> {
+        if !self.chain.delivers_first() {
+            return self.is_known(item).then_some(false);
+        }
+        item.candidate(self.chain.first).map(|record| record.agreement == Agreement::Agrees)
+    }
+
+    /// The items on which all was found out, each with its weight.
+    pub(crate) fn sample<'i>(
+        &self,
+        items: impl Iterator<Item = (&'i ItemEvidence, u64)> + Clone,
+    ) -> Vec<Sampled<'i>> {
+        let mut strata = Strata::default();
+        for (item, _) in items.clone() {
+            strata.count(self.agrees(item), self.is_known(item));
+        }
+        let weight = strata.weight();
+        let sampled = items.filter(|(item, _)| self.is_known(item)).map(|(item, coin)| {
+            let agrees = self.agrees(item) == Some(true);
+            Sampled { item, coin, weight: if agrees { weight } else { 1.0 } }
+        });
+        sampled.collect()
+    }
+}
+
+/// How many items agree and how many do not, and of how many of each all is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Strata {
+    all: [u64; 2],
+    known: [u64; 2],
+}
+
+impl Strata {
+    pub(crate) fn count(&mut self, agrees: Option<bool>, known: bool) {
+        let Some(agrees) = agrees else { return };
+        let at = usize::from(agrees);
+        if let (Some(all), Some(of)) = (self.all.get_mut(at), self.known.get_mut(at)) {
+            *all += 1;
+            *of += u64::from(known);
+        }
+    }
+
+    /// How many items one stands for that agrees and of which all is known, where one that does not
+    /// agree stands for itself.
+    pub(crate) fn weight(&self) -> f64 {
+        let [others, agreeing] = [0, 1].map(|at| match (self.all.get(at), self.known.get(at)) {
+            (Some(all), Some(known)) if *known > 0 => *all as f64 / *known as f64,
+            _ => 1.0,
+        });
+        agreeing / others
+    }
+
+    /// How many items all those stand for.
+    pub(crate) fn weighed(&self) -> f64 {
+        let [others, agreeing] = self.known;
+        others as f64 + self.weight() * agreeing as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::CandidateRecord;
+    use crate::pricing::Usage;
+    use crate::roster::{ModelId, ModelSpec};
+
+    #[test]
+    fn those_that_agree_weigh_as_they_occur() {
+        let spec = |name: &str| ModelSpec::new(name);
+        let rated = spec("small").with_scoring(Scoring::SecondCall);
+        let roster = RosterSpec::new(vec![spec("large"), rated]).unwrap();
+        let chain = Chain::cascade(ModelId::new(1));
+        let item = |index: u64, agreement, rated: bool| {
+            let mut record = CandidateRecord::new(agreement, None);
+            record.rating = rated.then(Usage::default);
+            let mut item = ItemEvidence::new(index, true, None);
+            item.candidates = vec![Some(record)];
+            item
+        };
+        // Nobody asked the first two for their scores; of what agrees then, every fourth.
+        let mut items = vec![
+            item(0, Agreement::Agrees, false),
+            item(1, Agreement::Differs, false),
+            item(2, Agreement::NoAnswer, false),
+        ];
+        items.extend((3..15).map(|index| item(index, Agreement::Agrees, index % 4 == 0)));
+        items.extend((15..18).map(|index| item(index, Agreement::Differs, true)));
+        items.push(ItemEvidence::new(18, true, None));
+        let wanted = Wanted::new(&chain, &roster);
+        let sample = wanted.sample(items.iter().map(|item| (item, 0)));
+        let indices: Vec<u64> = sample.iter().map(|one| one.item.index).collect();
+        assert_eq!(indices, [2, 4, 8, 12, 15, 16, 17]);
+        // 13 agree, 3 are known; 5 do not, 4 are known.
+        let weight = (13.0 / 3.0) / (5.0 / 4.0);
+        for one in &sample {
+            let agrees = [4, 8, 12].contains(&one.item.index);
+            assert!((one.weight - if agrees { weight } else { 1.0 }).abs() < 1e-12);
+        }
+        let total: f64 = sample.iter().map(|one| one.weight).sum();
+        assert!((3.0 * weight / total - 13.0 / 18.0).abs() < 1e-12, "as often as among all");
+        // Where all is known, each stands for itself.
+        let known = items.iter().skip(15).take(3).map(|item| (item, 0));
+        assert!(wanted.sample(known).iter().all(|one| (one.weight - 1.0).abs() < 1e-12));
+    }
+}
