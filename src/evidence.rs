@@ -119,6 +119,11 @@ impl CandidateRecord {
         Self { agreement, score: None, usage, rating: None }
     }
 
+    /// Whether it answered, and the answer was not rated.
+    pub(crate) const fn is_unrated(&self) -> bool {
+        self.rating.is_none() && self.agreement.is_answer()
+    }
+
     /// Adds the confidence score.
     #[must_use]
     pub const fn with_score(mut self, score: Option<Confidence>) -> Self {

@@ -168,6 +168,11 @@ impl RosterSpec {
         (0..self.models.len()).map(|position| ModelId(position as u8))
     }
 
+    /// Whether a model's scores take a second call.
+    pub(crate) fn rates(&self, id: ModelId) -> bool {
+        self.model(id).is_some_and(|model| model.scoring == Scoring::SecondCall)
+    }
+
     /// What is known of a model.
     pub fn model(&self, id: ModelId) -> Option<&ModelSpec> {
         self.models.get(id.position())

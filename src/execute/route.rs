@@ -31,9 +31,7 @@ struct Trip {
 pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Needs {
     let roster = calls.roster.spec();
     let models = plan.models();
-    let rated = models
-        .iter()
-        .filter(|id| roster.model(*id).is_some_and(|model| model.scoring == Scoring::SecondCall));
+    let rated = models.iter().filter(|id| roster.rates(*id));
     Needs::new(models.iter().chain([ModelId::REFERENCE]), rated, 2)
 }
 

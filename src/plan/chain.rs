@@ -226,7 +226,7 @@ impl Chain {
 
     /// Whether the chain compares two candidates' answers.
     pub const fn compares(&self) -> bool {
-        self.second.is_some() && !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
+        self.second.is_some() && self.delivers_first()
     }
 
     /// Whether the answer it delivers, if any, is always the first model's.

@@ -8,7 +8,6 @@
 //! Techniques*, 1977, section 5A.9). Within each, what was looked at closely was chosen by rank, and so at
 //! random.
 
-use crate::backend::Scoring;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::Chain;
 use crate::roster::RosterSpec;
@@ -32,8 +31,7 @@ pub(crate) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     pub(crate) fn new(chain: &'a Chain, roster: &RosterSpec) -> Self {
-        let second = |id: &_| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-        let rated = chain.scored_models().iter().filter(second).collect();
+        let rated = chain.scored_models().iter().filter(|id| roster.rates(*id)).collect();
         Self { chain, models: chain.models(), rated }
     }
 
@@ -49,10 +47,8 @@ impl<'a> Wanted<'a> {
         let silent = first.is_some_and(|record| !record.agreement.is_answer());
         silent && self.chain.delivers_first()
             || self.models.iter().all(|id| {
-                item.candidate(id).is_some_and(|record| {
-                    let done = record.rating.is_some() || !record.agreement.is_answer();
-                    done || !self.rated.contains(id)
-                })
+                let record = item.candidate(id);
+                record.is_some_and(|record| !(self.rated.contains(id) && record.is_unrated()))
             })
     }
 
@@ -68,16 +64,22 @@ impl<'a> Wanted<'a> {
     /// The items on which all was found out, each with its weight.
     pub(crate) fn sample<'i>(
         &self,
-        items: impl Iterator<Item = (&'i ItemEvidence, u64)> + Clone,
+        items: impl Iterator<Item = (&'i ItemEvidence, u64)>,
     ) -> Vec<Sampled<'i>> {
         let mut strata = Strata::default();
-        for (item, _) in items.clone() {
-            strata.count(self.agrees(item), self.is_known(item));
+        let mut found = Vec::new();
+        for (item, coin) in items {
+            let (agrees, known) = (self.agrees(item), self.is_known(item));
+            strata.count(agrees, known);
+            if known {
+                found.push((item, coin, agrees == Some(true)));
+            }
         }
         let weight = strata.weight();
-        let sampled = items.filter(|(item, _)| self.is_known(item)).map(|(item, coin)| {
-            let agrees = self.agrees(item) == Some(true);
-            Sampled { item, coin, weight: if agrees { weight } else { 1.0 } }
+        let sampled = found.into_iter().map(|(item, coin, agrees)| Sampled {
+            item,
+            coin,
+            weight: if agrees { weight } else { 1.0 },
         });
         sampled.collect()
     }
@@ -120,6 +122,7 @@ impl Strata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Scoring;
     use crate::evidence::CandidateRecord;
     use crate::pricing::Usage;
     use crate::roster::{ModelId, ModelSpec};

@@ -1,6 +1,5 @@
 //! What a policy would have asked, and paid, on items whose evidence is complete.
 
-use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::plan::{Chain, Mark};
 use crate::plan::{Heard, Known, Move, Sampled, Scored, recorded};
@@ -33,9 +32,8 @@ impl Till<'_> {
     /// What having a model rate its answer costs on average; a guess before the first: half as much
     /// again as the answer, for the question is longer by it.
     pub(crate) fn rating_guess(&self, id: ModelId) -> f64 {
-        let second = self.roster.model(id).is_some_and(|m| m.scoring == Scoring::SecondCall);
         let seen = self.means.rating(id);
-        if second && seen <= 0.0 { 1.5 * self.means.answer(id) } else { seen }
+        if self.roster.rates(id) && seen <= 0.0 { 1.5 * self.means.answer(id) } else { seen }
     }
 
     /// What the policy `chain` at `threshold` costs on one item.
@@ -61,9 +59,10 @@ impl Till<'_> {
         let mut known = Known { coin, router: truth.router, ..Known::default() };
         let (mut cost, mut same) = (0.0, Mark::HIGHEST);
         let heard = |id: ModelId, truth: Heard| {
-            let rates = self.roster.model(id).is_some_and(|m| m.scoring == Scoring::SecondCall);
             match truth {
-                Heard::Answer { .. } if rates => Heard::Answer { score: Scored::Unrated },
+                Heard::Answer { .. } if self.roster.rates(id) => {
+                    Heard::Answer { score: Scored::Unrated }
+                }
                 // Not asked in profiling: as good as no answer.
                 Heard::Nothing => Heard::NoAnswer,
                 other => other,
@@ -161,7 +160,7 @@ impl Till<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Completion, Confidence};
+    use crate::backend::{Completion, Confidence, Scoring};
     use crate::evidence::{Agreement, CandidateRecord};
     use crate::plan::{Example, Fit, Key};
     use crate::pricing::{Cost, Usage};

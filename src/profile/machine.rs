@@ -69,6 +69,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// What is demanded, of one item; `closely`, whatever its answers turn out to be.
+    pub(super) fn new(rank: u64, index: u64, demand: Demand, closely: bool) -> Self {
+        let Demand { ask, rate, compare, unless } = demand;
+        Self { rank, index, ask, rate, compare, unless: unless.filter(|_| !closely) }
+    }
+
     /// What is wanted once it is known how the candidate asked first ([`unless`](Self::unless)) compares
     /// with the reference; the request itself if there is none.
     #[must_use]
@@ -202,14 +208,8 @@ impl ProfileMachine {
         let Some((_, demand)) = self.grants.front().filter(|(end, _)| *end > rank) else {
             return Step::Wait;
         };
-        let request = Request {
-            rank,
-            index: self.order.index(rank),
-            ask: demand.ask,
-            rate: demand.rate,
-            compare: demand.compare,
-            unless: demand.unless.filter(|_| !self.brain.looks_closely(rank)),
-        };
+        let closely = self.brain.looks_closely(rank);
+        let request = Request::new(rank, self.order.index(rank), *demand, closely);
         self.next_rank += 1;
         self.open.insert(rank, request);
         Step::Profile(request)

@@ -41,7 +41,6 @@ use super::decision::Demand;
 use super::scheme::{LARGE, Priced, Schedule, Scheme};
 use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
-use crate::backend::Scoring;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{Chain, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
@@ -81,8 +80,7 @@ pub(super) fn pilot_demand(roster: &RosterSpec, families: Families) -> Demand {
 
 /// The candidates whose scores take a second call.
 pub(super) fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
-    let second = |id: &ModelId| roster.model(*id).is_some_and(|m| m.scoring == Scoring::SecondCall);
-    ask.iter().filter(second).collect()
+    ask.iter().filter(|id| roster.rates(*id)).collect()
 }
 
 fn compares(families: Families, ask: ModelSet) -> bool {

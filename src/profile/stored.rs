@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::brain::Brain;
 use super::settings::ProfileSettings;
-use super::{ProfileMachine, StopReason};
+use super::{ProfileMachine, Request, StopReason};
 use crate::error::RunError;
-use crate::evidence::{Agreement, ItemEvidence};
+use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
@@ -145,22 +145,16 @@ impl Profile {
     /// A brain told of the evidence, as far as all is there that it asks for.
     fn refold(&self, mut brain: Brain) -> Brain {
         for item in &self.evidence {
-            let demand = brain.demand();
+            let rank = brain.profiled();
+            let closely = brain.looks_closely(rank);
+            let wanted = Request::new(rank, item.index, brain.demand(), closely).given_by(item);
             let missing = |id: ModelId| {
-                item.candidate(id).is_none_or(|record| {
-                    let unrated = record.rating.is_none() && record.agreement.is_answer();
-                    unrated && demand.rate.contains(id)
-                })
+                let record = item.candidate(id);
+                record.is_none_or(|record| wanted.rate.contains(id) && record.is_unrated())
             };
-            let unless = demand.unless.filter(|_| !brain.looks_closely(brain.profiled()));
-            let fails = unless.is_none_or(|first| {
-                let record = item.candidate(first);
-                record.is_none_or(|record| record.agreement == Agreement::Differs)
-            });
             // What was not asked, not rated, or not compared.
-            let missing = fails
-                && (demand.ask.iter().any(missing)
-                    || (demand.compare && !item.compared && item.has_failing_pair(demand.ask)));
+            let missing = wanted.ask.iter().any(missing)
+                || (wanted.compare && !item.compared && item.has_failing_pair(wanted.ask));
             if brain.stop().is_some() || missing {
                 break;
             }
