@@ -18,6 +18,7 @@ mod curve;
 mod decision;
 mod driver;
 mod machine;
+mod priced;
 mod repeat;
 mod scheme;
 mod scores;

@@ -25,7 +25,7 @@ use crate::roster::{ModelId, RosterSpec};
 use crate::stats::RatePosterior;
 
 /// Nodes of a failure rate.
-const RATES: u16 = 5;
+pub(super) const RATES: u16 = 5;
 /// What the prior weighs, in items.
 const WEIGHT: f64 = 20.0;
 /// `b`: how much the logarithm of the odds to fail falls with ten times the price.

@@ -8,6 +8,7 @@
 //! over the possible truths ([`CostCurve`]).
 
 use super::curve::{CostCurve, Tolerated, tolerated};
+use super::priced::{Priced, Scheme};
 use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
 use crate::stats::{Design, Probability, least_draws, single_look_limit};
@@ -34,19 +35,6 @@ const UNRATED: f64 = 1.05;
 /// What a second candidate of a relay must promise, whose curve rests on two fitted ones.
 const RELAYING: f64 = 1.4;
 
-/// A way to test a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    /// Not at all: it is not expected to pay.
-    Never,
-    /// At one look, after so many items.
-    One(u64),
-    /// At the looks of [`chain_looks`] around so many items.
-    Several(u64),
-    /// At every look there can be, for the whole chain only.
-    Dense,
-}
-
 /// The looks at hand, each with the failures it tolerates.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -58,43 +46,6 @@ pub(super) struct Schedule {
     /// of them luck comes early at one or another.
     dense: Vec<(u64, u64)>,
     one: Vec<(u64, Tolerated)>,
-}
-
-/// What testing a chain in the best way is expected to cost.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Priced {
-    pub(super) scheme: Scheme,
-    /// Expected cost of everything from here on, in nano-units.
-    pub(super) total: f64,
-    /// Expected cost per item under the certified policy, in nano-units.
-    pub(super) per_item: f64,
-    /// The total for each possible truth, all equally likely.
-    pub(super) truths: Vec<f64>,
-    /// What not knowing the truth costs where one look is chosen for all of them.
-    pub(super) regret: f64,
-}
-
-impl Priced {
-    /// Not to test at all.
-    fn never() -> Self {
-        let (scheme, truths) = (Scheme::Never, Vec::new());
-        Self { scheme, total: f64::INFINITY, per_item: 0.0, truths, regret: 0.0 }
-    }
-
-    /// What it costs at most, and no less than expected, under a share of the possible truths.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a few")]
-    pub(super) fn likely_within(&self, share: f64) -> f64 {
-        let mut truths = self.truths.clone();
-        truths.sort_by(f64::total_cmp);
-        let at = (share * truths.len() as f64) as usize;
-        truths.get(at).or(truths.last()).map_or(self.total, |truth| truth.max(self.total))
-    }
-
-    /// Roughly the range in which the total will lie.
-    pub(super) fn range(&self) -> (f64, f64) {
-        let ends = self.truths.iter();
-        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
-    }
 }
 
 impl Schedule {

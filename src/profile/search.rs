@@ -38,18 +38,20 @@
 use super::belief::Beliefs;
 use super::curve::CostCurve;
 use super::decision::Demand;
-use super::scheme::{LARGE, Priced, Schedule, Scheme};
+use super::priced::Priced;
+use super::scheme::{LARGE, Schedule};
 use super::settings::{Families, ProfileSettings};
 use super::thrift::Thrift;
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{Chain, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
+use crate::stats::normal_excess;
 
-/// Shares of an expected gain that are set against the price of a candidate's calls, and of whole items.
-/// Prospects that have a candidate in common rise and fall together, and each is gained once, so the
-/// sum of what they promise is too much; how much was measured on recorded traces.
-const ONE_CALL: f64 = 0.1;
-const ONE_ITEM: f64 = 1.0;
+/// What is set against the price of a candidate's calls, in expected gains of the best of its prospects:
+/// less than one, for many a candidate is kept for one gain. And what is set against the price of whole
+/// items: more than one, for other rivals may gain too. Measured on recorded traces, and flat about there.
+const ONE_CALL: f64 = 0.5;
+const ONE_ITEM: f64 = 1.4;
 
 /// How many items the pilot takes at most.
 pub(super) fn pilot_size(population: u64) -> u64 {
@@ -95,22 +97,15 @@ pub(super) struct Prospect {
 }
 
 impl Prospect {
-    /// What finding out more about two prospects may save: the expected gain of choosing `other`
-    /// instead where it turns out cheaper, if a share `learned` of the variance is resolved. Truths that
-    /// lie to one side are as likely learnt whole as they are seen half, so the greater of both counts
-    /// where the pilot's own items are `cheap` beside what is at stake.
-    fn gain(&self, other: &Self, learned: f64, cheap: bool) -> f64 {
-        let (own, their) = (&self.priced, &other.priced);
-        let by = |share: f64| {
-            let seen = |of: &Priced, truth: f64| of.total + share * (truth - of.total);
-            let gains = own.truths.iter().flat_map(|a| {
-                let a = seen(own, *a);
-                their.truths.iter().map(move |b| (a - seen(their, *b)).max(0.0))
-            });
-            gains.sum::<f64>() / (own.truths.len() * their.truths.len()).max(1) as f64
-        };
-        let half = by(learned.sqrt());
-        if cheap { half.max(learned * by(1.0)) } else { half }
+    /// What knowing more may save where `other` turns out to be cheaper: the expected gain of being able
+    /// to change over once such shares of the variance of their difference are resolved.
+    fn gains(&self, other: &Self, learned: [f64; 2]) -> [f64; 2] {
+        // The failure rate of a candidate that both rely on moves both.
+        let alike = self.chain.first == other.chain.first;
+        let common = if alike { self.priced.common(&other.priced) } else { 0.0 };
+        let variance = self.priced.variance() + other.priced.variance() - 2.0 * common;
+        let ahead = self.priced.total - other.priced.total;
+        learned.map(|share| normal_excess(ahead, (share * variance.max(0.0)).sqrt()))
     }
 }
 
@@ -181,20 +176,13 @@ impl Pilot<'_> {
         let total = self.reference_total();
         let alone = Prospect {
             chain: Chain::single(ModelId::REFERENCE),
-            priced: Priced {
-                scheme: Scheme::Never,
-                total,
-                per_item: reference,
-                truths: vec![total],
-                regret: 0.0,
-            },
+            priced: Priced::reference(total, reference),
         };
         let best = prospects.first().filter(|p| p.priced.total < total).unwrap_or(&alone);
-        let cheap = self.population >= LARGE;
         let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
         let learned = |more: u64| more as f64 / (seen + more) as f64;
         // What knowing more may gain by each of the others, at either horizon.
-        let gains = |other: &Prospect| horizons.map(|more| best.gain(other, learned(more), cheap));
+        let gains = |other: &Prospect| best.gains(other, horizons.map(learned));
         let hopes = |p: &&Prospect| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty();
         let others: Vec<(&Prospect, [f64; 2])> =
             prospects.iter().filter(hopes).map(|p| (p, gains(p))).collect();
@@ -225,8 +213,7 @@ impl Pilot<'_> {
         let price = reference + calls - best.priced.per_item;
         let known = |p: &Prospect| p.chain.models().iter().all(|id| keep.contains(id));
         // Knowing more also makes a better choice of the look.
-        let tuned =
-            |more: &u64| ONE_ITEM * learned(*more) * best.priced.regret > *more as f64 * price;
+        let tuned = |more: &u64| learned(*more) * best.priced.regret > *more as f64 * price;
         let go_on = |gains: &[f64; 2]| pays(gains, price, ONE_ITEM);
         let chosen = others.iter().any(|(p, gains)| known(p) && go_on(gains));
         if chosen || go_on(&gains(&alone)) || horizons.iter().any(tuned) {

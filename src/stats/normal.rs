@@ -12,6 +12,16 @@ pub(crate) fn normal_quantile(share: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erfc_inv(2.0 * share.clamp(1e-12, 1.0 - 1e-12))
 }
 
+/// `E max(0, X)` for a normal `X`: `s phi(m / s) + m Phi(m / s)`.
+pub(crate) fn normal_excess(mean: f64, deviation: f64) -> f64 {
+    if deviation <= 0.0 {
+        return mean.max(0.0);
+    }
+    let z = mean / deviation;
+    let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    (deviation * density + mean * normal_cdf(z)).max(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,5 +33,19 @@ mod tests {
             assert!((normal_quantile(below) - x).abs() < 1e-7, "{below}");
         }
         assert!(normal_quantile(0.0).is_finite() && normal_quantile(1.0).is_finite());
+    }
+
+    #[test]
+    fn the_excess_is_the_mean_of_what_lies_above_nought() {
+        for (mean, deviation) in [(0.0, 1.0), (-3.0, 2.0), (1.5, 0.5), (-40.0, 7.0)] {
+            let steps = 200_000;
+            let at = |step: u32| normal_quantile((f64::from(step) + 0.5) / f64::from(steps));
+            let mean_above =
+                (0..steps).map(|step| (mean + deviation * at(step)).max(0.0)).sum::<f64>()
+                    / f64::from(steps);
+            let excess = normal_excess(mean, deviation);
+            assert!((excess - mean_above).abs() < 1e-4 * deviation, "{excess} {mean_above}");
+        }
+        assert!((normal_excess(2.0, 0.0) - 2.0).abs() < 1e-12 && normal_excess(-2.0, 0.0) < 1e-12);
     }
 }

@@ -1,0 +1,117 @@
+//! What a way to test a chain is expected to cost, over the possible truths about the chain.
+
+use super::belief::RATES;
+
+/// A way to test a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Not at all: it is not expected to pay.
+    Never,
+    /// At one look, after so many items.
+    One(u64),
+    /// At the looks of [`chain_looks`] around so many items.
+    Several(u64),
+    /// At every look there can be, for the whole chain only.
+    Dense,
+}
+
+/// What testing a chain in the best way is expected to cost.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Priced {
+    pub(super) scheme: Scheme,
+    /// Expected cost of everything from here on, in nano-units.
+    pub(super) total: f64,
+    /// Expected cost per item under the certified policy, in nano-units.
+    pub(super) per_item: f64,
+    /// The total for each possible truth, all equally likely, in the order of the failure rate of the chain's
+    /// first candidate and as many for each of its nodes; or one truth, where nothing is uncertain.
+    pub(super) truths: Vec<f64>,
+    /// What not knowing the truth costs where one look is chosen for all of them.
+    pub(super) regret: f64,
+}
+
+impl Priced {
+    /// Not to test at all.
+    pub(super) fn never() -> Self {
+        Self { total: f64::INFINITY, ..Self::untested(0.0, 0.0, Vec::new()) }
+    }
+
+    /// Everything left to the reference.
+    pub(super) fn reference(total: f64, per_item: f64) -> Self {
+        Self::untested(total, per_item, vec![total])
+    }
+
+    fn untested(total: f64, per_item: f64, truths: Vec<f64>) -> Self {
+        Self { scheme: Scheme::Never, total, per_item, truths, regret: 0.0 }
+    }
+
+    /// What it costs at most, and no less than expected, under a share of the possible truths.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a few")]
+    pub(super) fn likely_within(&self, share: f64) -> f64 {
+        let mut truths = self.truths.clone();
+        truths.sort_by(f64::total_cmp);
+        let at = (share * truths.len() as f64) as usize;
+        truths.get(at).or(truths.last()).map_or(self.total, |truth| truth.max(self.total))
+    }
+
+    /// Roughly the range in which the total will lie.
+    pub(super) fn range(&self) -> (f64, f64) {
+        let ends = self.truths.iter();
+        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
+    }
+
+    /// The variance of the total over the possible truths.
+    pub(super) fn variance(&self) -> f64 {
+        let middle = mean(&self.truths);
+        self.truths.iter().map(|truth| (truth - middle).powi(2)).sum::<f64>() / count(&self.truths)
+    }
+
+    /// The covariance of the totals of two chains that the failure rate of one candidate moves alike.
+    pub(super) fn common(&self, other: &Self) -> f64 {
+        let (own, their) = (mean(&self.truths), mean(&other.truths));
+        let moved = self.by_rate().zip(other.by_rate());
+        moved.map(|(a, b)| (mean(a) - own) * (mean(b) - their)).sum::<f64>() / f64::from(RATES)
+    }
+
+    fn by_rate(&self) -> impl Iterator<Item = &[f64]> {
+        self.truths.chunks(self.truths.len().div_ceil(usize::from(RATES)).max(1))
+    }
+}
+
+fn count(truths: &[f64]) -> f64 {
+    truths.len().max(1) as f64
+}
+
+fn mean(truths: &[f64]) -> f64 {
+    truths.iter().sum::<f64>() / count(truths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn priced(truths: &[f64]) -> Priced {
+        Priced { truths: truths.to_vec(), ..Priced::reference(mean(truths), 1.0) }
+    }
+
+    #[test]
+    fn what_moves_two_totals_alike_is_common_to_them() {
+        let rates = [1.0, 2.0, 4.0, 7.0, 11.0];
+        let alone = priced(&rates);
+        assert!((alone.variance() - 13.2).abs() < 1e-9, "{}", alone.variance());
+        assert!((alone.common(&alone) - alone.variance()).abs() < 1e-9);
+        // Beside the rate another unknown, which averages out.
+        let both: Vec<f64> = rates
+            .iter()
+            .flat_map(|rate| [-3.0, 0.0, 3.0].map(|other| 2.0 * rate + other))
+            .collect();
+        let both = priced(&both);
+        assert!((both.variance() - (4.0 * 13.2 + 6.0)).abs() < 1e-9, "{}", both.variance());
+        assert!((both.common(&alone) - 2.0 * 13.2).abs() < 1e-9);
+        assert!((alone.common(&both) - 2.0 * 13.2).abs() < 1e-9);
+        // What is known for sure moves with nothing.
+        let sure = Priced::reference(5.0, 1.0);
+        assert!(sure.variance().abs() < 1e-12 && sure.common(&alone).abs() < 1e-12);
+        assert!(Priced::never().variance().abs() < 1e-12);
+    }
+}
