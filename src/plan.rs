@@ -24,7 +24,7 @@ pub use fit::Fit;
 pub use forecast::Forecast;
 pub(crate) use forecast::ratio;
 pub use policy::Policy;
-pub(crate) use sample::{Sampled, Strata, Wanted};
+pub(crate) use sample::{Sampled, Strata, Wanted, failing, stand_for};
 pub(crate) use walk::Till;
 
 /// The version of the stored form; a plan of another version is refused.

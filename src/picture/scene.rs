@@ -3,7 +3,9 @@
 use std::cmp::Ordering::Equal;
 
 use crate::evidence::{ItemEvidence, MeanCosts};
-use crate::plan::{Chain, Considered, Key, Mark, Policy, Sampled, Till, Wanted};
+use crate::plan::{
+    Chain, Considered, Key, Mark, Policy, Sampled, Till, Wanted, failing, stand_for,
+};
 use crate::pricing::Cost;
 use crate::report::Report;
 use crate::roster::ModelId;
@@ -156,14 +158,14 @@ impl<'a> Scene<'a> {
         let items = self.sample(chain);
         let failures = failing(chain, &items).len() as u64;
         let cost = self.till().mean(chain, &Mark::LOWEST, &items);
-        (!items.is_empty()).then(|| self.place(cost, stand_for(&items), failures))
+        (!items.is_empty()).then(|| self.place(cost, whole_count(&items), failures))
     }
 
     /// A chain's costs and agreements from the reference alone to the whole.
     fn curve(&self, chain: &Chain) -> Vec<(f64, f64)> {
         let items = self.sample(chain);
         let failing = failing(chain, &items);
-        let count = stand_for(&items).max(1) as f64;
+        let count = whole_count(&items).max(1) as f64;
         let reference = self.reference.max(1.0);
         let each = failing.len().div_ceil(STEPS).max(1);
         let shown: Vec<usize> = (0..failing.len()).step_by(each).collect();
@@ -189,7 +191,7 @@ impl<'a> Scene<'a> {
         let failing = failing(chain, &items);
         let failures = failing.partition_point(|mark| mark >= threshold) as u64;
         let cost = self.till().mean(chain, threshold, &items);
-        Some(self.place(cost, stand_for(&items), failures))
+        Some(self.place(cost, whole_count(&items), failures))
     }
 
     /// What the cheapest threshold of a chain that keeps the target costs per item, as observed.
@@ -265,18 +267,10 @@ fn number(sketches: &mut [Sketch<'_>]) {
     }
 }
 
-/// The marks of the failing items, highest first.
-fn failing(chain: &Chain, items: &[Sampled<'_>]) -> Vec<Mark> {
-    let trials = items.iter().filter_map(|one| chain.trial(one.item, one.coin));
-    let mut marks: Vec<Mark> = trials.filter(|trial| trial.fails).map(|trial| trial.mark).collect();
-    marks.sort_by(|a, b| b.cmp(a));
-    marks
-}
-
-/// How many items they stand for.
+/// How many items they stand for, as a whole number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-fn stand_for(items: &[Sampled<'_>]) -> u64 {
-    items.iter().map(|one| one.weight).sum::<f64>().round() as u64
+fn whole_count(items: &[Sampled<'_>]) -> u64 {
+    stand_for(items).round() as u64
 }
 
 /// The exact two-sided 95 % interval of a share of agreement.

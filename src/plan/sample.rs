@@ -9,7 +9,7 @@
 //! random.
 
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::plan::Chain;
+use crate::plan::{Chain, Mark};
 use crate::roster::RosterSpec;
 
 /// A profiled item of which all is known that a chain's policies may ask.
@@ -83,6 +83,19 @@ impl<'a> Wanted<'a> {
         });
         sampled.collect()
     }
+}
+
+/// How many items a sample stands for.
+pub(crate) fn stand_for(sample: &[Sampled<'_>]) -> f64 {
+    sample.iter().map(|one| one.weight).sum()
+}
+
+/// The marks of a sample's failing items, highest first.
+pub(crate) fn failing(chain: &Chain, sample: &[Sampled<'_>]) -> Vec<Mark> {
+    let trials = sample.iter().filter_map(|one| chain.trial(one.item, one.coin));
+    let mut marks: Vec<Mark> = trials.filter(|trial| trial.fails).map(|trial| trial.mark).collect();
+    marks.sort_by(|a, b| b.cmp(a));
+    marks
 }
 
 /// How many items agree and how many do not, and of how many of each all is known.

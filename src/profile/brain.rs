@@ -24,7 +24,7 @@ use super::thrift::Thrift;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::order::Order;
-use crate::plan::{Chain, Considered, Policy, Sampled, Till, Wanted};
+use crate::plan::{Chain, Considered, Mark, Sampled, Till, Wanted};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
@@ -339,20 +339,17 @@ impl Brain {
         Till { roster: &self.roster, means: &self.means, comparison }
     }
 
-    /// The mean cost of a policy of a test's chain over the items it is known on, in nano-units.
-    fn mean(&self, test: &ChainTest, policy: &Policy) -> f64 {
-        let known = test.known_mean(policy, self.evidence.len());
-        known.unwrap_or_else(|| match policy {
-            Policy::Reference => self.means.answer(ModelId::REFERENCE),
-            Policy::Chain { chain, threshold } => {
-                self.till().mean(chain, threshold, &self.sample(chain))
-            }
-        })
+    /// The mean cost of a test's chain at a threshold over the items it is known on, in nano-units.
+    fn mean(&self, test: &ChainTest, threshold: &Mark) -> f64 {
+        let known = test.known_mean(threshold, self.evidence.len());
+        let chain = &test.chain;
+        known.unwrap_or_else(|| self.till().mean(chain, threshold, &self.sample(chain)))
     }
 
     fn update_tabs(&mut self) {
-        let Self { roster, means, tests, evidence, order, judged, .. } = self;
-        let till = Till { roster, means, comparison: *judged };
+        let comparison = self.till().comparison;
+        let Self { roster, means, tests, evidence, order, .. } = self;
+        let till = Till { roster, means, comparison };
         for test in tests.iter_mut() {
             test.update_tabs(evidence, order, &till);
         }
@@ -369,8 +366,8 @@ impl Brain {
         let reference = self.means.answer(ModelId::REFERENCE);
         let mut best = (None, reference);
         for test in &self.tests {
-            if let Some(certified) = &test.certified {
-                let cost = self.mean(test, &certified.policy);
+            if let Some(threshold) = test.certified_threshold() {
+                let cost = self.mean(test, &threshold);
                 if cost < best.1 {
                     best = (Some(test), cost);
                 }

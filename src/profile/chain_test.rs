@@ -243,10 +243,9 @@ impl ChainTest {
         rates.iter().map(time).collect()
     }
 
-    /// What a policy of the chain costs an item, in nano-units, if it is known without going over
+    /// What the chain costs an item at a threshold, in nano-units, if it is known without going over
     /// all `items` profiled.
-    pub(super) fn known_mean(&self, policy: &Policy, items: usize) -> Option<f64> {
-        let Policy::Chain { threshold, .. } = policy else { return None };
+    pub(super) fn known_mean(&self, threshold: &Mark, items: usize) -> Option<f64> {
         [&self.whole, &self.kept].into_iter().find_map(|tab| tab.mean(threshold, items))
     }
 

@@ -4,7 +4,8 @@
 //!
 //! 1. call [`ProfileMachine::poll_step`];
 //! 2. on [`Step::Profile`], ask the reference and the candidates named there about the item (where
-//!    [`Request::unless`] names one, it first: the others may not be wanted), and call [`ProfileMachine::handle_outcome`] when the answers are in, in whatever order;
+//!    [`Request::unless`] names one, it first: the others may not be wanted), and call
+//!    [`ProfileMachine::handle_outcome`] when the answers are in, in whatever order;
 //! 3. on [`Step::Wait`], nothing more may be asked until an outcome comes in;
 //! 4. on [`Step::Done`], read the decision. Outcomes still under way are handed in as before: they
 //!    are kept as answers, and change no decision.

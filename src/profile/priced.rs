@@ -9,7 +9,7 @@ pub(super) enum Scheme {
     Never,
     /// At one look, after so many items.
     One(u64),
-    /// At the looks of [`chain_looks`] around so many items.
+    /// At the looks of [`chain_looks`](super::scheme::chain_looks) around so many items.
     Several(u64),
     /// At every look there can be, for the whole chain only.
     Dense,

@@ -297,7 +297,7 @@ where
 {
     let order = start.machine.brain().order();
     let (mut shown, mut answers) = (BTreeMap::new(), BTreeMap::new());
-    let Some(Demand { ask, rate, compare, .. }) = start.demand else {
+    let Some(demand) = start.demand else {
         return Ok((Shows(Vec::new()), answers));
     };
     let mut pool = Pool::new();
@@ -306,8 +306,7 @@ where
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
                 let rank = left.next()?;
-                let index = order.index(rank);
-                let request = Request { rank, index, ask, rate, compare, unless: None };
+                let request = Request::new(rank, order.index(rank), demand, true);
                 Some(one(calls, items, router, request))
             })
         });
@@ -316,19 +315,15 @@ where
         if unaffordable {
             continue;
         }
-        let mut item = Shown {
-            evidence,
-            asked: Some(Demand { ask, rate, compare, unless: None }),
-            judged: Vec::new(),
-            given: Vec::new(),
-        };
+        let mut item =
+            Shown { evidence, asked: Some(demand), judged: Vec::new(), given: Vec::new() };
         for (key, kept) in paid.rest {
             match kept {
                 Kept::Verdict { usage: Some(usage), .. } => {
                     item.judged.push((key.model, key.other, usage));
                 }
                 Kept::Answer { score: Some(score), .. }
-                    if key.kind == CallKind::Answer && rate.contains(key.model) =>
+                    if key.kind == CallKind::Answer && demand.rate.contains(key.model) =>
                 {
                     item.given.push((key.model, score));
                 }

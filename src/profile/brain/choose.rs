@@ -12,7 +12,7 @@ use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Mark};
+use crate::plan::{Considered, Mark, failing, stand_for};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
@@ -181,11 +181,8 @@ impl Brain {
     pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
         let till = self.till();
         let known = self.sample(&test.chain);
-        let trials = known.iter().filter_map(|one| test.chain.trial(one.item, one.coin));
-        let mut failing: Vec<Mark> = trials.filter(|t| t.fails).map(|t| t.mark).collect();
-        failing.sort_by(|a, b| b.cmp(a));
-        let all = known.iter().map(|one| one.weight).sum::<f64>().max(1.0);
         let chain = &test.chain;
+        let (failing, all) = (failing(chain, &known), stand_for(&known).max(1.0));
         let rest = if chain.delivers_first() { looked_at(failing.len() as f64 / all) } else { 1.0 };
         let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
         let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
@@ -206,7 +203,7 @@ impl Brain {
                 Some((*look, failing.map_or(Mark::LOWEST, Mark::just_above)))
             })
             .unzip();
-        let thens = till.means(&test.chain, &thresholds, &known);
+        let thens = till.means(chain, &thresholds, &known);
         let losses = looks.iter().zip(thens).map(|(look, then)| {
             let more = (*look - test.tested) as f64;
             let rest = (remaining - more).max(0.0);

@@ -6,7 +6,7 @@ use super::super::decision::Decision;
 use super::super::worth::{self, Stakes};
 use super::{Brain, DEARER};
 use crate::evidence::ModelSet;
-use crate::plan::Policy;
+use crate::plan::Mark;
 use crate::roster::ModelId;
 use crate::stats::BoundaryKind;
 
@@ -29,7 +29,7 @@ impl Brain {
                 }
                 continue;
             }
-            let then = self.mean(test, &Policy::whole(test.chain.clone()));
+            let then = self.mean(test, &Mark::LOWEST);
             if then >= self.means.answer(ModelId::REFERENCE) {
                 verdicts.push((position, DEARER));
             } else if then >= now {
@@ -63,7 +63,7 @@ impl Brain {
         let extra = self.means.answer(ModelId::REFERENCE) + calls - now;
         let worths =
             self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {
-                let then = self.mean(test, &Policy::whole(test.chain.clone()));
+                let then = self.mean(test, &Mark::LOWEST);
                 let stakes = Stakes { remaining, now, then, extra, thrift: self.thrift() };
                 (at, worth::of_whole_chain(test, self.before(test), &stakes))
             });
