@@ -11,7 +11,8 @@
 //! factor of one and a half in odds for ten times the price, and as much for an average score of .88
 //! instead of .73. Scores come with the answers, so sureness ([`sureness`]) tells candidates apart
 //! before any of them has failed often enough to be told by that. The caller's own guess takes the line's
-//! place. The prior weighs as much as [`WEIGHT`] items. It steers what is tried, and certifies nothing.
+//! place. The prior weighs as much as [`WEIGHT`] items, and half of that where no score says anything. It
+//! steers what is tried, and certifies nothing.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,8 +27,9 @@ use crate::stats::RatePosterior;
 
 /// Nodes of a failure rate.
 pub(super) const RATES: u16 = 5;
-/// What the prior weighs, in items.
-const WEIGHT: f64 = 20.0;
+/// What the prior weighs, in items, for a candidate with scores and for one without: about candidates of
+/// which the price alone is known, it errs more.
+const WEIGHT: (f64, f64) = (20.0, 10.0);
 /// `b`: how much the logarithm of the odds to fail falls with ten times the price.
 const SLOPE: f64 = 0.4;
 /// `c`: how much it falls with a unit of sureness.
@@ -36,17 +38,39 @@ const BY_SURENESS: f64 = 0.4;
 const AVERAGE: f64 = 2.0;
 /// Prior mean and precision of `a`: a candidate at the reference's price fails on some 15 %.
 const LEVEL: (f64, f64) = (-1.7, 1.0);
+/// The share of what the floor allows that a candidate may fail on to be known to be above it.
+const ABOVE_FLOOR: f64 = 0.95;
 /// How often a second candidate gives the same wrong answer as the first: prior mean and weight, in
 /// failures, of what holds of all pairs, and the weight of that for one pair. With two labels every error
 /// is shared, with free text few are, so that pairs of one task are alike.
 const ALIKE: (f64, f64) = (0.45, 20.0);
 const OF_ONE_PAIR: f64 = 2.0;
 
+/// What is believed of a candidate before its answers are counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Prior {
+    /// The expected failure rate.
+    rate: f64,
+    /// What that weighs, in items.
+    weight: f64,
+}
+
+/// What there is to fit the level to, of one candidate.
+struct Count {
+    merit: f64,
+    items: f64,
+    failures: f64,
+    /// What its prior weighs, in items.
+    weight: f64,
+}
+
 /// Beliefs about the candidates of a roster.
 #[derive(Debug)]
 pub(super) struct Beliefs {
-    /// Expected failure rates by candidate, in the roster's order.
-    expected: Vec<f64>,
+    /// Priors by candidate, in the roster's order.
+    priors: Vec<Prior>,
+    /// A model that fails more often than this will not be found above the floor, and answers nothing.
+    pub(super) most: f64,
     /// The share of failures that two candidates are expected to have alike.
     alike: f64,
     nodes: BTreeMap<(u64, u64), Rc<[f64]>>,
@@ -68,22 +92,32 @@ impl Beliefs {
         };
         let sureness = sureness(roster, items);
         let counted = Seen::new(roster.candidate_count(), items);
-        let seen: Vec<(f64, f64, f64)> = roster
+        let scored = |id| {
+            let score = |item: &&ItemEvidence| item.candidate(id)?.score;
+            roster.rates(id) || items.iter().any(|item| score(item).is_some())
+        };
+        let counts: Vec<Count> = roster
             .candidates()
             .zip(&sureness)
             .map(|(id, sure)| {
                 let counts = counted.counts(id, None);
-                let merit = SLOPE * price(id) + BY_SURENESS * sure;
-                (merit, counts.items as f64, counts.agreeing_failures as f64)
+                Count {
+                    merit: SLOPE * price(id) + BY_SURENESS * sure,
+                    items: counts.items as f64,
+                    failures: counts.agreeing_failures as f64,
+                    weight: if scored(id) { WEIGHT.0 } else { WEIGHT.1 },
+                }
             })
             .collect();
-        let level = level(&seen);
+        let level = level(&counts);
         let guess = |id| settings.priors.get(roster.name(id)).map(|agreement| 1.0 - agreement);
-        let line = |merit: f64| logistic(level - merit);
-        let expected = roster.candidates().zip(&seen);
-        let expected = expected.map(|(id, (merit, ..))| guess(id).unwrap_or_else(|| line(*merit)));
+        let prior = |(id, count): (ModelId, &Count)| Prior {
+            rate: guess(id).unwrap_or_else(|| logistic(level - count.merit)),
+            weight: count.weight,
+        };
         Self {
-            expected: expected.collect(),
+            priors: roster.candidates().zip(&counts).map(prior).collect(),
+            most: ABOVE_FLOOR * (1.0 - settings.floor),
             alike: alike(roster, &counted),
             nodes: BTreeMap::new(),
             seen: counted,
@@ -91,8 +125,9 @@ impl Beliefs {
         }
     }
 
-    fn expected(&self, id: ModelId) -> f64 {
-        id.position().checked_sub(1).and_then(|at| self.expected.get(at)).copied().unwrap_or(0.5)
+    fn prior(&self, id: ModelId) -> Prior {
+        let known = id.position().checked_sub(1).and_then(|at| self.priors.get(at));
+        known.copied().unwrap_or(Prior { rate: 0.5, weight: WEIGHT.1 })
     }
 
     /// The share of a candidate's failures in which a second one gives the same answer, after `alike` of
@@ -103,10 +138,10 @@ impl Beliefs {
 
     /// Equally likely failure rates of a candidate after `failures` among `draws`.
     pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Rc<[f64]> {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 20")]
-        let before = (WEIGHT * self.expected(id)).round() as u64;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 20")]
-        let key = (draws + WEIGHT as u64, failures + before);
+        let Prior { rate, weight } = self.prior(id);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "up to 20")]
+        let (weight, before) = (weight as u64, (weight * rate).round() as u64);
+        let key = (draws + weight, failures + before);
         let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES)).unwrap_or_default();
         self.nodes.entry(key).or_insert_with(|| make().into()).clone()
     }
@@ -159,18 +194,18 @@ fn sureness(roster: &RosterSpec, items: &[&ItemEvidence]) -> Vec<f64> {
     scored.iter().map(own).collect()
 }
 
-/// The level `a` that fits all candidates' counts: merit, items and failures of each.
-fn level(seen: &[(f64, f64, f64)]) -> f64 {
+/// The level `a` that fits all candidates' counts.
+fn level(counts: &[Count]) -> f64 {
     let (mean, precision) = LEVEL;
     let mut a = mean;
     for _ in 0..20 {
         let (mut gradient, mut curvature) = (-precision * (a - mean), precision);
-        for (merit, n, f) in seen {
+        for Count { merit, items, failures, weight } in counts {
             // A candidate's own deviation makes many items of one candidate worth few.
-            let weight = WEIGHT / (WEIGHT + n);
+            let share = weight / (weight + items);
             let p = logistic(a - merit);
-            gradient += weight * (f - n * p);
-            curvature += weight * n * p * (1.0 - p);
+            gradient += share * (failures - items * p);
+            curvature += share * items * p * (1.0 - p);
         }
         let step = (gradient / curvature).clamp(-1.0, 1.0);
         a += step;
@@ -240,8 +275,8 @@ mod tests {
         let items: Vec<&ItemEvidence> = items.iter().collect();
         let means = MeanCosts::new(&roster);
         let beliefs = Beliefs::new(&roster, &ProfileSettings::default(), &means, &items);
-        let rate = |at| beliefs.expected(ModelId::new(at));
-        assert!(rate(1) < rate(4) && rate(4) < rate(3), "{:?}", beliefs.expected);
+        let rate = |at| beliefs.prior(ModelId::new(at)).rate;
+        assert!(rate(1) < rate(4) && rate(4) < rate(3), "{:?}", beliefs.priors);
     }
 
     #[test]

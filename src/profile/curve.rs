@@ -10,7 +10,8 @@
 //!               t = (1 - p) Phi(a + b u) + r
 //! consensus     r rises to P(alike and failing), then on to p
 //! ```
-//! `p` is believed as in [`belief`](super::belief), `a` as in [`scores`](super::scores).
+//! `p` is believed as in [`belief`](super::belief), `a` as in [`scores`](super::scores). A truth in which a
+//! model would be below the agreement floor if it were given every item leaves those items to the reference.
 
 use super::belief::Beliefs;
 use super::decision::looked_at;
@@ -100,8 +101,9 @@ impl CostCurve {
             if let Key::Split { below } = &chain.key {
                 let share = *below as f64 / u64::MAX as f64;
                 for (p, q) in rates {
-                    let all = (between(share, q, p), between(share, second, first) + silent);
-                    self.truth([(0.0, reference), all]);
+                    let both = between(share, second, first) + silent;
+                    let cost = if p.max(q) > beliefs.most { reference } else { both };
+                    self.truth([(0.0, reference), (between(share, q, p), cost)]);
                 }
             } else {
                 let calls = Calls { first, second, reference, silent };
@@ -112,11 +114,13 @@ impl CostCurve {
             let together = beliefs.alike(counts.agreeing_failures, failures);
             let both = first + second + comparing + apart * reference + silent;
             for p in &*posterior {
-                self.truth([(0.0, reference), (together * p, both), (*p, first + silent)]);
+                let whole = if *p > beliefs.most { both } else { first + silent };
+                self.truth([(0.0, reference), (together * p, both), (*p, whole)]);
             }
         } else if chain.key == Key::Coin {
             for p in &*posterior {
-                self.truth([(0.0, reference), (*p, first + silent)]);
+                let whole = if *p > beliefs.most { reference } else { first + silent };
+                self.truth([(0.0, reference), (*p, whole)]);
             }
         } else {
             let calls = first + ratings + silent;

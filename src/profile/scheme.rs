@@ -23,7 +23,8 @@ pub(super) const LARGE: u64 = 4_000;
 /// about half of the items need it; below this share of tolerated failures a chain by coin is.
 const MIXED: f64 = 0.45;
 /// Several looks lie between these multiples of the best size, each so many times the one before. Every
-/// look costs level, and fewer than these adapt too little: flat between ratios of 1.4 and 2.
+/// look costs level, and fewer than these adapt too little: flat between ratios of 1.4 and 2. A single
+/// candidate, which may be good for every item long before, is looked at from the first that can certify.
 const AROUND: (f64, f64) = (0.3, 3.0);
 const APART: f64 = 1.5;
 /// What a second candidate must promise to save before the first is not tried alone: of many pairs the
@@ -173,8 +174,7 @@ impl Schedule {
             best.total *= UNRATED;
         }
         if best.scheme != Scheme::Never {
-            let single = chain.key == Key::Coin && chain.second.is_none();
-            if single && self.rate >= MIXED * curve.whole() {
+            if is_single(chain) && self.rate >= MIXED * curve.whole() {
                 self.dense(curve, remaining, &mut best);
             }
             if let Scheme::One(look) = best.scheme
@@ -225,14 +225,21 @@ fn sizes(
     (looks, nearer)
 }
 
+/// Whether a chain is a share by coin of one candidate's answers.
+pub(super) fn is_single(chain: &Chain) -> bool {
+    chain.key == Key::Coin && chain.second.is_none()
+}
+
 /// Looks at a chain on a large population: geometric, around the size that is expected to be best.
 pub(super) fn chain_looks(
     design: Design,
     level: Probability,
     remaining: u64,
     best: u64,
+    single: bool,
 ) -> Vec<u64> {
     let (from, to) = (AROUND.0 * best as f64, AROUND.1 * best as f64);
+    let from = if single { 0.0 } else { from };
     // From about the first that can certify, to a third of the population.
     let mut at = from.max(2.4 / design.rate().max(1e-9)).max(15.0);
     let to = to.min(remaining as f64 / 3.0).max(best as f64);

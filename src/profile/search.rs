@@ -53,19 +53,21 @@ use crate::stats::normal_excess;
 const ONE_CALL: f64 = 0.5;
 const ONE_ITEM: f64 = 1.4;
 
-/// How many items the pilot takes at most.
+/// How many items the pilot takes at most. It ends as soon as more is not worth its price; where money for
+/// that is small beside what a wrong choice costs, as on many items, it may take long to tell two candidates
+/// apart that lie on both sides of the target.
 pub(super) fn pilot_size(population: u64) -> u64 {
     let size = if population < LARGE {
         (population / 10).min(60)
     } else {
-        (population * 12 / 1_000).clamp(60, 120)
+        (population * 3 / 100).min(480)
     };
     size.max(10).min(population)
 }
 
 /// Ranks at which candidates may be dropped, or the pilot may end.
 pub(super) fn gates(pilot: u64) -> Vec<u64> {
-    [4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 84, 110]
+    [4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 84, 110, 145, 190, 250, 330, 430]
         .into_iter()
         .filter(|gate| *gate < pilot)
         .chain([pilot])

@@ -168,7 +168,8 @@ impl Brain {
             Scheme::One(look) => Boundary::single_look(design, level, look).ok(),
             Scheme::Several(best) => {
                 let remaining = self.order.population() - self.pilot;
-                let looks = scheme::chain_looks(design, level, remaining, best);
+                let single = scheme::is_single(&prospect.chain);
+                let looks = scheme::chain_looks(design, level, remaining, best, single);
                 boundaries::chain(design, level, &looks).ok()
             }
             Scheme::Dense => boundaries::single_policy(design, level).ok(),
