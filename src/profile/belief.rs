@@ -290,4 +290,34 @@ mod tests {
         let apart = after(9, kinds, [Some(0.9), Some(0.5), None, None]);
         assert_eq!(apart, [0.0; 4]);
     }
+
+    #[test]
+    fn of_what_has_no_scores_less_is_known() {
+        // A candidate with scores and one without fail alike, on every third item.
+        let scorings = [Scoring::WithAnswer; 4];
+        let roster = roster(scorings);
+        let items: Vec<ItemEvidence> = (0..9)
+            .map(|index| {
+                let mut item = item(index, [Some(0.5), None, Some(0.5), None]);
+                if index % 3 == 0 {
+                    for record in item.candidates.iter_mut().flatten() {
+                        record.agreement = Agreement::Differs;
+                    }
+                }
+                item
+            })
+            .collect();
+        let items: Vec<&ItemEvidence> = items.iter().collect();
+        let means = MeanCosts::new(&roster);
+        let mut beliefs = Beliefs::new(&roster, &ProfileSettings::default(), &means, &items);
+        let mut width = |at| {
+            let nodes = beliefs.nodes(ModelId::new(at), 9, 3);
+            nodes.last().unwrap() - nodes.first().unwrap()
+        };
+        let (with, without) = (width(1), width(2));
+        assert!(without > 1.1 * with, "{without} beside {with}");
+        assert!((width(3) - with).abs() < 1e-12 && (width(4) - without).abs() < 1e-12);
+        // Half of all answers may fail at the floor, and such a candidate is not found above it.
+        assert!((beliefs.most - 0.475).abs() < 1e-12);
+    }
 }

@@ -57,7 +57,8 @@ pub struct ProfileSettings {
     /// No model answers items on which its own agreement is not above this share.
     pub floor: f64,
     /// The caller's guesses of the candidates' agreement, by name: where the search begins. Each weighs
-    /// as much as eight items; a bad guess costs money, not validity.
+    /// as much as ten items, twenty where the candidate's answers have scores; a bad guess costs money, not
+    /// validity.
     pub priors: BTreeMap<String, f64>,
     /// What to make the best of.
     #[serde(default)]

@@ -227,3 +227,20 @@ fn a_guess_of_the_caller_steers_and_does_not_decide() {
     let pays = |seed| planned(&items, target, seed, &bad).certificate.is_some();
     assert!((0..40).filter(|seed| pays(*seed)).count() >= 36);
 }
+
+/// Tested at the whole, a candidate below the floor is certified for nothing, so it is not profiled for it.
+#[test]
+fn a_candidate_below_the_floor_is_soon_given_up() {
+    // The cheaper one fails on 55 %, of which the target would bear a part; the other on all items.
+    let items: Items = (0..400).map(|i| ([true, i * 7 % 20 < 11], 0.5)).collect();
+    let target = Target::new(0.7, 0.95).unwrap();
+    let settings = |floor| {
+        let settings = ProfileSettings::default().with_families(Families::Mix);
+        ProfileSettings { floor, ..settings }
+    };
+    let asked = |floor: f64| -> u64 {
+        (0..20).map(|seed| planned(&items, target, seed, &settings(floor)).asked).sum()
+    };
+    let (bold, wary) = (asked(0.1), asked(0.5));
+    assert!(10 * wary < 9 * bold, "{wary} items at the floor, {bold} far above it");
+}
