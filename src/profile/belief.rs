@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::counts::Seen;
-use super::scores::Scores;
+use super::scores::{Scores, has_scores};
 use super::settings::ProfileSettings;
 use crate::backend::Confidence;
 use crate::evidence::{ItemEvidence, MeanCosts};
@@ -92,10 +92,7 @@ impl Beliefs {
         };
         let sureness = sureness(roster, items);
         let counted = Seen::new(roster.candidate_count(), items);
-        let scored = |id| {
-            let score = |item: &&ItemEvidence| item.candidate(id)?.score;
-            roster.rates(id) || items.iter().any(|item| score(item).is_some())
-        };
+        let scored = |id| roster.rates(id) || has_scores(id, items);
         let counts: Vec<Count> = roster
             .candidates()
             .zip(&sureness)

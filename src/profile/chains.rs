@@ -1,6 +1,7 @@
 //! The chains worth considering, of every family.
 
 use super::counts::Seen;
+use super::scores::has_scores;
 use super::search::{Pilot, paid};
 use super::settings::Families;
 use crate::backend::Confidence;
@@ -36,7 +37,7 @@ impl Pilot<'_> {
                     chains.push(Chain { first: *id, second: None, key: Key::Router });
                 }
             }
-            if wants(Families::Cascade) && (self.rated(*id) || self.has_scores(*id)) {
+            if wants(Families::Cascade) && (self.rated(*id) || has_scores(*id, self.items)) {
                 chains.push(Chain::cascade(*id));
             }
         }
@@ -44,7 +45,7 @@ impl Pilot<'_> {
             for first in &hopeful {
                 let others = self.asked.iter().filter(|second| second != first);
                 // Asked for consensus alone, scores that are there order it further.
-                let fitted = families == Families::Consensus && self.has_scores(*first);
+                let fitted = families == Families::Consensus && has_scores(*first, self.items);
                 chains.extend(others.map(|second| {
                     if fitted {
                         self.fitted(*first, second)
@@ -57,7 +58,9 @@ impl Pilot<'_> {
         let scored: Vec<ModelId> = hopeful
             .iter()
             .copied()
-            .filter(|id| wants(Families::Cascade) && !self.rated(*id) && self.has_scores(*id))
+            .filter(|id| {
+                wants(Families::Cascade) && !self.rated(*id) && has_scores(*id, self.items)
+            })
             .collect();
         for first in &hopeful {
             let gates = if scored.contains(first) { self.gates(*first) } else { Vec::new() };
@@ -130,9 +133,5 @@ impl Pilot<'_> {
         };
         let examples: Vec<Example> = self.items.iter().filter_map(example).collect();
         Chain { first, second: Some(second), key: Key::Fitted(Fit::new(&examples)) }
-    }
-
-    fn has_scores(&self, id: ModelId) -> bool {
-        self.items.iter().any(|item| item.candidate(id).is_some_and(|r| r.score.is_some()))
     }
 }

@@ -11,7 +11,8 @@
 //! consensus     r rises to P(alike and failing), then on to p
 //! ```
 //! `p` is believed as in [`belief`](super::belief), `a` as in [`scores`](super::scores). A truth in which a
-//! model would be below the agreement floor if it were given every item leaves those items to the reference.
+//! model would be below the agreement floor if it answered all that it can be given, by coin or by split or
+//! as the tail of a consensus, does not give it that; by a score the floor is not looked at here.
 
 use super::belief::Beliefs;
 use super::decision::looked_at;
@@ -93,6 +94,9 @@ impl CostCurve {
         };
         self.profiling = reference + first + second + rated * ratings + comparing;
         self.reference = reference;
+        // What the floor forbids has no price; the stricter policy is kept.
+        let most = beliefs.most;
+        let above_floor = |p: f64, cost: f64| if p > most { f64::INFINITY } else { cost };
         let pair = chain.second.filter(|_| !chain.compares());
         if let Some(other) = pair {
             let whole = beliefs.seen.counts(other, None);
@@ -101,9 +105,8 @@ impl CostCurve {
             if let Key::Split { below } = &chain.key {
                 let share = *below as f64 / u64::MAX as f64;
                 for (p, q) in rates {
-                    let both = between(share, second, first) + silent;
-                    let cost = if p.max(q) > beliefs.most { reference } else { both };
-                    self.truth([(0.0, reference), (between(share, q, p), cost)]);
+                    let whole = above_floor(p.max(q), between(share, second, first) + silent);
+                    self.truth([(0.0, reference), (between(share, q, p), whole)]);
                 }
             } else {
                 let calls = Calls { first, second, reference, silent };
@@ -114,12 +117,12 @@ impl CostCurve {
             let together = beliefs.alike(counts.agreeing_failures, failures);
             let both = first + second + comparing + apart * reference + silent;
             for p in &*posterior {
-                let whole = if *p > beliefs.most { both } else { first + silent };
+                let whole = above_floor(*p, first + silent);
                 self.truth([(0.0, reference), (together * p, both), (*p, whole)]);
             }
         } else if chain.key == Key::Coin {
             for p in &*posterior {
-                let whole = if *p > beliefs.most { reference } else { first + silent };
+                let whole = above_floor(*p, first + silent);
                 self.truth([(0.0, reference), (*p, whole)]);
             }
         } else {

@@ -226,20 +226,20 @@ fn sizes(
 }
 
 /// Whether a chain is a share by coin of one candidate's answers.
-pub(super) fn is_single(chain: &Chain) -> bool {
-    chain.key == Key::Coin && chain.second.is_none()
+fn is_single(chain: &Chain) -> bool {
+    *chain == Chain::single(chain.first)
 }
 
 /// Looks at a chain on a large population: geometric, around the size that is expected to be best.
 pub(super) fn chain_looks(
+    chain: &Chain,
     design: Design,
     level: Probability,
     remaining: u64,
     best: u64,
-    single: bool,
 ) -> Vec<u64> {
-    let (from, to) = (AROUND.0 * best as f64, AROUND.1 * best as f64);
-    let from = if single { 0.0 } else { from };
+    let from = if is_single(chain) { 0.0 } else { AROUND.0 * best as f64 };
+    let to = AROUND.1 * best as f64;
     // From about the first that can certify, to a third of the population.
     let mut at = from.max(2.4 / design.rate().max(1e-9)).max(15.0);
     let to = to.min(remaining as f64 / 3.0).max(best as f64);

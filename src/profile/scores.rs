@@ -146,3 +146,8 @@ fn separation(chain: &Chain, items: &[&ItemEvidence], prior: (f64, f64)) -> (f64
     let precision = 1.0 / (sd * sd) + 1.0 / spread;
     ((mean / (sd * sd) + seen / spread) / precision, precision.sqrt().recip())
 }
+
+/// Whether a candidate's answers have been seen with scores.
+pub(super) fn has_scores(id: ModelId, items: &[&ItemEvidence]) -> bool {
+    items.iter().any(|item| item.candidate(id).is_some_and(|record| record.score.is_some()))
+}

@@ -168,8 +168,8 @@ impl Brain {
             Scheme::One(look) => Boundary::single_look(design, level, look).ok(),
             Scheme::Several(best) => {
                 let remaining = self.order.population() - self.pilot;
-                let single = scheme::is_single(&prospect.chain);
-                let looks = scheme::chain_looks(design, level, remaining, best, single);
+                let chain = &prospect.chain;
+                let looks = scheme::chain_looks(chain, design, level, remaining, best);
                 boundaries::chain(design, level, &looks).ok()
             }
             Scheme::Dense => boundaries::single_policy(design, level).ok(),
