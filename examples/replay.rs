@@ -127,6 +127,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     if options.candidates.is_none() && !replay.uncosted().is_empty() {
         eprintln!("left out, for their cost is not known: {}", replay.uncosted().join(", "));
     }
+    match replay.estimated() {
+        0 => {}
+        some => eprintln!("answers without a recorded cost, taken at their model's mean: {some}"),
+    }
     for seed in options.seed..options.seed + options.seeds {
         let recorder = Recorder::new();
         let smart = Smart::new(replay.roster()?, replay.equivalence(), target)

@@ -6,9 +6,12 @@
 //! {"id": "7", "input": "...", "models": {"gpt-x": {"output": "B", "cost_usd": 1.2e-4, "confidence": 0.93}}}
 //! {"reference": "gpt-x", "equivalence": "exact", "pricing": {"gpt-x": {"prompt_per_mtok": 3, "completion_per_mtok": 9}}}
 //! ```
-//! Unknown is `null`. `equivalence` is `exact`, `normalized`, `numeric` or `judge`; for `judge` the
+//! Unknown is `null`. An answer whose cost is unknown is taken to cost what its model's other answers cost
+//! on average ([`Replay::estimated`]). `equivalence` is `exact`, `normalized`, `numeric` or `judge`; for `judge` the
 //! recorded verdict is the model's `judge_vs_reference`.
 
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use std::borrow::Cow;
@@ -42,7 +45,10 @@ pub struct Replay {
     trace: Arc<Trace>,
     reference: String,
     candidates: Vec<String>,
+    /// Named by the caller, for each answer.
     costs: BTreeMap<String, Cost>,
+    /// What the answers cost on average whose cost is recorded, in nano-units.
+    means: BTreeMap<String, f64>,
 }
 
 impl Replay {
@@ -66,7 +72,13 @@ impl Replay {
         for name in candidates.into_iter().flatten().chain(costs.keys()) {
             known(name)?;
         }
-        let mut replay = Self { trace: Arc::new(trace), reference, candidates: Vec::new(), costs };
+        let (trace, means) = (Arc::new(trace), BTreeMap::new());
+        let mut replay = Self { trace, reference, candidates: Vec::new(), costs, means };
+        let known = |name: &String| {
+            let costs = replay.answers(name).filter_map(|each| replay.known_cost(name, each));
+            Some((name.clone(), mean(costs)?))
+        };
+        replay.means = models.iter().filter_map(known).collect();
         let own = replay.mean_cost(&replay.reference)?;
         replay.candidates = match candidates {
             Some(names) => names.to_vec(),
@@ -116,35 +128,42 @@ impl Replay {
         self.trace.lines.is_empty()
     }
 
-    /// What one model's answers cost on average, in nano-units.
-    fn mean_cost(&self, name: &str) -> Result<f64, ReplayError> {
-        let (mut total, mut count) = (0.0, 0.0);
-        for line in &self.trace.lines {
-            let Some(recorded) = line.models.get(name) else { continue };
-            let cost = self.cost(name, recorded);
-            total += cost.ok_or_else(|| ReplayError::NoCost(name.to_owned()))?.as_nanos() as f64;
-            count += 1.0;
-        }
-        if count == 0.0 { Err(ReplayError::NoCost(name.to_owned())) } else { Ok(total / count) }
+    /// How many answers of the chosen models are taken to cost the mean of the model's others.
+    pub fn estimated(&self) -> usize {
+        let chosen = self.candidates.iter().chain([&self.reference]);
+        let unknown =
+            |name| self.answers(name).filter(|each| self.known_cost(name, each).is_none());
+        chosen.map(|name| unknown(name).count()).sum()
     }
 
-    fn cost(&self, name: &str, recorded: &Recorded) -> Option<Cost> {
-        if let Some(cost) = self.costs.get(name) {
-            return Some(*cost);
-        }
-        if let Some(usd) = recorded.cost_usd {
-            return Cost::from_usd(usd).ok();
+    /// What a model answered, item by item, without those it has no answer to.
+    fn answers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Recorded> {
+        self.trace.lines.iter().filter_map(move |line| line.models.get(name))
+    }
+
+    /// What one model's answers cost on average, in nano-units.
+    fn mean_cost(&self, name: &str) -> Result<f64, ReplayError> {
+        self.means.get(name).copied().ok_or_else(|| ReplayError::NoCost(name.to_owned()))
+    }
+
+    fn known_cost(&self, name: &str, recorded: &Recorded) -> Option<Cost> {
+        if let Some(cost) = self.costs.get(name).copied().or(recorded.cost_usd) {
+            return Some(cost);
         }
         let pricing = self.trace.pricing(name)?;
         let usage = Usage::tokens(recorded.prompt_tokens?, recorded.completion_tokens?);
         Some(pricing.cost(Some(&usage)))
     }
 
+    fn cost(&self, name: &str, recorded: &Recorded) -> Option<Cost> {
+        let others = || self.means.get(name).copied().map(rounded);
+        self.known_cost(name, recorded).or_else(others)
+    }
+
     /// What the reference costs for every item.
     pub fn reference_cost(&self) -> Cost {
-        let lines = self.trace.lines.iter();
-        let recorded = lines.filter_map(|line| line.models.get(&self.reference));
-        recorded.filter_map(|recorded| self.cost(&self.reference, recorded)).sum()
+        let answers = self.answers(&self.reference);
+        answers.filter_map(|recorded| self.cost(&self.reference, recorded)).sum()
     }
 
     /// The items: indices into the trace.
@@ -163,12 +182,8 @@ impl Replay {
     }
 
     fn backend(&self, name: &str) -> RecordedModel {
-        let lines = self.trace.lines.iter();
-        let second = lines
-            .filter_map(|line| line.models.get(name))
-            .any(|recorded| recorded.confidence_call_cost_usd.is_some());
-        let scoring = if second { Scoring::SecondCall } else { Scoring::WithAnswer };
-        RecordedModel { replay: self.clone(), name: name.to_owned(), scoring }
+        let second = mean(self.answers(name).filter_map(|each| each.confidence_call_cost_usd));
+        RecordedModel { replay: self.clone(), name: name.to_owned(), second: second.map(rounded) }
     }
 
     /// The trace's equivalence.
@@ -224,12 +239,25 @@ impl Replay {
     }
 }
 
+/// The mean in nano-units, if there is any cost.
+fn mean(costs: impl Iterator<Item = Cost>) -> Option<f64> {
+    let (total, count) = costs
+        .fold((0.0, 0.0), |(total, count), cost| (total + cost.as_nanos() as f64, count + 1.0));
+    (count > 0.0).then(|| total / count)
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of costs")]
+fn rounded(nanos: f64) -> Cost {
+    Cost::from_nanos(nanos.round() as u64)
+}
+
 /// A recorded model as a backend.
 #[derive(Debug, Clone)]
 pub struct RecordedModel {
     replay: Replay,
     name: String,
-    scoring: Scoring,
+    /// What the second call costs on average that yields its scores, if there is one.
+    second: Option<Cost>,
 }
 
 #[async_trait]
@@ -248,21 +276,21 @@ impl LlmBackend<u64> for RecordedModel {
             ..Usage::default()
         };
         let completion = Completion::new(answer).with_usage(usage);
-        Ok(match (self.scoring, recorded.confidence) {
-            (Scoring::WithAnswer, Some(score)) => completion.with_confidence(score),
+        Ok(match (self.second, recorded.confidence) {
+            (None, Some(score)) => completion.with_confidence(score),
             _ => completion,
         })
     }
 
     fn scoring(&self) -> Scoring {
-        self.scoring
+        if self.second.is_some() { Scoring::SecondCall } else { Scoring::WithAnswer }
     }
 
     async fn rate(&self, index: &u64, _: &RecordedAnswer) -> Result<Rating, BackendError> {
         let line = self.replay.line(*index);
         let recorded = line.and_then(|line| line.models.get(&self.name));
         let Some(recorded) = recorded else { return Ok(Rating::default()) };
-        let cost = Cost::from_usd(recorded.confidence_call_cost_usd.unwrap_or(0.0));
+        let cost = recorded.confidence_call_cost_usd.or(self.second);
         let usage = Usage::billed(cost.unwrap_or_default());
         Ok(Rating::new(recorded.confidence.unwrap_or(f64::NAN)).with_usage(usage))
     }

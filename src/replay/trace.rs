@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
-use crate::pricing::Pricing;
+use crate::pricing::{Cost, Pricing};
 use crate::roster::RosterError;
 
 /// Why a trace cannot be replayed.
@@ -55,8 +55,8 @@ pub enum ReplayError {
     ReferenceAsCandidate(String),
     /// What a model costs cannot be told.
     #[error(
-        "the cost of `{0}` is not known: the trace has no `cost_usd`, nor tokens and a price; name \
-         a cost per item for it"
+        "the cost of `{0}` is not known: no answer in the trace has a `cost_usd`, nor tokens and a \
+         price; name a cost per item for it"
     )]
     NoCost(String),
     /// The outcomes make no matrix for the published algorithm.
@@ -76,6 +76,7 @@ pub struct Trace {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Line {
+    #[serde(deserialize_with = "recorded")]
     pub(super) models: BTreeMap<String, Recorded>,
 }
 
@@ -87,12 +88,12 @@ pub(super) struct Recorded {
     pub(super) prompt_tokens: Option<u64>,
     #[serde(default)]
     pub(super) completion_tokens: Option<u64>,
-    #[serde(default)]
-    pub(super) cost_usd: Option<f64>,
+    #[serde(default, deserialize_with = "usd")]
+    pub(super) cost_usd: Option<Cost>,
     #[serde(default)]
     pub(super) confidence: Option<f64>,
-    #[serde(default)]
-    pub(super) confidence_call_cost_usd: Option<f64>,
+    #[serde(default, deserialize_with = "usd")]
+    pub(super) confidence_call_cost_usd: Option<Cost>,
     #[serde(default)]
     pub(super) judge_vs_reference: Option<f64>,
 }
@@ -140,22 +141,28 @@ impl Trace {
         } else {
             Box::new(file)
         };
-        let mut lines = Vec::new();
-        for (number, line) in BufReader::new(reader).lines().enumerate() {
-            let line = line.map_err(unreadable(shown.clone()))?;
+        Self::parse(BufReader::new(reader), meta, &shown)
+    }
+
+    /// The trace that is read from lines; errors name its `path`.
+    pub(super) fn parse(lines: impl BufRead, meta: Meta, path: &str) -> Result<Self, ReplayError> {
+        let mut items = Vec::new();
+        for (number, line) in lines.lines().enumerate() {
+            let line =
+                line.map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
             if line.trim().is_empty() {
                 continue;
             }
-            lines.push(serde_json::from_str(&line).map_err(|source| ReplayError::Line {
-                path: shown.clone(),
+            items.push(serde_json::from_str(&line).map_err(|source| ReplayError::Line {
+                path: path.to_owned(),
                 line: number + 1,
                 source,
             })?);
         }
-        if lines.is_empty() {
-            return Err(ReplayError::Empty(shown));
+        if items.is_empty() {
+            return Err(ReplayError::Empty(path.to_owned()));
         }
-        Ok(Self { lines, meta })
+        Ok(Self { lines: items, meta })
     }
 
     /// The names of all models in the trace.
@@ -167,6 +174,18 @@ impl Trace {
         let price = self.meta.pricing.get(name)?;
         Pricing::per_million(price.prompt_per_mtok, price.completion_per_mtok).ok()
     }
+}
+
+/// A model that is `null` recorded nothing.
+fn recorded<'de, D: Deserializer<'de>>(models: D) -> Result<BTreeMap<String, Recorded>, D::Error> {
+    let models = BTreeMap::<String, Option<Recorded>>::deserialize(models)?;
+    Ok(models.into_iter().filter_map(|(name, recorded)| Some((name, recorded?))).collect())
+}
+
+/// An amount that is one, or unknown.
+fn usd<'de, D: Deserializer<'de>>(amount: D) -> Result<Option<Cost>, D::Error> {
+    let amount = Option::<f64>::deserialize(amount)?;
+    amount.map(Cost::from_usd).transpose().map_err(de::Error::custom)
 }
 
 fn meta_beside(path: &Path) -> std::path::PathBuf {

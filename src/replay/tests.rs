@@ -1,0 +1,62 @@
+//! Logs with holes in them.
+
+use std::collections::BTreeMap;
+
+use super::{Replay, ReplayError, Trace};
+use crate::Cost;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A trace from its lines, the reference `big`.
+fn trace(lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
+    let meta = r#"{"reference": "big", "equivalence": "exact",
+        "pricing": {"small": {"prompt_per_mtok": 1.0, "completion_per_mtok": 2.0}}}"#;
+    Ok(Trace::parse(lines.join("\n").as_bytes(), serde_json::from_str(meta)?, "log.jsonl"))
+}
+
+fn replay(lines: &[&str]) -> Result<Replay> {
+    Ok(Replay::new(trace(lines)??, None, None, BTreeMap::new())?)
+}
+
+#[test]
+fn an_answer_without_a_cost_costs_what_the_others_do() -> Result {
+    let replay = replay(&[
+        r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": {"output": "A", "prompt_tokens": 10, "completion_tokens": 5}}}"#,
+        r#"{"models": {"big": {"output": "A", "cost_usd": null}, "small": {"output": "B", "prompt_tokens": 30}}}"#,
+        r#"{"models": {"big": {"output": "A", "cost_usd": 0.1}, "small": null}}"#,
+    ])?;
+    assert_eq!(replay.estimated(), 2);
+    assert_eq!(replay.candidates(), ["small"]);
+    assert_eq!(replay.answer_cost(1, "big"), Some(Cost::from_usd(0.3)?));
+    assert_eq!(replay.answer_cost(1, "small"), Some(Cost::from_nanos(20_000)));
+    assert_eq!(replay.answer_cost(2, "small"), None, "nothing was recorded");
+    assert_eq!(replay.reference_cost(), Cost::from_usd(0.9)?);
+    Ok(())
+}
+
+#[test]
+fn a_model_of_unknown_cost_is_left_out_or_named() -> Result {
+    let lines = [
+        r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "dark": {"output": "A"}, "small": {"output": "A", "cost_usd": 0}}}"#,
+    ];
+    let left_out = replay(&lines)?;
+    assert_eq!(left_out.candidates(), ["small"]);
+    assert_eq!(left_out.uncosted(), ["dark"]);
+    let asked = ["dark".to_owned()];
+    let refused = Replay::new(trace(&lines)??, None, Some(&asked), BTreeMap::new());
+    assert!(matches!(refused, Err(ReplayError::NoCost(name)) if name == "dark"));
+    let priced = BTreeMap::from([("dark".to_owned(), Cost::from_usd(0.1)?)]);
+    assert_eq!(Replay::new(trace(&lines)??, None, Some(&asked), priced)?.estimated(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_cost_that_is_none_is_refused_with_its_line() -> Result {
+    let good = r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}}}"#;
+    for bad in ["-1", "1e300"] {
+        let line = good.replace("0.5", bad);
+        let error = trace(&[good, &line])?.expect_err("a bad cost");
+        assert!(matches!(error, ReplayError::Line { line: 2, .. }), "{error}");
+    }
+    Ok(())
+}
