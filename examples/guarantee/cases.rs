@@ -26,6 +26,10 @@ pub(crate) const SIGNIFICANCE: f64 = 1e-4;
 /// What the reference's answer costs, in nano-units.
 const REFERENCE: u64 = 30_000;
 
+/// Primes that spread the failing items of candidates that have nothing to do with each other.
+const SPREAD: [usize; 8] =
+    [104_729, 611_953, 224_737, 1_299_709, 350_377, 15_485_863, 746_773, 49_979];
+
 /// Who fails where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pattern {
@@ -50,6 +54,9 @@ pub(crate) enum Pattern {
     SureRelay,
     /// Four candidates that fail `F + 1 + x` times each, on items of their own.
     ManyAbove,
+    /// Eight candidates, at a third of the reference's price, that fail `F + 1 + x` times each, on items
+    /// that have nothing to do with each other: those that begin badly are given up for money.
+    ManyDear,
 }
 
 /// One population, one target, the families to use.
@@ -68,7 +75,7 @@ const SIZES: [usize; 3] = [1300, 5574, 50_000];
 /// Every case.
 pub(crate) fn cases() -> Vec<Case> {
     use Families::{Auto, Cascade, Consensus, Mix, Single};
-    let table: [(Pattern, &[Families]); 9] = [
+    let table: [(Pattern, &[Families]); 10] = [
         (Pattern::JustAbove, &[Single, Mix, Auto]),
         (Pattern::DearCandidate, &[Single, Auto]),
         (Pattern::TwiceTheAllowance, &[Mix, Cascade]),
@@ -78,12 +85,14 @@ pub(crate) fn cases() -> Vec<Case> {
         (Pattern::AtTheAllowance, &[Single, Auto]),
         (Pattern::SureRelay, &[Cascade, Auto]),
         (Pattern::ManyAbove, &[Single, Consensus, Auto]),
+        (Pattern::ManyDear, &[Single, Auto]),
     ];
     let mut cases = Vec::new();
     for (pattern, families) in table {
         for families in families {
             for items in SIZES {
-                for delta in [5, 10] {
+                // Looks before the first candidates are dropped come with a large delta only.
+                for delta in if pattern == Pattern::ManyDear { [10, 20] } else { [5, 10] } {
                     cases.push(Case { pattern, families: *families, items, delta });
                 }
             }
@@ -136,12 +145,14 @@ impl Case {
             Pattern::SureRelay => {
                 vec![(1000, vec![(0, 2 * allowance)]), (5000, vec![(0, above)])]
             }
+            Pattern::ManyDear => vec![(REFERENCE / 3, vec![(0, above)]); SPREAD.len()],
             Pattern::ManyAbove => [500, 1000, 2000, 4000]
                 .iter()
                 .enumerate()
                 .map(|(at, cost)| (*cost, vec![(at * above, (at + 1) * above)]))
                 .collect(),
         };
+        let spread = self.pattern == Pattern::ManyDear;
         let mut columns = vec![Column::new(
             "reference",
             REFERENCE as f64,
@@ -149,8 +160,11 @@ impl Case {
             Agreements::all(n),
         )];
         for (at, (cost, failing)) in candidates.iter().enumerate() {
-            let agrees =
-                |item: usize| !failing.iter().any(|(from, to)| (*from..*to).contains(&item));
+            let factor = SPREAD.get(at).filter(|_| spread).unwrap_or(&1);
+            let agrees = |item: usize| {
+                let place = item * factor % n;
+                !failing.iter().any(|(from, to)| (*from..*to).contains(&place))
+            };
             let bits = (0..n).map(agrees).collect();
             let name = format!("candidate {}", at + 1);
             columns.push(Column::new(name, *cost as f64, ItemCosts::same(*cost), bits));

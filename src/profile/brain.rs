@@ -7,6 +7,7 @@ mod aim;
 mod choose;
 mod planning;
 mod review;
+mod sieve;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,14 +33,6 @@ use crate::target::Target;
 
 /// What becomes of a candidate that costs no less than the reference.
 const DEARER: &str = "it is dearer than the reference, and never chosen";
-/// Items after which hopeless candidates are dropped (adaptive Bonferroni, DESIGN 5).
-const SIEVE: u64 = 30;
-/// Failures among the first [`SIEVE`] items that drop a candidate.
-const SIEVE_FAILURES: u64 = 28;
-/// What the sieve costs of the level: the chance to drop a candidate that matters, or to keep one
-/// that does not.
-const SIEVE_LEVEL: f64 = 2e-4;
-
 /// What everything after the pilot is expected to cost, in nano-units.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Outlook {
@@ -116,7 +109,7 @@ impl Brain {
             outlook: None,
             considered: Vec::new(),
             demand: Demand::default(),
-            next_review: SIEVE,
+            next_review: sieve::ITEMS,
             stop: None,
             decisions: VecDeque::new(),
             budget: None,
@@ -257,7 +250,7 @@ impl Brain {
             self.narrow();
         }
         let looked = self.look();
-        if self.settings.families == Families::Single && profiled == SIEVE {
+        if self.settings.families == Families::Single && profiled == sieve::ITEMS {
             self.sieve();
         }
         if looked || (profiled >= self.next_review && profiled > self.pilot) {
@@ -302,36 +295,6 @@ impl Brain {
             }
         }
         looked
-    }
-
-    /// Adaptive Bonferroni: after the first items the hopeless candidates' share of the level goes
-    /// to the others, who keep all their evidence.
-    fn sieve(&mut self) {
-        // The argument needs a candidate that fails on 60 % to be out of reach of the target.
-        if self.tests.len() < 2 || self.target.delta() > 0.2 {
-            return;
-        }
-        for position in 0..self.tests.len() {
-            let hopeless = self.tests.get(position).is_some_and(|t| t.failures() >= SIEVE_FAILURES);
-            if hopeless {
-                self.drop_test(position, "it failed on nearly all of the first items");
-            }
-        }
-        let alive = self.tests.iter().filter(|test| test.live).count();
-        if alive == self.tests.len() || alive == 0 {
-            return;
-        }
-        let level = (self.level().get() - SIEVE_LEVEL) / alive as f64;
-        let boundary = Probability::new(level)
-            .ok()
-            .zip(self.design(0).ok())
-            .and_then(|(level, design)| boundaries::single_policy(design, level).ok());
-        if let Some(boundary) = boundary {
-            for test in self.tests.iter_mut().filter(|test| test.live) {
-                test.boundary = boundary.clone();
-            }
-        }
-        self.review_demand();
     }
 
     fn till(&self) -> Till<'_> {

@@ -250,6 +250,17 @@ impl Boundary {
         ))
     }
 
+    /// The same with no limit that would certify a failure rate of `share` or more among the draws. It
+    /// certifies less often, so its error is no larger.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the draws")]
+    pub(crate) fn below(mut self, share: f64) -> Self {
+        for (look, limit) in self.looks.as_slice().iter().zip(&mut self.limits) {
+            let most = ((share * *look as f64).ceil() as u64).checked_sub(1);
+            *limit = limit.zip(most).map(|(limit, most)| limit.min(most));
+        }
+        self
+    }
+
     fn index(&self, draws: u64) -> Result<usize, usize> {
         self.looks.as_slice().binary_search(&draws)
     }
