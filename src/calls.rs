@@ -5,6 +5,7 @@
 //! its record there is no `await`: a run that is dropped has written down all it was told.
 
 mod errand;
+mod kept;
 mod memory;
 mod plain;
 
@@ -22,6 +23,8 @@ use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
 pub(crate) use errand::Errand;
+use kept::Paid;
+pub(crate) use kept::{Keeper, Keepsake, Kept};
 use memory::Memory;
 pub(crate) use plain::Underway;
 
@@ -58,59 +61,6 @@ impl CallKey {
     }
 }
 
-/// What a paid call brought, as the journal keeps it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Kept<O> {
-    Answer { output: O, usage: Option<Usage>, score: Option<Confidence> },
-    Rating { usage: Option<Usage>, score: Option<Confidence> },
-    Verdict { usage: Option<Usage>, equivalent: bool },
-    Failure { kind: ErrorKind, usage: Option<Usage> },
-}
-
-impl<O> Kept<O> {
-    /// What the call used.
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        match self {
-            Self::Answer { usage, .. }
-            | Self::Rating { usage, .. }
-            | Self::Verdict { usage, .. }
-            | Self::Failure { usage, .. } => *usage,
-        }
-    }
-
-    /// How the call failed, if it did.
-    pub(crate) const fn failed(&self) -> Option<ErrorKind> {
-        match self {
-            Self::Failure { kind, .. } => Some(*kind),
-            _ => None,
-        }
-    }
-}
-
-/// The memory of a run beyond its process: see [`crate::journal`].
-pub(crate) trait Keeper<O>: Send + Sync {
-    /// Takes what an earlier run paid for. `item` is the item's fingerprint.
-    fn recall(&self, key: &CallKey, item: Option<u64>) -> Result<Option<Kept<O>>, RunError>;
-    /// Writes down a call before its answer is used.
-    fn keep(&self, key: &CallKey, item: Option<u64>, what: Keepsake<'_, O>)
-    -> Result<(), RunError>;
-    /// The calls about an item that an earlier run paid for and no one asked about yet.
-    fn paid_for(&self, index: u64) -> Vec<CallKey>;
-    /// Takes what earlier runs paid for and no one asked about: key, usage, how it failed.
-    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)>;
-    /// Hands everything to the disk.
-    fn flush(&self) -> Result<(), RunError>;
-}
-
-/// A call to be written down, borrowing its answer.
-#[derive(Debug)]
-pub(crate) enum Keepsake<'a, O> {
-    Answer(&'a Completion<O>),
-    Rating(Rating),
-    Verdict(Verdict),
-    Failure { kind: ErrorKind, usage: Option<Usage> },
-}
-
 /// The outcome of asking for an answer.
 #[derive(Debug)]
 pub(crate) enum Asked<O> {
@@ -143,59 +93,6 @@ pub(crate) struct Compared {
     pub(crate) equivalent: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
-}
-
-/// Something a paid call gives.
-trait Paid<O>: Sized {
-    fn usage(&mut self) -> &mut Option<Usage>;
-    /// Whether nothing was called after all: then there is nothing to bill or remember.
-    fn is_free(&self) -> bool {
-        false
-    }
-    fn keepsake(&self) -> Keepsake<'_, O>;
-    fn recalled(kept: Kept<O>) -> Option<Self>;
-}
-
-impl<O> Paid<O> for Completion<O> {
-    fn usage(&mut self) -> &mut Option<Usage> {
-        &mut self.usage
-    }
-    fn keepsake(&self) -> Keepsake<'_, O> {
-        Keepsake::Answer(self)
-    }
-    fn recalled(kept: Kept<O>) -> Option<Self> {
-        let Kept::Answer { output, usage, score: confidence } = kept else { return None };
-        Some(Self { output, usage, confidence })
-    }
-}
-
-impl<O> Paid<O> for Rating {
-    fn usage(&mut self) -> &mut Option<Usage> {
-        &mut self.usage
-    }
-    fn keepsake(&self) -> Keepsake<'_, O> {
-        Keepsake::Rating(*self)
-    }
-    fn recalled(kept: Kept<O>) -> Option<Self> {
-        let Kept::Rating { usage, score: confidence } = kept else { return None };
-        Some(Self { confidence, usage })
-    }
-}
-
-impl<O> Paid<O> for Verdict {
-    fn usage(&mut self) -> &mut Option<Usage> {
-        &mut self.usage
-    }
-    fn is_free(&self) -> bool {
-        self.usage.is_none()
-    }
-    fn keepsake(&self) -> Keepsake<'_, O> {
-        Keepsake::Verdict(*self)
-    }
-    fn recalled(kept: Kept<O>) -> Option<Self> {
-        let Kept::Verdict { usage, equivalent } = kept else { return None };
-        Some(Self { equivalent, usage })
-    }
 }
 
 /// How a call went that may have been paid now, earlier, or not at all.
@@ -268,6 +165,22 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.memory.put(key, kept);
     }
 
+    /// The paid calls that nobody used.
+    pub(crate) fn take_remembered(&self) -> Vec<(CallKey, Kept<O>)> {
+        self.memory.empty()
+    }
+
+    /// Takes over paid calls of whoever profiled: in their books, and in none of this run's.
+    pub(crate) fn hand_over(&self, calls: Vec<(CallKey, Kept<O>)>) -> Result<(), RunError> {
+        for (key, kept) in calls {
+            if let Some(keeper) = &self.keeper {
+                keeper.recall(&key, None)?;
+            }
+            self.remember(key, kept);
+        }
+        Ok(())
+    }
+
     fn pricing(&self, key: &CallKey) -> &Pricing {
         if key.kind == CallKind::Comparison {
             return &self.judge;
@@ -304,16 +217,17 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         key: CallKey,
     ) -> Result<Option<Went<T>>, RunError> {
         let pricing = self.pricing(&key);
-        let (kept, billed) = match (self.memory.take(&key), &self.keeper) {
-            (Some(kept), _) => (Some(kept), true),
+        // What this run paid for itself was told of when it was paid.
+        let (kept, told) = match (self.memory.take(&key), &self.keeper) {
+            (Some(kept), _) => (Some((kept, true)), true),
             (None, Some(keeper)) => (keeper.recall(&key, errand.fingerprint)?, false),
             (None, None) => (None, false),
         };
-        let Some(kept) = kept else { return Ok(None) };
+        let Some((kept, booked)) = kept else { return Ok(None) };
         let (error, usage) = (kept.failed(), kept.usage());
         let bill = Bill::new(pricing, usage.as_ref()).recalled().failed(error);
-        let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
-        if !billed {
+        let cost = if booked { bill.cost() } else { self.ledger.bill(key, bill) };
+        if !told {
             self.finished(key, usage, cost, error, true);
         }
         if let Kept::Failure { kind, usage } = kept {
@@ -352,36 +266,44 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             Ok(mut value) => {
                 disbelieve(value.usage());
                 let usage = *value.usage();
-                let cost = self.book(errand, key, value.keepsake(), usage, None)?;
-                Ok(Went::Well(value, cost))
+                let (cost, unkept) = self.book(errand, key, value.keepsake(), usage, None)?;
+                Ok(unkept.map_or(Went::Well(value, cost), |kind| Went::Badly(kind, usage, cost)))
             }
             Err(error) => {
                 self.ledger.faults.note(&key, &error);
                 let (kind, usage) = (error.kind(), believed(error.usage()));
                 let keepsake = Keepsake::Failure { kind, usage };
-                let cost = self.book(errand, key, keepsake, usage, Some(kind))?;
+                let (cost, _) = self.book(errand, key, keepsake, usage, Some(kind))?;
                 Ok(Went::Badly(kind, usage, cost))
             }
         }
     }
 
-    /// Books a call that was made: kept, then billed, settled and told. Returns what it cost.
+    /// Books a call that was made: kept, then billed, settled and told. Returns what it cost, and how it
+    /// failed if its answer cannot be kept.
     fn book(
         &self,
         errand: &Errand<'_, I>,
         key: CallKey,
         keepsake: Keepsake<'_, O>,
-        usage: Option<Usage>,
+        mut usage: Option<Usage>,
         error: Option<ErrorKind>,
-    ) -> Result<Cost, RunError> {
-        if let Some(keeper) = &self.keeper {
-            keeper.keep(&key, errand.fingerprint, keepsake)?;
+    ) -> Result<(Cost, Option<ErrorKind>), RunError> {
+        let mut unkept = None;
+        if let Some(keeper) = &self.keeper
+            && let Some(why) = keeper.keep(&key, errand.fingerprint, keepsake)?
+        {
+            let error = BackendError::new(ErrorKind::Permanent, format!("not to be kept: {why}"));
+            self.ledger.faults.note(&key, &error);
+            unkept = Some(error.kind());
+            usage = usage.or(Some(Usage::default()));
         }
+        let error = error.or(unkept);
         let bill = self.bill(&key, usage.as_ref(), error);
         let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, bill);
         self.finished(key, usage, cost, error, false);
-        Ok(cost)
+        Ok((cost, unkept))
     }
 
     /// The bill of a call that was made.
@@ -459,14 +381,15 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     /// How the budget was kept, if there is one.
     pub(crate) fn budgeted(&self) -> Option<Budgeted> {
         let purse = self.ledger.purse()?;
-        Some(Budgeted { cap: purse.cap(), over_bound: purse.over_bound() })
+        let (cap, over_bound) = (purse.cap(), purse.over_bound());
+        Some(Budgeted { cap, over_bound, unbounded: purse.unbounded() })
     }
 
     /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is
-    /// booked all the same, and the journal is handed to the disk.
-    pub(crate) fn close(&self) -> Result<(), RunError> {
+    /// booked all the same, as far as its items are `ours`, and the journal is handed to the disk.
+    pub(crate) fn close(&self, ours: impl Fn(u64) -> bool) -> Result<(), RunError> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
-        for (key, usage, failed) in keeper.leftovers() {
+        for (key, usage, failed) in keeper.leftovers(&ours) {
             let bill = Bill::new(self.pricing(&key), usage.as_ref()).recalled();
             self.ledger.bill(key, bill.failed(failed));
         }

@@ -25,6 +25,7 @@ use futures::{Stream, TryStreamExt};
 
 use self::flow::Flow;
 use crate::answer::{Answer, Reason};
+use crate::backend::Confidence;
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
 use crate::items::{self, Items, Owned};
@@ -33,7 +34,7 @@ use crate::observe::Event;
 use crate::order::First;
 use crate::plan::Plan;
 use crate::pricing::Cost;
-use crate::profile::{Router, StopReason};
+use crate::profile::{Router, StopReason, score};
 use crate::report::{REPORT_VERSION, Report};
 use crate::tally::Tally;
 
@@ -167,12 +168,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     }
 
     /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all
-    /// the same, and the journal is handed to the disk. Then [`report`](Self::report).
+    /// the same, but for the profiled items, which are in the books of whoever profiled; and the
+    /// journal is handed to the disk. Then [`report`](Self::report).
     ///
     /// # Errors
     /// [`RunError::Journal`] when the disk refuses.
     pub fn finish(&self) -> Result<Report, RunError> {
-        self.shared.calls.close()?;
+        let Shared { calls, asked, .. } = &*self.shared;
+        calls.close(|index| !asked.contains(index))?;
         Ok(self.report())
     }
 
@@ -312,14 +315,15 @@ where
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
     } else {
-        let router = shared.router.as_deref().map(|score| score(item));
-        let needs = || route::needs(&shared.calls, &shared.plan);
+        let router = score(shared.router.as_deref(), item).map(Confidence::as_f64);
+        let needs = || route::needs(&shared.calls, &shared.plan, shared.auditor.is_some());
         let errand = shared.calls.errand(index, item, needs);
         let auditor = shared.auditor.as_ref();
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };
     shared.tally.add(answer.by, answer.reason);
-    if let Some(auditor) = &shared.auditor {
+    // An item without an answer is nothing delivered.
+    if let Some(auditor) = shared.auditor.as_ref().filter(|_| answer.output.is_some()) {
         auditor.delivered();
     }
     if !shared.calls.observers.is_empty() {

@@ -124,6 +124,9 @@ impl<'a> Bill<'a> {
         }
         self.pricing.cost(self.usage)
     }
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
     /// Whether the cost is known.
     pub(crate) fn is_metered(&self) -> bool {
         (self.failed.is_some() && self.usage.is_none()) || self.pricing.is_metered(self.usage)

@@ -110,7 +110,7 @@ pub use report::{Budgeted, REPORT_VERSION, Report};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
-pub use smart::{Outcome, Profiled, Smart, Stretched};
+pub use smart::{Handed, Outcome, Profiled, Smart, Stretched};
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};
 

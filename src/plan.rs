@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::RunError;
 use crate::evidence::ModelSet;
 use crate::order::Order;
+use crate::pricing::Cost;
 use crate::roster::RosterSpec;
 use crate::target::Target;
 
@@ -73,6 +74,12 @@ pub(crate) enum PlanLabel {
 }
 
 impl Plan {
+    /// What a call of the reference costs on average, as far as the forecast knows.
+    pub(crate) fn reference_call(&self) -> Option<Cost> {
+        let each = self.forecast.reference_cost.as_nanos() / self.order.population().max(1);
+        (each > 0).then(|| Cost::from_nanos(each))
+    }
+
     /// Whether an item was profiled and delivers the reference's answer whatever the policy.
     ///
     /// To ask it of many items, keep `plan.order.first(plan.asked)`, which is several times faster.

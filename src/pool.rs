@@ -16,8 +16,39 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::stream::FuturesUnordered;
 
+use crate::error::RunError;
+
 /// Results in a row before others get their turn.
 const STREAK: u32 = 128;
+
+/// The error that a run ends with, while what is under way comes home: it is paid for, and an answer
+/// that is there is delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Ending(Option<RunError>);
+
+impl Ending {
+    /// Takes note of an error; the first counts.
+    ///
+    /// # Errors
+    /// Where the journal fails, at once: what is under way could not be written down.
+    pub(crate) fn note(&mut self, error: RunError) -> Result<(), RunError> {
+        if matches!(error, RunError::Journal(_)) {
+            return Err(error);
+        }
+        self.0.get_or_insert(error);
+        Ok(())
+    }
+
+    /// Whether nothing more is begun.
+    pub(crate) const fn is_near(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The error, once.
+    pub(crate) fn take(&mut self) -> Option<RunError> {
+        self.0.take()
+    }
+}
 
 /// Futures under way.
 pub(crate) struct Pool<F: Future> {

@@ -172,21 +172,28 @@ pub struct Usage {
     /// The bill itself, where the backend knows it; it then overrides every price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// Requests that the prices apply to, where there were several attempts; `None` is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// What was billed beside what the prices come to: some attempts sent a bill, others counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Cost>,
 }
 
 impl Usage {
     /// Nothing is known.
-    const UNKNOWN: Self =
-        Self { input_tokens: None, cached_input_tokens: None, output_tokens: None, cost: None };
+    const UNKNOWN: Self = Self {
+        input_tokens: None,
+        cached_input_tokens: None,
+        output_tokens: None,
+        cost: None,
+        requests: None,
+        beside: None,
+    };
 
     /// Tokens read and written.
     pub const fn tokens(input: u64, output: u64) -> Self {
-        Self {
-            input_tokens: Some(input),
-            cached_input_tokens: None,
-            output_tokens: Some(output),
-            cost: None,
-        }
+        Self { input_tokens: Some(input), output_tokens: Some(output), ..Self::UNKNOWN }
     }
 
     /// Tokens read, those of them that were cached, and tokens written, as a client reports them:
@@ -207,18 +214,13 @@ impl Usage {
             input_tokens: count(input),
             cached_input_tokens: count(cached_input),
             output_tokens: count(output),
-            cost: None,
+            ..Self::UNKNOWN
         }
     }
 
     /// A bill, without token counts.
     pub const fn billed(cost: Cost) -> Self {
-        Self {
-            input_tokens: None,
-            cached_input_tokens: None,
-            output_tokens: None,
-            cost: Some(cost),
-        }
+        Self { cost: Some(cost), ..Self::UNKNOWN }
     }
 
     /// Says how many of the input tokens were cached.
@@ -243,24 +245,34 @@ impl Usage {
 
     /// The bill alone, if there is one.
     pub(crate) const fn without_counts(self) -> Self {
-        let (input_tokens, cached_input_tokens, output_tokens) = (None, None, None);
-        Self { input_tokens, cached_input_tokens, output_tokens, cost: self.cost }
+        let Self { cost, requests, beside, .. } = self;
+        Self { cost, requests, beside, ..Self::UNKNOWN }
     }
 
     /// Both calls' usage together; a count is unknown only if both are.
+    ///
+    /// Where one was billed and the other only counted, what was billed stands
+    /// [`beside`](Self::beside), and the counts are those that the prices apply to.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
             (None, None) => None,
             (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
         };
-        Self {
-            input_tokens: add(self.input_tokens, other.input_tokens),
-            cached_input_tokens: add(self.cached_input_tokens, other.cached_input_tokens),
-            output_tokens: add(self.output_tokens, other.output_tokens),
-            cost: match (self.cost, other.cost) {
-                (None, None) => None,
-                (a, b) => Some(a.unwrap_or_default() + b.unwrap_or_default()),
+        let both = |a: Option<Cost>, b: Option<Cost>| match (a, b) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or_default() + b.unwrap_or_default()),
+        };
+        match (self.cost, other.cost) {
+            (Some(_), None) => other.plus(self),
+            (None, Some(bill)) => Self { beside: both(self.beside, Some(bill)), ..self },
+            (cost, more) => Self {
+                input_tokens: add(self.input_tokens, other.input_tokens),
+                cached_input_tokens: add(self.cached_input_tokens, other.cached_input_tokens),
+                output_tokens: add(self.output_tokens, other.output_tokens),
+                cost: both(cost, more),
+                requests: add(Some(self.requests.unwrap_or(1)), Some(other.requests.unwrap_or(1))),
+                beside: both(self.beside, other.beside),
             },
         }
     }
@@ -351,7 +363,8 @@ impl Pricing {
         if !(0.0..1.0).contains(&share) {
             return Err(PriceError::Discount { value: share });
         }
-        self.discount_ppm = (share * 1e6).round() as u32;
+        // A discount is known to a millionth, and never the whole price.
+        self.discount_ppm = ((share * 1e6).round() as u32).min(999_999);
         Ok(self)
     }
 
@@ -361,24 +374,26 @@ impl Pricing {
     #[allow(clippy::cast_possible_truncation, reason = "clamped to u64 first")]
     pub fn cost(&self, usage: Option<&Usage>) -> Cost {
         let usage = usage.unwrap_or(&Usage::UNKNOWN);
+        let beside = usage.beside.unwrap_or_default();
         if let Some(bill) = usage.cost {
-            return bill;
+            return bill + beside;
         }
         let input = usage.input_tokens.unwrap_or(0);
         let cached = usage.cached_input_tokens.unwrap_or(0).min(input);
         let part = |tokens: u64, price: Cost| u128::from(tokens) * u128::from(price.0);
+        let requests = u128::from(usage.requests.unwrap_or(1)) * 1_000_000;
         let micro_nanos = part(input - cached, self.input)
-            + part(cached, self.cached_input.unwrap_or(self.input))
-            + part(usage.output_tokens.unwrap_or(0), self.output)
-            + u128::from(self.request.0) * 1_000_000;
+            .saturating_add(part(cached, self.cached_input.unwrap_or(self.input)))
+            .saturating_add(part(usage.output_tokens.unwrap_or(0), self.output))
+            .saturating_add(u128::from(self.request.0).saturating_mul(requests));
         if let (0, Ok(micro)) = (self.discount_ppm, u64::try_from(micro_nanos)) {
             // The same quotient without a division of 128 bits, which costs more than all the rest.
-            return Cost(micro / 1_000_000 + u64::from(micro % 1_000_000 >= 500_000));
+            return Cost(micro / 1_000_000 + u64::from(micro % 1_000_000 >= 500_000)) + beside;
         }
         let kept = u128::from(1_000_000 - self.discount_ppm.min(1_000_000));
         let nanos =
             micro_nanos.saturating_mul(kept).saturating_add(500_000_000_000) / 1_000_000_000_000;
-        Cost(nanos.min(u128::from(u64::MAX)) as u64)
+        Cost(nanos.min(u128::from(u64::MAX)) as u64) + beside
     }
 
     /// Whether `usage` holds every count these prices need to bill the call.
@@ -456,10 +471,37 @@ mod tests {
     }
 
     #[test]
+    fn attempts_are_billed_each_in_its_way() {
+        let pricing = Pricing::per_million(1.0, 2.0).unwrap().with_request_fee(0.5).unwrap();
+        let (counted, billed) = (Usage::tokens(1_000_000, 0), Usage::billed(Cost::from_nanos(3)));
+        let cost = |usage: Usage| pricing.cost(Some(&usage)).as_nanos();
+        assert_eq!(cost(counted), 1_500_000_000);
+        assert_eq!(cost(counted.plus(counted)), 3_000_000_000);
+        assert_eq!(cost(billed.plus(billed)), 6);
+        for mixed in [counted.plus(billed), billed.plus(counted)] {
+            assert_eq!(cost(mixed), 1_500_000_003);
+            assert!(pricing.is_metered(Some(&mixed)));
+            assert_eq!(cost(mixed.plus(counted)), 3_000_000_003);
+            assert_eq!(cost(billed.plus(mixed)), 1_500_000_006);
+        }
+        assert!(!pricing.is_metered(Some(&billed.plus(Usage::default()))), "one did not say");
+    }
+
+    #[test]
+    fn no_discount_is_the_whole_price() {
+        let nearly =
+            Pricing::per_request(1000.0).unwrap().with_batch_discount(0.999_999_9).unwrap();
+        assert_eq!(nearly.cost(None), Cost::from_usd(0.001).unwrap());
+    }
+
+    #[test]
     fn huge_counts_saturate() {
         let pricing = Pricing::per_million(1e9, 1e9).unwrap();
         assert_eq!(pricing.cost(Some(&Usage::tokens(u64::MAX, u64::MAX))), Cost::MAX);
         assert_eq!(Cost::MAX + Cost::from_nanos(1), Cost::MAX);
+        let most = Pricing { input: Cost::MAX, output: Cost::MAX, request: Cost::MAX, ..pricing };
+        let usage = Usage { requests: Some(u64::MAX), ..Usage::tokens(u64::MAX, u64::MAX) };
+        assert_eq!(most.cost(Some(&usage)), Cost::MAX);
     }
 
     #[test]

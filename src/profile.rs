@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use before::{Guess, forecast_before};
 pub use brain::Brain;
 pub use decision::{Decision, Demand, Standing};
-pub(crate) use driver::{Router, drive};
+pub(crate) use driver::{Router, drive, score};
 pub use machine::{ProfileMachine, ProtocolError, Request, Step};
 pub use repeat::SelfAgreement;
 pub(crate) use repeat::repeat;

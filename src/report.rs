@@ -76,6 +76,10 @@ pub struct Budgeted {
     /// Calls that cost more than the bound the caller gave for them: with any, the cap may have
     /// been passed.
     pub over_bound: u64,
+    /// Calls that did not say what they used, of models without a bound: from the first of them on
+    /// nobody could tell what was left, and nothing more was spent.
+    #[serde(default)]
+    pub unbounded: u64,
 }
 
 impl Report {
@@ -232,10 +236,17 @@ impl fmt::Display for Report {
                 self.delivered.unaffordable
             )?;
         }
-        if let Some(Budgeted { cap, over_bound }) = self.budget {
+        if let Some(Budgeted { cap, over_bound, unbounded }) = self.budget {
             write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
             if over_bound > 0 {
                 write!(f, "; {over_bound} calls cost more than the bound given for them")?;
+            }
+            if unbounded > 0 {
+                write!(
+                    f,
+                    "; {unbounded} calls did not say what they used, so that nothing more was spent: \
+                     return their usage, or name a bound"
+                )?;
             }
             writeln!(f)?;
         }

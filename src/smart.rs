@@ -1,14 +1,14 @@
 //! The whole job in one call: [`Smart`].
 
 mod each;
+mod handed;
+mod kept;
 mod profiled;
 mod ranks;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
-#[cfg(feature = "json")]
-use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::answer::Answer;
@@ -17,14 +17,12 @@ use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
 use crate::items::Items;
-#[cfg(feature = "json")]
-use crate::journal::fingerprint;
 use crate::journal::{Binding, Header, Recorder, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::{ENDLESS, Order};
 use crate::plan::Plan;
-use crate::pricing::Pricing;
+use crate::pricing::{Cost, Pricing};
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
@@ -32,6 +30,7 @@ use crate::report::{REPORT_VERSION, Report};
 use crate::roster::Roster;
 use crate::target::Target;
 
+pub use handed::Handed;
 pub use profiled::Profiled;
 pub use ranks::Stretched;
 
@@ -77,6 +76,8 @@ pub struct Smart<I: ?Sized + Sync, O> {
     audit: Option<Audit>,
     in_order: Option<usize>,
     repeats: u64,
+    /// Whether recorded failures that may have passed are asked again.
+    again: bool,
 }
 
 /// What a run delivers.
@@ -120,6 +121,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             audit: None,
             in_order: None,
             repeats: 0,
+            again: false,
         }
     }
 
@@ -158,57 +160,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     #[must_use]
     pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
         self.router = Some(Arc::new(router));
-        self
-    }
-
-    /// Writes every paid call to a journal, and resumes from what it holds.
-    ///
-    /// To resume is to run again, with the same items, roster, target, seed and settings: see
-    /// [`journal`](crate::journal). Items are told apart by their [`Hash`]; an item whose
-    /// fingerprint is not the recorded one is refused.
-    ///
-    /// ```
-    /// use smart_core::{Completion, Model, Roster, Smart, Target, from_fn};
-    /// use smart_core::equivalence::Exact;
-    /// use smart_core::journal::FileJournal;
-    ///
-    /// # let path = std::env::temp_dir().join(format!("smart-core-doc-{}.jsonl", std::process::id()));
-    /// # futures::executor::block_on(async {
-    /// let client = || from_fn(|n: &u64| { let even = n % 2 == 0; async move { Ok(Completion::new(even)) } });
-    /// let roster = Roster::new(Model::new("large", client()), [Model::new("small", client())])?;
-    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.9)?)
-    ///     .with_journal(FileJournal::open(&path)?);
-    /// let items: Vec<u64> = (0..100).collect();
-    /// let first = smart.run(&items).await?;
-    /// let again = smart.run(&items).await?; // asks no one
-    /// assert_eq!(first.answers, again.answers);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// # std::fs::remove_file(path).unwrap();
-    /// ```
-    #[cfg(feature = "json")]
-    #[must_use]
-    pub fn with_journal(self, journal: impl crate::journal::Journal + 'static) -> Self
-    where
-        I: Hash,
-        O: serde::Serialize + serde::de::DeserializeOwned,
-    {
-        self.with_keyed_journal(journal, |item: &I| fingerprint(item))
-    }
-
-    /// The same, for items that are told apart by a key: an identifier, a content hash.
-    #[cfg(feature = "json")]
-    #[must_use]
-    pub fn with_keyed_journal<K: Hash>(
-        mut self,
-        journal: impl crate::journal::Journal + 'static,
-        key: impl Fn(&I) -> K + Send + Sync + 'static,
-    ) -> Self
-    where
-        O: serde::Serialize + serde::de::DeserializeOwned,
-    {
-        let binding = Binding::json(journal, move |item: &I| fingerprint(&key(item)));
-        self.journal = Some(Arc::new(binding));
         self
     }
 
@@ -276,7 +227,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let executor = self.executor_with(&calls, Arc::clone(&plan), answers, population)?;
         let executor = executor.in_order(in_order);
         executor.execute_items(items, each).await?;
-        calls.close()?;
+        calls.close(|_| true)?;
         let mut report = self.report(&calls, &profile, plan, &executor, spent);
         report.self_agreement = self_agreement;
         calls.observers.emit(&Event::Finished { report: &report });
@@ -294,22 +245,27 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let calls = self.calls_for(items)?;
         let profiled = self.profile_with(&calls, items).await?;
-        calls.close()?;
-        Ok(profiled.with_bill(&calls.ledger))
+        // Other items' records are for whoever answers those.
+        let asked = profiled.profile.order.first(profiled.profile.evidence.len() as u64);
+        calls.close(|index| asked.contains(index))?;
+        Ok(profiled.with_bill(&calls))
     }
 
-    /// An executor that follows a plan, with what profiling answered already (may be empty: those
-    /// items are then asked of the reference).
+    /// An executor that follows a plan, with what profiling answered and paid for already: a
+    /// [`Profiled`], or a map of answers by index (may be empty: those items are then asked of the
+    /// reference).
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
     pub fn executor(
         &self,
         plan: Plan,
-        answers: BTreeMap<u64, Answer<O>>,
+        profiled: impl Into<Handed<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
-        let calls = self.calls(plan.order, plan.target, None)?;
+        let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
+        let Handed { answers, late } = profiled.into();
+        calls.hand_over(late)?;
         let population = Some(plan.order.population());
         self.executor_with(&calls, Arc::new(plan), answers, population)
     }
@@ -334,7 +290,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let mut plan = plan.clone();
         plan.asked = 0;
         plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
-        let calls = self.calls(plan.order, plan.target, None)?;
+        let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
         self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)
     }
 
@@ -367,15 +323,17 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             let each = (0..items.count()).filter_map(|index| items.fetch(index));
             each.fold(0, |digest, item| fold(digest, (binding.fingerprint)((*item).borrow())))
         });
-        self.calls(Order::new(items.count(), self.seed), self.target, digest)
+        self.calls(Order::new(items.count(), self.seed), self.target, digest, None)
     }
 
-    /// The calls of one run: with what its journal holds, and what is left of its budget.
+    /// The calls of one run: with what its journal holds, and what is left of its budget. What the
+    /// `reference` costs may be known from a plan.
     fn calls(
         &self,
         order: Order,
         target: Target,
         items: Option<u64>,
+        reference: Option<Cost>,
     ) -> Result<Arc<Calls<I, O>>, RunError> {
         if self.concurrency == 0 {
             return Err(SettingsError::NoConcurrency.into());
@@ -388,7 +346,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                 let header = Header::new(roster.clone(), name, judge, target, order, settings);
                 let header = header.with_items(items);
                 let cap = self.budget.as_ref().map(Budget::cap);
-                Some(Recorder::open(binding, &header.with_budget(cap))?)
+                Some(Recorder::open(binding, &header.with_budget(cap), self.again)?)
             }
         };
         let purse = match &self.budget {
@@ -401,8 +359,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                     let pricing = if comparison { &judge } else { model.unwrap_or(&Pricing::NONE) };
                     (*key, Bill::new(pricing, usage.as_ref()).failed(*failed))
                 });
-                let spent = budget.spent(roster, bills);
-                Some(budget.purse(roster, judge, spent)?)
+                Some(budget.purse(roster, judge, bills, reference)?)
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);

@@ -181,7 +181,8 @@ type Observer = Arc<dyn Fn(&RetryNotice<'_>) + Send + Sync>;
 /// });
 /// let backend = flaky.with_retry(RetryPolicy::default().with_base(Duration::from_millis(1)));
 /// let answer = futures::executor::block_on(backend.complete("item"))?;
-/// assert_eq!(answer.usage, Some(Usage::tokens(20, 1)));
+/// // Both attempts, and what the prices ask for each request twice.
+/// assert_eq!(answer.usage, Some(Usage { requests: Some(2), ..Usage::tokens(20, 1) }));
 /// # Ok::<(), BackendError>(())
 /// ```
 pub struct Retry<B> {

@@ -37,6 +37,13 @@ impl<O> Memory<O> {
         all.range(CallKey::all_of(index)).map(|(key, _)| *key).collect()
     }
 
+    /// All that is held.
+    pub(super) fn empty(&self) -> Vec<(CallKey, Kept<O>)> {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count.store(0, Ordering::Release);
+        std::mem::take(&mut *all).into_iter().collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }

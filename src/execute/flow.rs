@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use futures::Stream;
 
 use crate::error::RunError;
-use crate::pool::Pool;
+use crate::pool::{Ending, Pool};
 
 /// Makes a future of each item of a stream, keeps a bounded number of them under way, and gives
-/// their results as they come. An error ends it: what is under way is dropped.
+/// their results as they come. An error ends it, after the results of what is under way.
 ///
 /// It holds what is under way and nothing else, so its memory does not grow with the stream. What
 /// the futures share, each takes along and gives back: a shared pointer cloned and dropped for
@@ -24,6 +24,7 @@ pub(super) struct Flow<S, M, F: Future, C> {
     shared: C,
     /// What finished futures gave back.
     returned: Vec<C>,
+    ending: Ending,
 }
 
 /// Nothing in it is pinned in place: futures and the source are boxed.
@@ -37,8 +38,8 @@ where
     C: Clone,
 {
     pub(super) fn new(items: S, population: u64, concurrency: usize, shared: C, make: M) -> Self {
-        let (items, pool, returned) = (Some(Box::pin(items)), Pool::new(), Vec::new());
-        Self { items, population, make, pool, concurrency, shared, returned }
+        let (items, pool, ending) = (Some(Box::pin(items)), Pool::new(), Ending::default());
+        Self { items, population, make, pool, concurrency, shared, returned: Vec::new(), ending }
     }
 
     fn end(&mut self) {
@@ -57,39 +58,46 @@ where
     type Item = Result<A, RunError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { items, population, make, pool, concurrency, shared, returned } = &mut *self;
-        let mut outside = None;
-        let next =
-            pool.poll_next(cx, *concurrency, |cx| match items.as_mut()?.as_mut().poll_next(cx) {
-                Poll::Ready(Some((index, _))) if index >= *population => {
-                    outside = Some(index);
-                    None
+        loop {
+            let Self { items, population, make, pool, concurrency, shared, returned, ending } =
+                &mut *self;
+            let next = pool.poll_next(cx, *concurrency, |cx| {
+                match items.as_mut()?.as_mut().poll_next(cx) {
+                    Poll::Ready(Some((index, _))) if index >= *population => {
+                        *items = None;
+                        let population = *population;
+                        // Not the journal's: it is only noted.
+                        let _ = ending.note(RunError::OutsidePopulation { index, population });
+                        None
+                    }
+                    Poll::Ready(Some((index, item))) => {
+                        let shared = returned.pop().unwrap_or_else(|| shared.clone());
+                        Some(make(shared, index, item))
+                    }
+                    Poll::Ready(None) => {
+                        *items = None;
+                        None
+                    }
+                    Poll::Pending => None,
                 }
-                Poll::Ready(Some((index, item))) => {
-                    let shared = returned.pop().unwrap_or_else(|| shared.clone());
-                    Some(make(shared, index, item))
-                }
-                Poll::Ready(None) => {
-                    *items = None;
-                    None
-                }
-                Poll::Pending => None,
             });
-        if let Some(index) = outside {
-            let population = *population;
-            self.end();
-            return Poll::Ready(Some(Err(RunError::OutsidePopulation { index, population })));
-        }
-        match next {
-            Poll::Ready(Some((shared, result))) => {
-                self.returned.push(shared);
-                if result.is_err() {
-                    self.end();
+            match next {
+                Poll::Ready(Some((shared, Ok(answer)))) => {
+                    returned.push(shared);
+                    return Poll::Ready(Some(Ok(answer)));
                 }
-                Poll::Ready(Some(result))
+                Poll::Ready(Some((_, Err(error)))) => {
+                    *items = None;
+                    if let Err(error) = ending.note(error) {
+                        self.end();
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Poll::Ready(None) if items.is_none() => {
+                    return Poll::Ready(ending.take().map(Err));
+                }
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
-            Poll::Ready(None) if self.items.is_none() => Poll::Ready(None),
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }

@@ -26,13 +26,14 @@ struct Trip {
 }
 
 /// The calls an item takes at worst: every model the policy may ask, each rated where it rates its
-/// own answers, two comparisons (one of them an
-/// audit's), and the reference.
-pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> Needs {
+/// own answers, the reference, and a comparison of two candidates and one for an audit.
+pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan, audited: bool) -> Needs {
     let roster = calls.roster.spec();
     let models = plan.models();
     let rated = models.iter().filter(|id| roster.rates(*id));
-    Needs::new(models.iter().chain([ModelId::REFERENCE]), rated, 2)
+    let compares = matches!(&plan.policy, Policy::Chain { chain, .. } if chain.compares());
+    let comparisons = u64::from(compares) + u64::from(audited);
+    Needs::new(models.iter().chain([ModelId::REFERENCE]), rated, comparisons)
 }
 
 /// One call of the reference.

@@ -50,7 +50,7 @@ impl<T, S: Stream<Item = (u64, T)>> Stream for Admitted<S> {
     }
 }
 
-/// Holds answers until it is their turn. An error passes at once and ends the stream.
+/// Holds answers until it is their turn. An error ends the stream, after the answers that are there.
 ///
 /// It never waits for nothing: the item whose turn it is was let in before all the others that are
 /// waited for, so it is under way.
@@ -60,6 +60,8 @@ pub(super) struct InOrder<F, O> {
     turns: Turns,
     /// By index: more than one where an item was asked for twice.
     held: BTreeMap<u64, Vec<Answer<O>>>,
+    /// What it ends with when nothing is held any more.
+    error: Option<RunError>,
 }
 
 /// Nothing in it is pinned in place.
@@ -67,7 +69,7 @@ impl<F, O> Unpin for InOrder<F, O> {}
 
 impl<F, O> InOrder<F, O> {
     pub(super) const fn new(flow: F, turns: Turns) -> Self {
-        Self { flow: Some(flow), turns, held: BTreeMap::new() }
+        Self { flow: Some(flow), turns, held: BTreeMap::new(), error: None }
     }
 
     /// The answer whose turn it is, if it is there.
@@ -83,9 +85,15 @@ impl<F, O> InOrder<F, O> {
         Some(answer)
     }
 
-    fn end(&mut self) {
-        self.flow = None;
-        self.held.clear();
+    /// The next answer that is there, whoever's turn it would be.
+    fn left(&mut self) -> Option<Answer<O>> {
+        let mut queue = self.turns.queue();
+        while let Some(index) = queue.pop_front() {
+            if let Some(answer) = self.held.get_mut(&index).and_then(Vec::pop) {
+                return Some(answer);
+            }
+        }
+        None
     }
 }
 
@@ -100,19 +108,16 @@ where
             if let Some(answer) = self.due() {
                 return Poll::Ready(Some(Ok(answer)));
             }
-            let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
+            let Some(flow) = &mut self.flow else {
+                let left = self.left().map(Ok);
+                return Poll::Ready(left.or_else(|| self.error.take().map(Err)));
+            };
             match Pin::new(flow).poll_next(cx) {
                 Poll::Ready(Some(Ok(answer))) => {
                     self.held.entry(answer.index).or_default().push(answer);
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    self.end();
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Poll::Ready(None) => {
-                    self.end();
-                    return Poll::Ready(None);
-                }
+                Poll::Ready(Some(Err(error))) => (self.flow, self.error) = (None, Some(error)),
+                Poll::Ready(None) => self.flow = None,
                 Poll::Pending => return Poll::Pending,
             }
         }

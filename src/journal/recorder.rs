@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Header, Journal, JournalError, Record, Recorded, Torn};
-use crate::backend::ErrorKind;
+use crate::backend::{Completion, ErrorKind};
 use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
 use crate::observe::CallKind;
@@ -58,15 +58,29 @@ impl Drop for Busy {
 struct Found<O> {
     item: Option<u64>,
     kept: Kept<O>,
+    /// Whether it was booked before anyone asked for it.
+    booked: bool,
+}
+
+/// A call that failed and was or will be made again: paid for, and of no use.
+struct Vain {
+    key: CallKey,
+    usage: Option<Usage>,
+    kind: ErrorKind,
+    booked: bool,
 }
 
 /// The keeper of one run.
 pub(crate) struct Recorder<O> {
     journal: Arc<dyn Journal>,
     encode: Arc<Encode<O>>,
+    decode: Arc<Decode<O>>,
+    /// Whether an output was written that reads back: then those that do not are odd ones.
+    sound: AtomicBool,
     roster: RosterSpec,
     /// What was recorded and not asked for yet. A call that was made twice is recalled twice.
     found: Mutex<BTreeMap<CallKey, VecDeque<Found<O>>>>,
+    vain: Mutex<Vec<Vain>>,
     records: u64,
     torn: Option<Torn>,
     budget: Option<Cost>,
@@ -78,10 +92,12 @@ fn journal_error(error: JournalError) -> RunError {
 }
 
 impl<O> Recorder<O> {
-    /// Opens a journal for a run with this header: begins it, or reads what it holds.
+    /// Opens a journal for a run with this header: begins it, or reads what it holds. Failures that may
+    /// have passed are left out if their calls are to be made `again`.
     pub(crate) fn open<I: ?Sized>(
         binding: &Binding<I, O>,
         header: &Header,
+        again: bool,
     ) -> Result<Self, RunError> {
         if binding.busy.swap(true, Ordering::AcqRel) {
             let difference = "another run is writing to it".to_owned();
@@ -91,7 +107,7 @@ impl<O> Recorder<O> {
         let journal = Arc::clone(&binding.journal);
         let roster = &header.roster;
         let mut found: BTreeMap<CallKey, VecDeque<Found<O>>> = BTreeMap::new();
-        let (mut records, mut torn) = (0, None);
+        let (mut records, mut torn, mut sound) = (0, None, false);
         let mut budget = header.budget;
         match journal.header().map_err(journal_error)? {
             None => journal.begin(header).map_err(journal_error)?,
@@ -102,18 +118,27 @@ impl<O> Recorder<O> {
                 budget = was.budget;
                 let mut take = |record: Record| {
                     let (key, item, kept) = read(record, header, &*binding.decode)?;
-                    found.entry(key).or_default().push_back(Found { item, kept });
                     records += 1;
+                    sound |= matches!(kept, Kept::Answer { .. });
+                    // Never made: what was not asked then is asked now.
+                    if kept.failed() != Some(ErrorKind::Unavailable) {
+                        let found = found.entry(key).or_default();
+                        found.push_back(Found { item, kept, booked: false });
+                    }
                     Ok(())
                 };
                 torn = journal.read(&mut take).map_err(journal_error)?;
             }
         }
+        let vain = Mutex::new(set_aside(&mut found, again));
         Ok(Self {
             journal,
             encode: Arc::clone(&binding.encode),
+            decode: Arc::clone(&binding.decode),
+            sound: AtomicBool::new(sound),
             roster: roster.clone(),
             found: Mutex::new(found),
+            vain,
             records,
             torn,
             budget,
@@ -136,12 +161,45 @@ impl<O> Recorder<O> {
         self.torn
     }
 
+    /// An output's text, if it can be read back: a record that cannot would spoil the journal.
+    fn written(&self, output: &O) -> Result<String, String> {
+        let text = (self.encode)(output)?;
+        (self.decode)(&text).map_err(|why| format!("it does not read back: {why}"))?;
+        self.sound.store(true, Ordering::Release);
+        Ok(text)
+    }
+
     /// Every call that was recorded, with what it used and how it failed.
     pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let each = found.iter().flat_map(|(key, calls)| calls.iter().map(|call| (*key, call)));
-        each.map(|(key, call)| (key, call.kept.usage(), call.kept.failed())).collect()
+        let (found, vain) = (lock(&self.found), lock(&self.vain));
+        let useful = found.iter().flat_map(|(key, calls)| {
+            calls.iter().map(|call| (*key, call.kept.usage(), call.kept.failed()))
+        });
+        useful.chain(vain.iter().map(|call| (call.key, call.usage, Some(call.kind)))).collect()
     }
+}
+
+/// Sets aside the failures that were followed by another attempt, and those that are to be.
+fn set_aside<O>(found: &mut BTreeMap<CallKey, VecDeque<Found<O>>>, again: bool) -> Vec<Vain> {
+    let mut vain = Vec::new();
+    found.retain(|key, calls| {
+        let mut after = calls.len();
+        calls.retain(|call| {
+            after -= 1;
+            let Kept::Failure { kind, usage } = call.kept else { return true };
+            let passed = kind.is_retryable() && (again || after > 0);
+            if passed {
+                vain.push(Vain { key: *key, usage, kind, booked: false });
+            }
+            !passed
+        });
+        !calls.is_empty()
+    });
+    vain
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A record as this run sees it; an error is a complaint in words.
@@ -176,8 +234,12 @@ fn read<O>(
 }
 
 impl<O: Send + Sync> Keeper<O> for Recorder<O> {
-    fn recall(&self, key: &CallKey, item: Option<u64>) -> Result<Option<Kept<O>>, RunError> {
-        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+    fn recall(
+        &self,
+        key: &CallKey,
+        item: Option<u64>,
+    ) -> Result<Option<(Kept<O>, bool)>, RunError> {
+        let mut all = lock(&self.found);
         let Some(calls) = all.get_mut(key) else { return Ok(None) };
         let found = calls.pop_front();
         if calls.is_empty() {
@@ -190,7 +252,7 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
                 format!("item {} is not the item recorded under this index", key.index);
             return Err(RunError::Mismatch { what: "the journal", difference });
         }
-        Ok(Some(found.kept))
+        Ok(Some((found.kept, found.booked)))
     }
 
     fn keep(
@@ -198,13 +260,19 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         key: &CallKey,
         item: Option<u64>,
         what: Keepsake<'_, O>,
-    ) -> Result<(), RunError> {
-        let unwritable = |why| JournalError::Unwritable { index: key.index, why };
+    ) -> Result<Option<String>, RunError> {
+        let mut unkept = None;
         let (outcome, usage) = match what {
             Keepsake::Answer(completion) => {
-                let output = (self.encode)(&completion.output);
-                let output = output.map_err(unwritable).map_err(journal_error)?;
-                (Recorded::Answer { output, score: completion.confidence }, completion.usage)
+                let Completion { output, usage, confidence: score } = completion;
+                match self.written(output) {
+                    Ok(output) => (Recorded::Answer { output, score: *score }, *usage),
+                    Err(why) => {
+                        unkept = Some(why);
+                        // It was answered, and is billed.
+                        (Recorded::Failure(ErrorKind::Permanent), usage.or(Some(Usage::default())))
+                    }
+                }
             }
             Keepsake::Rating(rating) => {
                 (Recorded::Rating { score: rating.confidence }, rating.usage)
@@ -212,6 +280,8 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
             Keepsake::Verdict(verdict) => {
                 (Recorded::Verdict { equivalent: verdict.equivalent }, verdict.usage)
             }
+            // Nobody was asked, so there is nothing to remember.
+            Keepsake::Failure { kind: ErrorKind::Unavailable, .. } => return Ok(None),
             Keepsake::Failure { kind, usage } => (Recorded::Failure(kind), usage),
         };
         let name = |id| self.roster.name(id).to_owned();
@@ -220,18 +290,39 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
             record = record.with_other(name(key.other));
         }
         let record = record.with_usage(usage).with_item(item);
-        self.journal.append(&record).map_err(journal_error)
+        self.journal.append(&record).map_err(journal_error)?;
+        match unkept {
+            // The first of all: the type cannot be kept, and every other answer would be lost too.
+            Some(why) if !self.sound.load(Ordering::Acquire) => {
+                Err(journal_error(JournalError::Unwritable { index: key.index, why }))
+            }
+            unkept => Ok(unkept),
+        }
     }
 
     fn paid_for(&self, index: u64) -> Vec<CallKey> {
-        let all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.found);
         let calls = all.range(CallKey::all_of(index));
         calls.flat_map(|(key, calls)| std::iter::repeat_n(*key, calls.len())).collect()
     }
 
-    fn leftovers(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
-        let left = self.paid();
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    fn leftovers(
+        &self,
+        ours: &dyn Fn(u64) -> bool,
+    ) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
+        let mut left = Vec::new();
+        for (key, calls) in lock(&self.found).iter_mut().filter(|(key, _)| ours(key.index)) {
+            for call in calls {
+                if !std::mem::replace(&mut call.booked, true) {
+                    left.push((*key, call.kept.usage(), call.kept.failed()));
+                }
+            }
+        }
+        for call in lock(&self.vain).iter_mut().filter(|call| ours(call.key.index)) {
+            if !std::mem::replace(&mut call.booked, true) {
+                left.push((call.key, call.usage, Some(call.kind)));
+            }
+        }
         left
     }
 

@@ -6,7 +6,6 @@ use super::Bill;
 use super::purse::{Bound, Purse};
 use crate::calls::CallKey;
 use crate::error::SettingsError;
-use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing};
 use crate::roster::RosterSpec;
 
@@ -18,10 +17,12 @@ use crate::roster::RosterSpec;
 /// need no new money.
 ///
 /// **The cap holds if the bounds do.** [`with_call_bound`](Self::with_call_bound) names the most one
-/// call of a model costs, retries included. Without a bound, twice the largest bill seen is taken;
-/// that is a guess, and the first call of such a model goes alone. What a killed process had under
-/// way was perhaps billed but never heard of: no journal can count it. A call that does not say what
-/// it used, or says what cannot be believed, is taken to have cost its bound.
+/// call of a model costs, retries included. Without a bound, twice the largest bill seen is taken, in
+/// the run and in those it resumes; that is a guess, and until a model has sent a bill items that may
+/// need it go one at a time. What a killed process had under way was perhaps billed but never heard of:
+/// no journal can count it. A call that does not say what it used, or says what cannot be believed, is
+/// taken to have cost its bound; if there is none, all that is left, so that nothing more is spent
+/// ([`Budgeted::unbounded`](crate::report::Budgeted::unbounded)).
 ///
 /// **Profiling is planned within it.** No more than half of the money left goes into a test, so that
 /// there is something to answer the rest with; an item left unanswered counts as a loss of the
@@ -66,41 +67,29 @@ impl Budget {
         self.cap
     }
 
-    /// What recorded calls take of the cap.
-    pub(crate) fn spent<'a>(
-        &self,
-        roster: &RosterSpec,
-        bills: impl IntoIterator<Item = (CallKey, Bill<'a>)>,
-    ) -> Cost {
-        let each = bills.into_iter().map(|(key, bill)| {
-            let given = match key.kind {
-                CallKind::Comparison => self.judge,
-                _ => self.bounds.get(roster.name(key.model)).copied(),
-            };
-            let unknown = given.filter(|_| !bill.is_metered());
-            bill.cost().max(unknown.unwrap_or_default())
-        });
-        each.sum()
-    }
-
-    /// The purse of a run, of which earlier runs spent some.
-    pub(crate) fn purse(
+    /// The purse of a run, of which the recorded calls took some. What is known beforehand of the cost
+    /// of a call of the `reference` counts like a bill.
+    pub(crate) fn purse<'a>(
         &self,
         roster: &RosterSpec,
         judge: Pricing,
-        spent: Cost,
+        recorded: impl IntoIterator<Item = (CallKey, Bill<'a>)>,
+        reference: Option<Cost>,
     ) -> Result<Purse, SettingsError> {
         if let Some(model) = self.bounds.keys().find(|name| roster.find(name).is_none()) {
             return Err(SettingsError::Bound { model: model.clone() });
         }
-        let bound = |name: &str, pricing: Pricing| Bound {
-            // A model without prices bills nothing, unless its backend says otherwise.
-            given: self.bounds.get(name).copied(),
-            largest: (pricing == Pricing::default()).then_some(Cost::ZERO),
-        };
-        let models = roster.models().iter().map(|m| bound(&m.name, m.pricing)).collect();
+        let given = |name: &str| self.bounds.get(name).copied();
+        let bound = |name: &str| Bound { given: given(name), largest: None };
+        let mut models: Vec<Bound> = roster.models().iter().map(|m| bound(&m.name)).collect();
+        if let Some(first) = models.first_mut() {
+            first.largest = reference;
+        }
+        // A comparison without a price calls nobody, or says what it was billed.
         let free = (judge == Pricing::default()).then_some(Cost::ZERO);
-        Ok(Purse::new(self.cap, models, Bound { given: self.judge, largest: free }, spent))
+        let judging = Bound { given: self.judge, largest: free };
+        let recorded: Vec<_> = recorded.into_iter().collect();
+        Ok(Purse::new(self.cap, models, judging).after(&recorded))
     }
 }
 

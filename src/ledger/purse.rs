@@ -12,7 +12,8 @@
 //!   after all of them had spent their worst.
 //!
 //! Bounds learnt from the calls seen (the largest, with a margin) are no promise; until the first
-//! call of a model is billed, an item that needs it sets everything aside and goes alone.
+//! call of a model is billed, an item that needs it sets everything aside and goes alone. If that call
+//! does not say what it cost, nobody can tell what is left: everything set aside is then gone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -74,6 +75,15 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
+    /// Learns from a call's bill. A call that failed and cost nothing says nothing of those that do not
+    /// fail.
+    fn learn(&mut self, bill: &Bill<'_>) {
+        let cost = bill.cost();
+        if bill.is_metered() && (cost > Cost::ZERO || !bill.has_failed()) {
+            self.largest = self.largest.max(Some(cost));
+        }
+    }
+
     fn value(self) -> Option<Cost> {
         self.given.or_else(|| self.largest.map(|cost| cost.times(MARGIN)))
     }
@@ -97,6 +107,7 @@ struct State {
     entries: BTreeMap<u64, Entry>,
     next: u64,
     over_bound: u64,
+    unbounded: u64,
 }
 
 #[derive(Debug)]
@@ -114,10 +125,10 @@ enum Stage {
 }
 
 impl Purse {
-    /// A purse with this cap, of which earlier runs spent some.
-    pub(crate) fn new(cap: Cost, models: Vec<Bound>, judge: Bound, spent: Cost) -> Self {
+    /// A purse with this cap.
+    pub(crate) fn new(cap: Cost, models: Vec<Bound>, judge: Bound) -> Self {
         let state = State {
-            spent,
+            spent: Cost::ZERO,
             reserved: Cost::ZERO,
             models,
             judge,
@@ -125,8 +136,29 @@ impl Purse {
             entries: BTreeMap::new(),
             next: 0,
             over_bound: 0,
+            unbounded: 0,
         };
         Self { cap, state: Mutex::new(state) }
+    }
+
+    /// The same after earlier runs made these calls. They tell what calls cost, all together, before
+    /// those are priced that did not say.
+    pub(super) fn after(self, recorded: &[(CallKey, Bill<'_>)]) -> Self {
+        let cap = self.cap;
+        let mut state = self.lock();
+        for (key, bill) in recorded {
+            state.bound(key).learn(bill);
+        }
+        for (key, bill) in recorded {
+            let unknown = if bill.is_metered() {
+                Cost::ZERO
+            } else {
+                state.bound(key).value().unwrap_or(cap)
+            };
+            state.spent += bill.cost().max(unknown);
+        }
+        drop(state);
+        self
     }
 
     pub(crate) const fn cap(&self) -> Cost {
@@ -138,12 +170,25 @@ impl Purse {
         self.lock().over_bound
     }
 
+    /// How many calls did not say what they cost, of models without a bound.
+    pub(crate) fn unbounded(&self) -> u64 {
+        self.lock().unbounded
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// What is known of the cost of such a call.
+    fn bound(&mut self, key: &CallKey) -> &mut Bound {
+        match key.kind {
+            CallKind::Comparison => &mut self.judge,
+            _ => self.models.get_mut(key.model.position()).unwrap_or(&mut self.judge),
+        }
+    }
+
     /// What these calls cost at most; `None` if a model among them was never billed nor bounded.
     fn worst(&self, needs: &Needs) -> Option<Cost> {
         let judge = match needs.comparisons {
@@ -236,27 +281,28 @@ impl<'a> Tab<'a> {
     pub(crate) fn settle(&self, key: &CallKey, bill: Bill<'_>) {
         let Some(purse) = self.purse else { return };
         let mut state = purse.lock();
-        let (mut cost, metered) = (bill.cost(), bill.is_metered());
-        let bound = match key.kind {
-            CallKind::Comparison => Some(&mut state.judge),
-            _ => state.models.get_mut(key.model.position()),
-        };
-        let broken = bound.is_some_and(|bound| {
-            if !metered {
-                cost = cost.max(bound.value().unwrap_or_default());
-                return false;
-            }
-            bound.largest = bound.largest.max(Some(cost));
-            bound.given.is_some_and(|given| cost > given)
-        });
-        state.spent += cost;
-        state.over_bound += u64::from(broken);
+        let bound = state.bound(key);
+        bound.learn(&bill);
+        let (given, value) = (bound.given, bound.value());
         let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = ticket.and_then(|ticket| state.entries.get(&ticket));
+        let aside = match entry {
+            Some(Entry { stage: Stage::Open { reserved }, .. }) => *reserved,
+            _ => Cost::ZERO,
+        };
+        let mut cost = bill.cost();
+        if bill.is_metered() {
+            state.over_bound += u64::from(given.is_some_and(|given| cost > given));
+        } else {
+            state.unbounded += u64::from(value.is_none());
+            cost = cost.max(value.unwrap_or(aside));
+        }
+        state.spent += cost;
+        let used = cost.min(aside);
+        state.reserved = state.reserved.saturating_sub(used);
         let entry = ticket.and_then(|ticket| state.entries.get_mut(&ticket));
         if let Some(Entry { stage: Stage::Open { reserved }, .. }) = entry {
-            let used = cost.min(*reserved);
             *reserved = reserved.saturating_sub(used);
-            state.reserved = state.reserved.saturating_sub(used);
         }
     }
 }

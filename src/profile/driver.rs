@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::future::{join_all, try_join};
 
@@ -16,12 +17,18 @@ use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use crate::items::{self, Items};
 use crate::ledger::Needs;
 use crate::observe::Event;
-use crate::pool::Pool;
+use crate::pool::{Ending, Pool};
 use crate::pricing::{Cost, Usage};
 use crate::roster::ModelId;
 
 /// Scores an item before any call is made.
 pub(crate) type Router<I> = dyn Fn(&I) -> f64 + Send + Sync;
+
+/// The router's score of an item. One that panics, or says no number, scores nothing.
+pub(crate) fn score<I: ?Sized>(router: Option<&Router<I>>, item: &I) -> Option<Confidence> {
+    let score = catch_unwind(AssertUnwindSafe(|| router.map(|score| score(item))));
+    Confidence::new(score.ok().flatten()?)
+}
 
 /// Profiles until the machine is done. Answers are kept for every item that was asked about.
 pub(crate) async fn drive<I, O, S>(
@@ -43,10 +50,11 @@ where
     let mut early: BTreeMap<u64, Early<O>> = BTreeMap::new();
     // The first rank that the budget would not bear.
     let mut refused: Option<u64> = None;
+    let mut ending = Ending::default();
     loop {
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
-                if refused.is_some() {
+                if refused.is_some() || ending.is_near() {
                     return None;
                 }
                 match machine.poll_step() {
@@ -56,7 +64,13 @@ where
             })
         });
         let Some(profiled) = next.await else { break };
-        let Profiled { rank, answer, evidence, paid, unaffordable } = profiled?;
+        let Profiled { rank, answer, evidence, paid, unaffordable } = match profiled {
+            Ok(profiled) => profiled,
+            Err(error) => {
+                ending.note(error)?;
+                continue;
+            }
+        };
         early.insert(rank, Early { answer, paid });
         let before = machine.profiled();
         if unaffordable {
@@ -73,6 +87,9 @@ where
             answers.insert(folded.answer.index, folded.answer);
         }
         announce(calls, machine, before);
+    }
+    if let Some(error) = ending.take() {
+        return Err(error);
     }
     // Whoever is still early came too late to be evidence: the plan decides about these items, and
     // finds their calls paid.
@@ -199,7 +216,7 @@ where
         usage,
         candidates: Vec::new(),
         pairs: Vec::new(),
-        router: router.and_then(|score| Confidence::new(score(item))),
+        router: score(router, item),
         judged: None,
         compared: false,
         unless: None,
@@ -411,6 +428,6 @@ async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
 
 fn judged(evidence: &mut ItemEvidence, usage: Option<Usage>) {
     if let Some(usage) = usage {
-        evidence.judged = Some(evidence.judged.unwrap_or_default().plus(usage));
+        evidence.judged = Some(evidence.judged.map_or(usage, |before| before.plus(usage)));
     }
 }

@@ -29,7 +29,7 @@ use crate::evidence::ItemEvidence;
 use crate::items::Items;
 use crate::observe::CallKind;
 use crate::order::Order;
-use crate::pool::Pool;
+use crate::pool::{Ending, Pool};
 use crate::pricing::{Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
@@ -302,16 +302,23 @@ where
     };
     let mut pool = Pool::new();
     let mut left = ranks.start..ranks.end.min(order.population());
+    let mut ending = Ending::default();
     loop {
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
-                let rank = left.next()?;
+                let rank = left.next().filter(|_| !ending.is_near())?;
                 let request = Request::new(rank, order.index(rank), demand, true);
                 Some(one(calls, items, router, request))
             })
         });
         let Some(profiled) = next.await else { break };
-        let Profiled { rank, answer, evidence, paid, unaffordable } = profiled?;
+        let Profiled { rank, answer, evidence, paid, unaffordable } = match profiled {
+            Ok(profiled) => profiled,
+            Err(error) => {
+                ending.note(error)?;
+                continue;
+            }
+        };
         if unaffordable {
             continue;
         }
@@ -333,7 +340,7 @@ where
         shown.insert(rank, item);
         answers.insert(answer.index, answer);
     }
-    Ok((Shows(shown.into_values().collect()), answers))
+    ending.take().map_or(Ok((Shows(shown.into_values().collect()), answers)), Err)
 }
 
 #[cfg(test)]
@@ -357,7 +364,7 @@ mod tests {
         evidence.candidates = vec![Some(record), Some(record)];
         evidence.pairs = vec![(A, B)];
         let used = |tokens| Usage::tokens(tokens, 0);
-        evidence.judged = Some(used(111));
+        evidence.judged = Some(used(1).plus(used(10)).plus(used(100)));
         let everything =
             Demand { ask: set(&[A, B]), rate: set(&[A, B]), compare: true, unless: None };
         let shown = Shown {
@@ -380,7 +387,7 @@ mod tests {
         let score = |id| plain.candidate(id).unwrap().score;
         assert_eq!((score(A), score(B)), (Some(given), Some(rated)));
         assert!(plain.candidate(A).unwrap().rating.is_none());
-        assert_eq!((plain.pairs.len(), plain.judged), (0, Some(used(11))));
+        assert_eq!((plain.pairs.len(), plain.judged), (0, Some(used(1).plus(used(10)))));
 
         let one = only(&[A], &[], true).unwrap();
         assert!(one.candidate(B).is_none() && one.pairs.is_empty());

@@ -76,6 +76,7 @@ impl Report {
             budget: self.budget.zip(other.budget).map(|(one, two)| Budgeted {
                 cap: one.cap + two.cap,
                 over_bound: one.over_bound + two.over_bound,
+                unbounded: one.unbounded + two.unbounded,
             }),
             audit,
             self_agreement,

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::answer::Answer;
+use crate::calls::{CallKey, Calls, Kept};
 use crate::error::RunError;
-use crate::ledger::{Fault, Ledger, Spending};
-use crate::profile::Profile;
-use crate::report::{REPORT_VERSION, Report};
+use crate::ledger::{Fault, Spending};
+use crate::plan::Plan;
+use crate::profile::{Profile, StopReason};
+use crate::report::{Budgeted, REPORT_VERSION, Report};
 use crate::tally::Delivered;
 
 /// What profiling delivers: the evidence, and the reference's answers on the profiled items.
@@ -23,18 +25,28 @@ pub struct Profiled<O> {
     pub judging: Spending,
     /// What failed in profiling, and how often.
     pub faults: Vec<Fault>,
+    /// How the budget was kept, if there is one.
+    pub budget: Option<Budgeted>,
+    /// Paid calls of items that came too late to be evidence.
+    pub(super) late: Vec<(CallKey, Kept<O>)>,
 }
 
 impl<O> Profiled<O> {
     pub(super) fn new(profile: Profile, answers: BTreeMap<u64, Answer<O>>) -> Self {
         let (spent, judging) = (Vec::new(), Spending::default());
-        Self { profile, answers, spent, judging, faults: Vec::new() }
+        let (faults, budget, late) = (Vec::new(), None, Vec::new());
+        Self { profile, answers, spent, judging, faults, budget, late }
     }
 
-    /// Adds what the calls cost.
-    pub(super) fn with_bill(mut self, ledger: &Ledger) -> Self {
-        (self.spent, self.judging) = (ledger.models(), ledger.judge());
-        self.faults = ledger.faults.read();
+    /// Adds what the calls cost, and those that nobody used yet.
+    pub(super) fn with_bill<I: ?Sized + Sync>(mut self, calls: &Calls<I, O>) -> Self
+    where
+        O: Send + Sync,
+    {
+        (self.spent, self.judging) = (calls.ledger.models(), calls.ledger.judge());
+        self.faults = calls.ledger.faults.read();
+        self.budget = calls.budgeted();
+        self.late = calls.take_remembered();
         self
     }
 
@@ -45,24 +57,39 @@ impl<O> Profiled<O> {
     /// # Errors
     /// [`RunError::Settings`] as [`Profile::plan`].
     pub fn report(&self) -> Result<Report, RunError> {
-        let plan = self.profile.plan()?;
-        let models = plan.roster.models().len();
+        let (spent, judging) = (self.spent.clone(), self.judging);
+        let report = Report::of_profiling(self.profile.plan()?, spent, judging);
         Ok(Report {
-            version: REPORT_VERSION,
-            allowance: plan.target.allowance(plan.order.population()),
             profiled: self.profile.evidence.len() as u64,
             overshoot: self.profile.late.len() as u64,
             stopped: self.profile.stopped,
-            profiling: self.spent.clone(),
-            execution: vec![Spending::default(); models],
-            judging: self.judging,
             faults: self.faults.clone(),
+            budget: self.budget,
+            ..report
+        })
+    }
+}
+
+impl Report {
+    /// What profiling by itself comes to, or a part of it.
+    pub(super) fn of_profiling(plan: Plan, profiling: Vec<Spending>, judging: Spending) -> Self {
+        let models = plan.roster.models().len();
+        Self {
+            version: REPORT_VERSION,
+            allowance: plan.target.allowance(plan.order.population()),
+            profiled: plan.asked,
+            overshoot: 0,
+            stopped: StopReason::Elsewhere,
+            profiling,
+            execution: vec![Spending::default(); models],
+            judging,
+            faults: Vec::new(),
             delivered: Delivered { by_model: vec![0; models], ..Delivered::default() },
             reference_cost: plan.forecast.reference_cost,
             budget: None,
             audit: None,
             self_agreement: None,
             plan,
-        })
+        }
     }
 }

@@ -7,8 +7,11 @@ use super::Smart;
 use crate::answer::Answer;
 use crate::error::RunError;
 use crate::items::Items;
+use crate::ledger::{Fault, Spending};
 use crate::order::Order;
+use crate::plan::Plan;
 use crate::profile::{Profile, ProfileMachine, Start, Stretch, ask_ranks};
+use crate::report::{Budgeted, Report};
 
 /// What one worker delivers of a profile.
 #[derive(Debug, Clone)]
@@ -18,6 +21,24 @@ pub struct Stretched<O> {
     pub stretch: Stretch,
     /// The reference's answers on the items asked about, by index.
     pub answers: BTreeMap<u64, Answer<O>>,
+    /// What each model cost, by position.
+    pub spent: Vec<Spending>,
+    /// What judging cost.
+    pub judging: Spending,
+    /// What failed, and how often.
+    pub faults: Vec<Fault>,
+    /// How the budget was kept, if there is one.
+    pub budget: Option<Budgeted>,
+}
+
+impl<O> Stretched<O> {
+    /// The report of this worker under the plan that its stretch became a part of: to
+    /// [merge](Report::merge) with those of the others. The reference's answers on its items count as
+    /// delivered by the workers they are handed to.
+    pub fn report(&self, plan: Plan) -> Report {
+        let (faults, budget) = (self.faults.clone(), self.budget);
+        Report { faults, budget, ..Report::of_profiling(plan, self.spent.clone(), self.judging) }
+    }
 }
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
@@ -80,12 +101,20 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
         let start = Start::new(machine, after)?;
         // No digest of the items: a worker may hold only its own.
-        let calls = self.calls(order, self.target, None)?;
+        let calls = self.calls(order, self.target, None, None)?;
         let router = self.router.as_deref();
         let (shown, answers) =
-            ask_ranks(&calls, items, router, &start, ranks, self.concurrency).await?;
-        calls.close()?;
+            ask_ranks(&calls, items, router, &start, ranks.clone(), self.concurrency).await?;
+        calls.close(|index| ranks.contains(&order.rank(index)))?;
         let equivalence = self.equivalence.name().into_owned();
-        Ok(Stretched { stretch: Stretch::new(&start.machine, equivalence, shown), answers })
+        let ledger = &calls.ledger;
+        Ok(Stretched {
+            stretch: Stretch::new(&start.machine, equivalence, shown),
+            answers,
+            spent: ledger.models(),
+            judging: ledger.judge(),
+            faults: ledger.faults.read(),
+            budget: calls.budgeted(),
+        })
     }
 }

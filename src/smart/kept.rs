@@ -1,0 +1,76 @@
+//! A run that remembers what it paid for.
+
+#[cfg(feature = "json")]
+use std::hash::Hash;
+#[cfg(feature = "json")]
+use std::sync::Arc;
+
+use super::Smart;
+#[cfg(feature = "json")]
+use crate::journal::{Binding, fingerprint};
+
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
+    /// Writes every paid call to a journal, and resumes from what it holds.
+    ///
+    /// To resume is to run again, with the same items, roster, target, seed and settings: see
+    /// [`journal`](crate::journal). Items are told apart by their [`Hash`]; an item whose
+    /// fingerprint is not the recorded one is refused.
+    ///
+    /// ```
+    /// use smart_core::{Completion, Model, Roster, Smart, Target, from_fn};
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::journal::FileJournal;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("smart-core-doc-{}.jsonl", std::process::id()));
+    /// # futures::executor::block_on(async {
+    /// let client = || from_fn(|n: &u64| { let even = n % 2 == 0; async move { Ok(Completion::new(even)) } });
+    /// let roster = Roster::new(Model::new("large", client()), [Model::new("small", client())])?;
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.9)?)
+    ///     .with_journal(FileJournal::open(&path)?);
+    /// let items: Vec<u64> = (0..100).collect();
+    /// let first = smart.run(&items).await?;
+    /// let again = smart.run(&items).await?; // asks no one
+    /// assert_eq!(first.answers, again.answers);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// # std::fs::remove_file(path).unwrap();
+    /// ```
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn with_journal(self, journal: impl crate::journal::Journal + 'static) -> Self
+    where
+        I: Hash,
+        O: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.with_keyed_journal(journal, |item: &I| fingerprint(item))
+    }
+
+    /// The same, for items that are told apart by a key: an identifier, a content hash.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn with_keyed_journal<K: Hash>(
+        mut self,
+        journal: impl crate::journal::Journal + 'static,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let binding = Binding::json(journal, move |item: &I| fingerprint(&key(item)));
+        self.journal = Some(Arc::new(binding));
+        self
+    }
+
+    /// Sets whether calls that failed for now (a time-out, a limit, a fault of the server) are made
+    /// again when the run is resumed. They are not, unless asked for: then a resumed run decides as the
+    /// first one did.
+    ///
+    /// After an outage, set it: the items that it left unanswered are asked about again, and profiling
+    /// is decided on what is then known, as if the outage had not been. What the failed calls cost stays
+    /// on the bill. A call that was never made, the circuit breaker being open, is made in any case.
+    #[must_use]
+    pub const fn with_failures_asked_again(mut self, again: bool) -> Self {
+        self.again = again;
+        self
+    }
+}
