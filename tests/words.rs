@@ -1,9 +1,11 @@
 //! A report says in words what stopped a run from saving, so that a reader knows what to mend.
 
+use smart_core::backend::Simulated;
 use smart_core::equivalence::{Exact, Normalized};
+use smart_core::plan::Verdict;
 use smart_core::{
-    BackendError, Completion, Generated, LlmBackend, Model, Pricing, Report, Roster, RunError,
-    Smart, Target, Usage, from_fn,
+    BackendError, Completion, Cost, Generated, LlmBackend, Model, Objective, Pricing,
+    ProfileSettings, Report, Roster, RunError, Smart, Target, Usage, from_fn,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -113,4 +115,112 @@ fn another_unit_than_dollars_is_left_to_the_reader() {
     let bare = format!("{report:#}");
     assert!(bare.contains("against about 600.00 for the reference alone"), "{bare}");
     assert!(!bare.contains('$'), "{bare}");
+}
+
+/// A reference at a cent an item and a candidate at half a tenth of it, on so many items.
+fn simulated(agreement: f64, items: u64, with: impl Fn(Sim) -> Sim) -> Report {
+    let reference = Model::new("large", Simulated::reference(7));
+    let candidate = Model::new("small", Simulated::candidate("small", agreement, 7));
+    let roster = Roster::new(
+        reference.with_pricing(Pricing::per_request(0.01).unwrap()),
+        [candidate.with_pricing(Pricing::per_request(0.0005).unwrap())],
+    );
+    let run = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap()).with_seed(1);
+    let items = Generated::new(items, |index| index);
+    futures::executor::block_on(with(run).run(&items)).unwrap().report
+}
+
+type Sim = Smart<u64, u32>;
+
+#[test]
+fn what_was_answered_is_set_against_what_the_reference_costs_for_that() {
+    let budget = Cost::from_usd(1.0).unwrap();
+    let report = simulated(0.05, 400, |run| run.with_budget(budget));
+    let answered = report.delivered.answered();
+    assert!((50..150).contains(&answered), "{report}");
+    assert!((0.5..=1.0).contains(&report.saving()), "{report}");
+    assert_eq!(report.reference_cost_of_answered(), Cost::from_usd(0.01).unwrap().times(answered));
+    assert_eq!(report.reference_cost, Cost::from_usd(4.0).unwrap());
+    assert!(report.to_string().contains(&format!(" cheaper (of {answered} items answered)")));
+    let unanswered = 400 - answered;
+    says(
+        &report.to_string(),
+        &format!("Unanswered {unanswered} items: the budget ended before {unanswered}"),
+    );
+    let page = report.to_html();
+    assert!(page.contains(&format!("estimated, for the {answered} items answered")));
+    let whole = simulated(0.97, 2_000, |run| run);
+    assert!(whole.saving() > 5.0 && !whole.to_string().contains("items answered"), "{whole}");
+}
+
+#[test]
+fn only_the_reasons_there_were_are_given_for_what_is_unanswered() {
+    let failing = from_fn(|item: &u64| {
+        let fails = item.is_multiple_of(10);
+        async move { if fails { Err(BackendError::refused("no")) } else { Ok(Completion::new(1)) } }
+    });
+    let large = Model::new("large", failing).with_pricing(Pricing::per_request(0.01).unwrap());
+    let roster = Roster::new(large, []).unwrap();
+    let run = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+    let report = futures::executor::block_on(run.run(&Generated::new(50, |i| i))).unwrap().report;
+    says(&report.to_string(), "Unanswered 5 items: the reference failed on 5");
+}
+
+#[test]
+fn where_nothing_was_profiled_the_reference_costs_what_it_did() {
+    let large = Model::new("large", Simulated::reference(7));
+    let large = large.with_pricing(Pricing::per_request(0.01).unwrap());
+    let run = Smart::new(Roster::new(large, []).unwrap(), Exact, Target::new(0.9, 0.95).unwrap());
+    let items = Generated::new(50, |index| index);
+    let report = futures::executor::block_on(run.run(&items)).unwrap().report;
+    assert_eq!(report.reference_cost, Cost::from_usd(0.5).unwrap());
+    assert!((report.saving() - 1.0).abs() < 1e-9);
+    let report = report.to_string();
+    says(&report, "Planned    without a forecast: no item was profiled");
+    says(
+        &report,
+        "Spent      $0.5000 against about $0.5000 for the reference alone: 1.00 times cheaper",
+    );
+}
+
+/// A run for the best agreement that so many dollars buy, where the reference alone costs twenty.
+fn best_within(agreement: f64, money: f64) -> Report {
+    let within = Cost::from_usd(money).unwrap();
+    let objective = Objective::BestAgreement { within };
+    let settings = ProfileSettings::default().with_objective(objective);
+    simulated(agreement, 2_000, |run| run.with_settings(settings.clone()))
+}
+
+#[test]
+fn the_objective_is_told_with_what_it_came_to() {
+    let report = best_within(0.97, 12.0);
+    let (came_to, left) = (
+        report.plan.target.agreement(),
+        Cost::from_usd(12.0).unwrap().saturating_sub(report.cost()),
+    );
+    assert!(came_to.as_f64() > 0.9 && left > Cost::ZERO, "{report}");
+    let line = format!("best agreement within $12.00; came to {came_to}, {left} left");
+    says(&report.to_string(), &format!("Objective  {line}"));
+    assert!(report.to_html().contains(&line));
+
+    let exceeded = best_within(0.97, 0.5);
+    let more = exceeded.cost().saturating_sub(Cost::from_usd(0.5).unwrap());
+    let line = format!("best agreement within $0.5000; came to 90 %, for {more} more than that");
+    says(&exceeded.to_string(), &format!("Objective  {line}"));
+    assert!(!simulated(0.97, 2_000, |run| run).to_string().contains("Objective"));
+}
+
+#[test]
+fn money_enough_for_the_reference_is_no_failure_of_the_candidates() {
+    let report = best_within(0.97, 25.0);
+    assert_eq!(report.plan.verdict, Verdict::MoneySuffices);
+    let said = report.to_string();
+    says(&said, "Verdict    the money suffices for the reference alone");
+    assert!(said.contains("within $25.00; the reference answers every item, $"), "{said}");
+    assert!(!said.contains("does not pay"), "{said}");
+    assert!(
+        report.to_html().contains("<h1 class=\"quiet\">The money suffices for large alone</h1>")
+    );
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
 }

@@ -81,4 +81,7 @@ pub enum Verdict {
     Pays,
     /// The reference is the best plan, for the reason given.
     DoesNotPay(String),
+    /// The money that the best agreement was asked for within suffices for the reference alone, and
+    /// no agreement is better than its own.
+    MoneySuffices,
 }

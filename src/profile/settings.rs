@@ -37,10 +37,13 @@ pub enum Objective {
     #[default]
     LeastCost,
     /// The best agreement that can be certified with so much money, profiling included; at the least
-    /// the agreement asked for. The plan's target says which it came to.
+    /// the agreement asked for. The plan's target says which it came to; where the money buys the
+    /// reference's answer to everything, nothing is tested ([`Verdict::MoneySuffices`]).
     ///
     /// The money is what the run is planned for, from what the first items show; a hard cap is
     /// [`Smart::with_budget`](crate::Smart::with_budget), and both can be set.
+    ///
+    /// [`Verdict::MoneySuffices`]: crate::plan::Verdict::MoneySuffices
     BestAgreement {
         /// The money.
         within: Cost,

@@ -15,6 +15,9 @@ impl Brain {
         let policy = certified.map_or(Policy::Reference, |c| c.policy.clone().plain());
         let verdict = match certified {
             Some(_) => Verdict::Pays,
+            None if self.tests.is_empty() && self.is_priced() && self.money_suffices() => {
+                Verdict::MoneySuffices
+            }
             None => Verdict::DoesNotPay(self.why_not()),
         };
         let mut considered: Vec<Considered> = Vec::new();
@@ -45,6 +48,7 @@ impl Brain {
             roster: self.roster.clone(),
             equivalence,
             target: self.aim_at(),
+            within: self.money(),
             order: self.order,
             asked,
             policy,
@@ -53,6 +57,11 @@ impl Brain {
             considered,
             verdict,
         }
+    }
+
+    /// Whether anything is known of what the reference costs.
+    fn is_priced(&self) -> bool {
+        self.means.answer(ModelId::REFERENCE) > 0.0
     }
 
     /// The candidates that no chain was made of because they cost no less than the reference.
