@@ -314,6 +314,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let bill = Bill::new(pricing, usage.as_ref()).recalled().failed(error);
         let cost = if billed { bill.cost() } else { self.ledger.bill(key, bill) };
         if !billed {
+            self.ledger.faults.recall(&key, error);
             self.finished(key, usage, cost, error, true);
         }
         if let Kept::Failure { kind, usage } = kept {
@@ -469,6 +470,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         for (key, usage, failed) in keeper.leftovers() {
             let bill = Bill::new(self.pricing(&key), usage.as_ref()).recalled();
             self.ledger.bill(key, bill.failed(failed));
+            self.ledger.faults.recall(&key, failed);
         }
         keeper.flush()
     }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::{Budgeted, Report};
 use crate::execute::Audited;
-use crate::ledger::Fault;
 use crate::order::ENDLESS;
 use crate::plan::{Forecast, Verdict};
 use crate::pricing::Cost;
@@ -106,10 +105,9 @@ impl Report {
         if !self.faults.is_empty() {
             writeln!(f)?;
         }
-        for Fault { model, kind, calls, message } in &self.faults {
-            let name = model.map_or("judge", |id| self.name(id));
-            let colon = if message.is_empty() { "" } else { ": " };
-            writeln!(f, "Failed     {name}, {calls} calls, {kind}{colon}{message}")?;
+        for fault in &self.faults {
+            let name = fault.model.map_or("judge", |id| self.name(id));
+            writeln!(f, "Failed     {name}, {fault}")?;
         }
         Ok(())
     }
