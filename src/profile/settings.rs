@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SettingsError;
 use crate::pricing::Cost;
-use crate::roster::RosterSpec;
+use crate::roster::{ModelId, RosterSpec};
 
 /// The families of policies to consider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -117,8 +117,13 @@ impl ProfileSettings {
             return Err(SettingsError::Objective);
         }
         for (model, guess) in &self.priors {
-            let candidate = roster.find(model).is_some_and(|id| !id.is_reference());
-            if !candidate || !(0.0..=1.0).contains(guess) {
+            if roster.find(model).is_none_or(ModelId::is_reference) {
+                let names = roster.candidates().map(|id| format!("`{}`", roster.name(id)));
+                let names = names.collect::<Vec<_>>().join(", ");
+                let candidates = if names.is_empty() { "it has none".to_owned() } else { names };
+                return Err(SettingsError::PriorModel { model: model.clone(), candidates });
+            }
+            if !(0.0..=1.0).contains(guess) {
                 return Err(SettingsError::Prior { model: model.clone(), guess: *guess });
             }
         }

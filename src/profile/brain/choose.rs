@@ -89,7 +89,8 @@ impl Brain {
         };
         for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
             let reason = "after the first items, not expected to pay".to_owned();
-            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
+            let name = self.roster.name(model).to_owned();
+            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
         }
         self.demand = demand;
         if self.demand.ask.is_empty() {

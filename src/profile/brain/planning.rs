@@ -128,6 +128,11 @@ impl Brain {
         let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let answered = |item: &&ItemEvidence| item.answered;
         match self.evidence.iter().find(answered) {
+            None if self.evidence.is_empty() => match self.budget() {
+                Some(Cost::ZERO) => "the budget allowed no call".to_owned(),
+                Some(_) => "the budget bore not even the calls for one profiled item".to_owned(),
+                None => "no item was profiled".to_owned(),
+            },
             None => "the reference answered none of the profiled items".to_owned(),
             Some(item) if !reference.is_metered(item.usage.as_ref()) => {
                 "the reference reports no usage, so its prices say nothing".to_owned()
