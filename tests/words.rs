@@ -1,11 +1,15 @@
 //! A report says in words what stopped a run from saving, so that a reader knows what to mend.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use smart_core::backend::Simulated;
-use smart_core::equivalence::{Exact, Normalized};
+use smart_core::equivalence::{Exact, Normalized, Verdict as EqualOrNot, equivalent};
 use smart_core::plan::Verdict;
 use smart_core::{
-    BackendError, Completion, Cost, Generated, LlmBackend, Model, Objective, Pricing,
-    ProfileSettings, Report, Roster, RunError, Smart, Target, Usage, from_fn,
+    BackendError, Budget, Completion, Cost, Equivalence, Event, Generated, LlmBackend, Model,
+    ModelId, Objective, Pricing, ProfileSettings, Report, Roster, RunError, Smart, Target, Usage,
+    async_trait, from_fn,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -223,4 +227,91 @@ fn money_enough_for_the_reference_is_no_failure_of_the_candidates() {
     );
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}
+
+#[test]
+fn a_prior_says_whether_its_name_or_its_number_is_wrong() {
+    let error = |model: &str, guess: f64| {
+        let small = Model::new("small", Simulated::candidate("small", 0.9, 7));
+        let roster = Roster::new(Model::new("large", Simulated::reference(7)), [small]).unwrap();
+        let settings = ProfileSettings::default().with_prior(model, guess);
+        let run = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+        let items = Generated::new(100, |index| index);
+        let run = run.with_settings(settings);
+        futures::executor::block_on(run.run(&items)).unwrap_err().to_string()
+    };
+    let candidates = "which is no candidate of the roster: `small`";
+    assert_eq!(error("smal", 0.9), format!("there is a prior guess for `smal`, {candidates}"));
+    assert_eq!(error("large", 0.9), format!("there is a prior guess for `large`, {candidates}"));
+    assert_eq!(error("small", 1.5), "the prior guess for `small` must lie in [0, 1], got 1.5");
+}
+
+#[test]
+fn a_budget_that_allows_no_call_is_not_the_references_fault() {
+    let none = simulated(0.97, 300, |run| run.with_budget(Cost::ZERO)).to_string();
+    says(&none, "Verdict    does not pay: the budget allowed no call");
+    says(&none, "Spent      $0.00, and no item was answered");
+    let large = Cost::from_usd(0.01).unwrap();
+    let small = simulated(0.97, 300, |run| {
+        let budget = Budget::new(Cost::from_usd(0.005).unwrap());
+        run.with_budget(budget.with_call_bound("large", large).with_call_bound("small", large))
+    });
+    let words = "does not pay: the budget bore not even the calls for one profiled item";
+    says(&small.to_string(), &format!("Verdict    {words}"));
+}
+
+#[test]
+fn who_is_in_the_plan_is_not_told_to_be_dropped() {
+    let dropped = Arc::new(Mutex::new(Vec::new()));
+    let report = simulated(0.97, 2_000, |run| {
+        let dropped = Arc::clone(&dropped);
+        run.with_observer(move |event: &Event<'_>| {
+            if let Event::CandidateDropped { name, .. } = event {
+                dropped.lock().unwrap().push((*name).to_owned());
+            }
+        })
+    });
+    assert!(report.plan.models().contains(ModelId::new(1)), "{report}");
+    assert!(dropped.lock().unwrap().is_empty(), "{dropped:?}");
+    let useless = simulated(0.05, 2_000, |run| {
+        let dropped = Arc::clone(&dropped);
+        run.with_observer(move |event: &Event<'_>| {
+            if let Event::CandidateDropped { name, .. } = event {
+                dropped.lock().unwrap().push((*name).to_owned());
+            }
+        })
+    });
+    assert!(useless.plan.models().is_empty(), "{useless}");
+    assert_eq!(*dropped.lock().unwrap(), ["small"]);
+}
+
+/// A judge of the caller's own that says nothing of its name.
+struct Parity;
+
+#[async_trait]
+impl Equivalence<u64, u32> for Parity {
+    async fn compare(&self, _: &u64, a: &u32, b: &u32) -> Result<EqualOrNot, BackendError> {
+        Ok(EqualOrNot::new(a % 2 == b % 2))
+    }
+}
+
+#[test]
+fn a_plan_made_under_one_unnamed_relation_is_refused_under_another() {
+    let with = |relation: Box<dyn Equivalence<u64, u32>>| {
+        let small = Model::new("small", Simulated::candidate("small", 0.97, 7));
+        let large = Model::new("large", Simulated::reference(7));
+        let roster = Roster::new(large, [small]).unwrap();
+        Smart::new(roster, relation, Target::new(0.9, 0.95).unwrap())
+    };
+    let exact = || with(Box::new(equivalent(|_: &u64, a: &u32, b: &u32| a == b)));
+    let items = Generated::new(500, |index| index);
+    let profiled = futures::executor::block_on(exact().profile(&items)).unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    assert!(exact().executor(plan.clone(), BTreeMap::new()).is_ok());
+    let lenient = with(Box::new(equivalent(|_: &u64, _: &u32, _: &u32| true)));
+    for other in [lenient, with(Box::new(Parity))] {
+        let error = other.executor(plan.clone(), BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("the equivalence was `closure at "), "{error}");
+    }
+    assert!(Parity.name().ends_with("words::Parity"), "{}", Parity.name());
 }

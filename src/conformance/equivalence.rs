@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::{Asked, Conformance, Outcome, Suite, implausible};
-use crate::equivalence::{Equivalence, Verdict};
+use crate::equivalence::{Equivalence, UNNAMED, Verdict};
 use crate::pricing::Pricing;
 
 /// Runs an equivalence over sample items, each with a few answers, and says whether it keeps the
@@ -76,9 +76,11 @@ where
     bills(&mut report, equivalence.pricing(), &pairs, &alone);
     let outcome = match equivalence.name().trim() {
         "" => Outcome::Failed("it has no name, and stored evidence is bound to one".into()),
-        name @ ("custom" | "closure") => Outcome::Advice(format!(
-            "it is called `{name}` like any other; name it, for stored evidence is bound to the name"
-        )),
+        name if name.starts_with(UNNAMED) || name == std::any::type_name::<E>() => {
+            let advice = "name it, for stored evidence is bound to the name, and this one says nothing \
+                          of its version";
+            Outcome::Advice(format!("it is called `{name}`, after its place in the code; {advice}"))
+        }
         _ => Outcome::Passed,
     };
     report.note("the relation has a name of its own", outcome);
