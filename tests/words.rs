@@ -315,3 +315,53 @@ fn a_plan_made_under_one_unnamed_relation_is_refused_under_another() {
     }
     assert!(Parity.name().ends_with("words::Parity"), "{}", Parity.name());
 }
+
+/// Two candidates that give scores, the second better and dearer: relays are among the chains considered.
+fn scored(budget: Option<Cost>) -> Report {
+    let model = |name: &str, agreement, usd| {
+        let backend = Simulated::candidate(name, agreement, 3).with_confidence(0.8);
+        Model::new(name, backend).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    let large = Model::new("large", Simulated::reference(3));
+    let large = large.with_pricing(Pricing::per_request(0.01).unwrap());
+    let roster = Roster::new(large, [model("small", 0.8, 0.0003), model("medium", 0.88, 0.0012)]);
+    let run = Smart::new(roster.unwrap(), Exact, Target::new(0.95, 0.95).unwrap());
+    let run = match budget {
+        Some(budget) => run.with_budget(budget),
+        None => run,
+    };
+    let items = Generated::new(4_000, |index| index);
+    futures::executor::block_on(run.run(&items)).unwrap().report
+}
+
+#[test]
+fn the_table_of_what_was_considered_explains_the_choice() {
+    for budget in [None, Some(Cost::from_usd(9.0).unwrap())] {
+        let report = scored(budget);
+        let considered = &report.plan.considered;
+        assert!(considered.len() > 3, "{report}");
+        let names: std::collections::BTreeSet<&str> =
+            considered.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names.len(), considered.len(), "no two rows are worded alike\n{report}");
+        let chosen = considered.iter().find(|row| row.chosen).expect("a policy is certified");
+        assert_eq!(chosen.name, report.plan.policy.describe(&report.plan.roster));
+        let share = |outcome: &str| {
+            let (before, _) = outcome.split_once(" % of the reference's cost")?;
+            before.rsplit(' ').next()?.parse::<f64>().ok()
+        };
+        let best = share(&chosen.outcome).expect("what was expected of the one chosen");
+        assert!(chosen.outcome.starts_with("chosen, expected at "), "{}", chosen.outcome);
+        let mut shares = Vec::new();
+        for row in considered.iter().filter(|row| !row.chosen) {
+            assert!(row.outcome.contains("not tested: "), "{}", row.outcome);
+            if let Some(share) = share(&row.outcome) {
+                assert!(share >= best && row.cost_per_item.is_some(), "{report}");
+                shares.push(share);
+            }
+        }
+        shares.dedup();
+        assert!(shares.len() > 1, "a cap makes no two chains alike\n{report}");
+        let line = format!(" * {}, {}: chosen", chosen.name, chosen.cost_per_item.unwrap());
+        assert!(report.to_string().contains(&line), "{report}");
+    }
+}

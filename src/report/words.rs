@@ -100,6 +100,29 @@ impl Report {
         writeln!(f, "\nUnanswered {unanswered} items: {why}")
     }
 
+    /// What else there was to choose from, what each would cost, and why it was not taken.
+    fn write_considered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (considered, bare) = (&self.plan.considered, f.alternate());
+        if considered.is_empty() {
+            return Ok(());
+        }
+        let reference = self.reference_cost.as_nanos() / self.plan.order.population().max(1);
+        let reference = Cost::from_nanos(reference).said(bare);
+        writeln!(f, "\nConsidered, with what each costs an item (the reference: {reference})")?;
+        for chain in considered.iter().take(SHOWN) {
+            let mark = if chain.chosen { '*' } else { ' ' };
+            write!(f, " {mark} {}", chain.name)?;
+            if let Some(each) = chain.cost_per_item {
+                write!(f, ", {}", each.said(bare))?;
+            }
+            writeln!(f, ": {}", chain.outcome)?;
+        }
+        match considered.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "   and {more} more"),
+        }
+    }
+
     /// How calls failed, a line for each model and kind.
     fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.faults.is_empty() {
@@ -197,17 +220,6 @@ impl fmt::Display for Report {
                 "reported no usage, or none to be believed: their cost is not in the figures";
             writeln!(f, "\n{unmetered} calls {what}")?;
         }
-        if !plan.considered.is_empty() {
-            writeln!(f, "\nConsidered")?;
-            for chain in plan.considered.iter().take(SHOWN) {
-                let mark = if chain.chosen { '*' } else { ' ' };
-                writeln!(f, " {mark} {}: {}", chain.name, chain.outcome)?;
-            }
-            let more = plan.considered.len().saturating_sub(SHOWN);
-            if more > 0 {
-                writeln!(f, "   and {more} more")?;
-            }
-        }
-        Ok(())
+        self.write_considered(f)
     }
 }

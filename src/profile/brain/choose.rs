@@ -133,21 +133,26 @@ impl Brain {
                     total: self.thrift().spent(prospect.priced.total),
                     range: prospect.priced.range(),
                 });
-                opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
+                let test = ChainTest::new(prospect.chain.clone(), boundary, self.pilot);
+                opened.push(test.promising(self.promise(prospect, reference)));
                 continue;
             }
-            let outcome = if pays {
-                let share = 100.0 * self.thrift().spent(prospect.priced.total) / reference;
-                format!(
-                    "not tested: after the pilot, expected at {share:.0} % of the reference's cost"
-                )
+            let testable = prospect.priced.scheme != Scheme::Never;
+            let promise = || self.promise(prospect, reference);
+            let outcome = if !testable {
+                let within = if self.budget.is_some() { " within the money" } else { "" };
+                format!("not tested: no test of it{within} is expected to pay")
+            } else if !pays {
+                format!("not tested: not expected to pay, {}", promise())
+            } else if opened.is_empty() {
+                format!("not tested: nothing can certify it on the items left, {}", promise())
             } else {
-                "after the pilot, not expected to pay".to_owned()
+                format!("not tested: dearer, {}", promise())
             };
             self.considered.push(Considered {
                 name: prospect.chain.describe(&self.roster),
                 chain: Some(prospect.chain.clone()),
-                cost_per_item: Some(cost(prospect.priced.per_item)),
+                cost_per_item: testable.then(|| cost(prospect.priced.per_item)),
                 tested: 0,
                 failures: 0,
                 outcome,
@@ -159,6 +164,15 @@ impl Brain {
         if self.tests.is_empty() {
             self.halt(StopReason::NotWorthMore);
         }
+    }
+
+    /// What a prospect is expected to come to after the pilot, in words, where the reference alone comes
+    /// to `reference`: the figure that prospects are compared by, whatever money there is.
+    fn promise(&self, prospect: &Prospect, reference: f64) -> String {
+        let total = prospect.priced.total;
+        let beyond = if self.thrift().bears(total) { "" } else { ", more than the money left" };
+        let share = 100.0 * total / reference;
+        format!("expected at {share:.1} % of the reference's cost with its test{beyond}")
     }
 
     /// The boundary of a prospect's test.

@@ -3,7 +3,9 @@
 use super::super::settings::Families;
 use super::{Brain, DEARER, Outlook, cost};
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{Chain, Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
+use crate::plan::{
+    Chain, Considered, Forecast, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
+};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -23,19 +25,20 @@ impl Brain {
         let mut considered: Vec<Considered> = Vec::new();
         for test in &self.tests {
             let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
-            let outcome = match &test.certified {
-                Some(c) if chosen => format!("chosen: {}", c.certificate),
-                Some(_) => "certified, but not the cheapest".to_owned(),
-                None if test.ended.is_empty() => "not certified".to_owned(),
-                None => format!("not certified: {}", test.ended),
+            let threshold = test.certified_threshold().unwrap_or(Mark::LOWEST);
+            let each = if chosen { per_item } else { self.mean(test, &threshold) };
+            let name = if chosen {
+                policy.describe(&self.roster)
+            } else {
+                test.chain.describe(&self.roster)
             };
             considered.push(Considered {
-                name: test.chain.describe(&self.roster),
+                name,
                 chain: Some(test.chain.clone()),
-                cost_per_item: chosen.then(|| cost(per_item)),
+                cost_per_item: (test.tested > 0).then(|| cost(each)),
                 tested: test.tested,
                 failures: test.failures(),
-                outcome,
+                outcome: test.outcome(chosen),
                 chosen,
             });
         }
