@@ -158,3 +158,21 @@ fn bills<I: ?Sized + Sync, O: ?Sized + Sync>(
         }),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::equivalence::{Exact, equivalent};
+
+    #[test]
+    fn a_relation_without_a_name_is_advised_to_have_one() {
+        let advised = |name_of: &dyn Equivalence<u64, u32>| {
+            let (samples, suite) = ([(&1, [&7, &8].as_slice())], Suite::default());
+            let found = futures::executor::block_on(check_equivalence(name_of, &samples, &suite));
+            found.to_string().contains("after its place in the code")
+        };
+        let closure = || equivalent(|_: &u64, a: &u32, b: &u32| a == b);
+        assert!(advised(&closure()));
+        assert!(!advised(&closure().named("the same v1")) && !advised(&Exact));
+    }
+}

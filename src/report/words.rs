@@ -17,21 +17,20 @@ impl Report {
     pub(crate) fn objective(&self, bare: bool) -> Option<String> {
         let (plan, within) = (&self.plan, self.plan.within?);
         let said = |cost: Cost| cost.said(bare);
-        let mut words = format!("best agreement within {}; ", said(within));
-        words.push_str(&match &plan.certificate {
+        let came_to = match &plan.certificate {
             Some(_) => format!("came to {}", plan.target.agreement()),
             None => "the reference answers every item".to_owned(),
-        });
+        };
+        let spent = self.cost();
         // A worker knows what it spent, and not what the others did.
-        if self.delivered.items() >= plan.order.population() {
-            let (spent, left) = (self.cost(), within.saturating_sub(self.cost()));
-            words.push_str(&if spent > within {
-                format!(", for {} more than that", said(spent.saturating_sub(within)))
-            } else {
-                format!(", {} left", said(left))
-            });
-        }
-        Some(words)
+        let money = if self.delivered.items() < plan.order.population() {
+            String::new()
+        } else if spent > within {
+            format!(", for {} more than that", said(spent.saturating_sub(within)))
+        } else {
+            format!(", {} left", said(within.saturating_sub(spent)))
+        };
+        Some(format!("best agreement within {}; {came_to}{money}", said(within)))
     }
 
     /// What the run was to cost, and what it did.

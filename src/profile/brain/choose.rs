@@ -12,7 +12,7 @@ use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Mark, failing, stand_for};
+use crate::plan::{Considered, Key, Mark, failing, stand_for};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
@@ -149,8 +149,10 @@ impl Brain {
             } else {
                 format!("not tested: dearer, {}", promise())
             };
+            let name = prospect.chain.describe(&self.roster);
+            let shared = matches!(prospect.chain.key, Key::Coin);
             self.considered.push(Considered {
-                name: prospect.chain.describe(&self.roster),
+                name: if shared { format!("{name} for a share of the items") } else { name },
                 chain: Some(prospect.chain.clone()),
                 cost_per_item: testable.then(|| cost(prospect.priced.per_item)),
                 tested: 0,
@@ -166,13 +168,13 @@ impl Brain {
         }
     }
 
-    /// What a prospect is expected to come to after the pilot, in words, where the reference alone comes
+    /// What a prospect is expected to come to after the pilot, its test included, in words, where the reference alone comes
     /// to `reference`: the figure that prospects are compared by, whatever money there is.
     fn promise(&self, prospect: &Prospect, reference: f64) -> String {
         let total = prospect.priced.total;
         let beyond = if self.thrift().bears(total) { "" } else { ", more than the money left" };
         let share = 100.0 * total / reference;
-        format!("expected at {share:.1} % of the reference's cost with its test{beyond}")
+        format!("expected at {share:.1} % of the reference's cost{beyond}")
     }
 
     /// The boundary of a prospect's test.

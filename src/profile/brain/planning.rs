@@ -27,18 +27,20 @@ impl Brain {
             let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
             let threshold = test.certified_threshold().unwrap_or(Mark::LOWEST);
             let each = if chosen { per_item } else { self.mean(test, &threshold) };
-            let name = if chosen {
-                policy.describe(&self.roster)
-            } else {
-                test.chain.describe(&self.roster)
-            };
+            let (mut name, mut outcome) = (test.chain.describe(&self.roster), test.outcome(chosen));
+            if chosen {
+                let plainer =
+                    !matches!(&policy, Policy::Chain { chain, .. } if *chain == test.chain);
+                outcome = if plainer { format!("{outcome}; tested as {name}") } else { outcome };
+                name = policy.describe(&self.roster);
+            }
             considered.push(Considered {
                 name,
                 chain: Some(test.chain.clone()),
                 cost_per_item: (test.tested > 0).then(|| cost(each)),
                 tested: test.tested,
                 failures: test.failures(),
-                outcome: test.outcome(chosen),
+                outcome,
                 chosen,
             });
         }
