@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use futures::StreamExt;
 use smart_core::backend::Simulated;
 use smart_core::equivalence::{Exact, Normalized, Verdict as EqualOrNot, equivalent};
 use smart_core::plan::Verdict;
 use smart_core::{
-    BackendError, Budget, Completion, Cost, Equivalence, Event, Generated, LlmBackend, Model,
-    ModelId, Objective, Pricing, ProfileSettings, Report, Roster, RunError, Smart, Target, Usage,
-    async_trait, from_fn,
+    Audit, BackendError, Budget, Completion, Cost, Equivalence, Event, Generated, LlmBackend,
+    Model, ModelId, Objective, Pricing, ProfileSettings, Report, Roster, RunError, Smart, Target,
+    Usage, async_trait, from_fn,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -364,4 +365,31 @@ fn the_table_of_what_was_considered_explains_the_choice() {
         let line = format!(" * {}, {}: chosen", chosen.name, chosen.cost_per_item.unwrap());
         assert!(report.to_string().contains(&line), "{report}");
     }
+}
+
+#[test]
+fn a_plan_on_other_items_is_set_against_what_the_reference_costs_for_those() {
+    let large = Model::new("large", Simulated::reference(7));
+    let small = Model::new("small", Simulated::candidate("small", 0.97, 7));
+    let roster = Roster::new(
+        large.with_pricing(Pricing::per_request(0.01).unwrap()),
+        [small.with_pricing(Pricing::per_request(0.0005).unwrap())],
+    );
+    let run = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap());
+    let run = run.with_audit(Audit::new(0.1).unwrap());
+    let items = Generated::new(2_000, |index| index);
+    futures::executor::block_on(async {
+        let plan = run.profile(&items).await.unwrap().profile.plan().unwrap();
+        for known in [Some(500), None] {
+            let executor = run.apply(&plan, known).unwrap();
+            executor.execute(futures::stream::iter(0..500)).count().await;
+            let report = executor.report();
+            let five = Cost::from_usd(5.0).unwrap();
+            assert_eq!(report.delivered.answered(), 500);
+            assert_eq!(report.reference_cost, if known.is_some() { five } else { Cost::ZERO });
+            // Of a stream the items so far are a share of nobody knows how many.
+            assert_eq!(report.reference_cost_of_answered(), five, "{report}");
+            assert!((1.0..20.0).contains(&report.saving()), "{report}");
+        }
+    });
 }
