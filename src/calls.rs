@@ -227,6 +227,9 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let (error, usage) = (kept.failed(), kept.usage());
         let bill = Bill::new(pricing, usage.as_ref()).recalled().failed(error);
         let cost = if booked { bill.cost() } else { self.ledger.bill(key, bill) };
+        if !booked {
+            self.ledger.faults.recall(&key, error);
+        }
         if !told {
             self.finished(key, usage, cost, error, true);
         }
@@ -392,6 +395,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         for (key, usage, failed) in keeper.leftovers(&ours) {
             let bill = Bill::new(self.pricing(&key), usage.as_ref()).recalled();
             self.ledger.bill(key, bill.failed(failed));
+            self.ledger.faults.recall(&key, failed);
         }
         keeper.flush()
     }

@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use crate::backend::BackendError;
 use crate::pricing::{Pricing, Usage};
 
+#[cfg(feature = "conformance")]
+pub(crate) use function::UNNAMED;
 pub use function::{FnEquivalence, equivalent};
 #[cfg(feature = "json")]
 pub use json::JsonEqual;
@@ -76,9 +78,13 @@ pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
         Pricing::default()
     }
 
-    /// A name that changes whenever the relation does: stored evidence is bound to it.
+    /// A name that changes whenever the relation does: stored evidence, plans and journals are bound to
+    /// it, and refused under another.
+    ///
+    /// By default it is the name of the type, which tells two relations apart and not two versions of
+    /// one: give a name of your own, with a version in it, where what the type does may change.
     fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed("custom")
+        Cow::Borrowed(std::any::type_name::<Self>())
     }
 }
 

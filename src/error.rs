@@ -26,13 +26,23 @@ pub enum SettingsError {
         "the best agreement is chosen after a pilot, which `single` and `reference` have none of"
     )]
     Objective,
-    /// A prior guess of a model's conformity is out of range or names no candidate.
-    #[error("prior guess for `{model}` must name a candidate and lie in [0, 1], got {guess}")]
+    /// A prior guess of a model's conformity is out of range.
+    #[error("the prior guess for `{model}` must lie in [0, 1], got {guess}")]
     Prior {
         /// The model named.
         model: String,
         /// The guess.
         guess: f64,
+    },
+    /// A prior guess names no candidate.
+    #[error(
+        "there is a prior guess for `{model}`, which is no candidate of the roster: {candidates}"
+    )]
+    PriorModel {
+        /// The model named.
+        model: String,
+        /// The candidates that there are, in words.
+        candidates: String,
     },
     /// A budget bounds the calls of a model that is not in the roster.
     #[error("the budget bounds the calls of `{model}`, which is not in the roster")]
@@ -85,9 +95,10 @@ pub enum RunError {
     /// A setting makes no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The journal could not be written or does not fit this run.
-    #[error("the journal failed")]
-    Journal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The journal could not be read or written: a [`JournalError`](crate::journal::JournalError),
+    /// unless a journal of yours has errors of its own.
+    #[error(transparent)]
+    Journal(Box<dyn std::error::Error + Send + Sync>),
     /// A stored artefact does not fit this run.
     #[error("{what} does not fit this run: {difference}")]
     Mismatch {

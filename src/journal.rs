@@ -25,7 +25,7 @@ mod redb;
 mod wire;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -314,12 +314,17 @@ pub trait Journal: Send + Sync {
     fn flush(&self) -> Result<(), JournalError>;
 }
 
+/// A file's name as it follows what it is.
+fn named(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(" {}", path.display()))
+}
+
 /// Why a journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
     /// The file system said no.
-    #[error("cannot {what} the journal {}", path.display())]
+    #[error("cannot {what} the journal {}: {source}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
@@ -343,14 +348,24 @@ pub enum JournalError {
         why: String,
     },
     /// A journal of another version.
-    #[error("the journal is of version {found}, this release reads {JOURNAL_VERSION}")]
+    #[error(
+        "the journal{} is of version {found}, this release reads {JOURNAL_VERSION}: begin another one",
+        named(path.as_deref())
+    )]
     Version {
+        /// The file, if it is one.
+        path: Option<PathBuf>,
         /// The version found.
         found: u32,
     },
     /// A record that is wrong.
-    #[error("line {line} of the journal: {why}")]
+    #[error(
+        "line {line} of the journal{}: {why}; without that line its call is made again",
+        named(path.as_deref())
+    )]
     Record {
+        /// The file, if it is one.
+        path: Option<PathBuf>,
         /// The line (or the number of the record), counted from 1.
         line: u64,
         /// What is wrong with it.
@@ -371,7 +386,7 @@ pub enum JournalError {
     #[error("an earlier write to the journal failed: nothing is written after a hole")]
     Broken,
     /// The storage underneath failed.
-    #[error("the journal's storage failed: cannot {what}")]
+    #[error("the journal's storage failed: cannot {what}: {source}")]
     Storage {
         /// What was tried.
         what: &'static str,

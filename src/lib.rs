@@ -28,9 +28,10 @@
 //! | [`picture`], [`progress`] | a run to look at |
 //!
 //! # Features
-//! None is on by default; the default tree is six crates. `json`: the journal file and JSON
-//! equality. `replay`: recorded answers as live models. `tokio`: its timer. `governor`: rate limits.
-//! `conformance`: a suite for backends, equivalences and journals. `tracing`: spans and events.
+//! None is on by default; there are six direct dependencies without any. `json`: the journal file and
+//! JSON equality. `redb`: a journal in an embedded database. `replay`: recorded answers as live models.
+//! `tokio`: its timer. `governor`: limits of requests and tokens a minute. `conformance`: a suite for
+//! backends, equivalences and journals. `tracing`: spans and events.
 #![cfg_attr(
     not(test),
     deny(

@@ -116,10 +116,12 @@ pub enum Event<'a> {
         /// The live chains.
         chains: &'a [ChainStanding<'a>],
     },
-    /// A candidate is not called any more in profiling.
+    /// A candidate is not called any more in profiling, and no part of the best plan certified so far.
     CandidateDropped {
         /// Which.
         model: ModelId,
+        /// Its name.
+        name: &'a str,
         /// Items folded.
         profiled: u64,
         /// Why, in words.

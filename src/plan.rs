@@ -47,8 +47,12 @@ pub struct Plan {
     pub roster: RosterSpec,
     /// The equivalence's name.
     pub equivalence: String,
-    /// What was asked for.
+    /// What was asked for; where the best agreement was, the target that it came to.
     pub target: Target,
+    /// The money that the best agreement was asked for within
+    /// ([`Objective::BestAgreement`](crate::Objective::BestAgreement)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Cost>,
     /// The random order.
     pub order: Order,
     /// Ranks below this were asked about in profiling and deliver the reference's answer.

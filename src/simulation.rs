@@ -249,7 +249,6 @@ fn fails<S: Outcomes + ?Sized>(outcomes: &S, by: ModelId, index: u64) -> bool {
 /// Follows the plan for one item: the model that answers it.
 fn answer<S: Outcomes + ?Sized>(plan: &Plan, outcomes: &S, index: u64, bill: &mut Bill) -> ModelId {
     let mut known: Known = plan.start(index, outcomes.router(index).map(Confidence::as_f64));
-    let mut first = None;
     let score = |id| Scored::Known(outcomes.score(id, index).map(Confidence::as_f64));
     loop {
         match plan.policy.next(&known) {
@@ -263,16 +262,11 @@ fn answer<S: Outcomes + ?Sized>(plan: &Plan, outcomes: &S, index: u64, bill: &mu
                 } else {
                     Heard::Answer { score: score(id) }
                 };
-                if first.is_none() {
-                    (first, known.first) = (Some(id), heard);
-                } else {
-                    known.second = heard;
-                }
+                plan.policy.hear(&mut known, id, heard);
             }
             Move::Rate(id) => {
                 bill.add(id, outcomes.rating_cost(id, index));
-                let slot = if first == Some(id) { &mut known.first } else { &mut known.second };
-                *slot = Heard::Answer { score: score(id) };
+                plan.policy.hear(&mut known, id, Heard::Answer { score: score(id) });
             }
             Move::Compare(a, b) => {
                 let agree = |id| outcomes.agreement(id, index) == Agreement::Agrees;

@@ -289,6 +289,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
         let mut plan = plan.clone();
         plan.asked = 0;
+        // Nobody knows what a stream without end will cost.
+        let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
+        plan.forecast = forecast.unwrap_or_default();
         plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
         self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)
@@ -437,5 +440,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             self_agreement: None,
             plan,
         }
+        .estimated()
     }
 }

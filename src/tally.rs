@@ -69,6 +69,17 @@ impl Delivered {
     pub const fn unanswered(&self) -> u64 {
         self.reference_failures.saturating_add(self.unaffordable)
     }
+
+    /// Why some items have none, in words: only the reasons that there were.
+    pub(crate) fn why_unanswered(&self) -> String {
+        let failed = format!("the reference failed on {}", self.reference_failures);
+        let broke = format!("the budget ended before {}", self.unaffordable);
+        match (self.reference_failures, self.unaffordable) {
+            (_, 0) => failed,
+            (0, _) => broke,
+            _ => format!("{failed}, {broke}"),
+        }
+    }
 }
 
 /// The same, while answers come in from many tasks.

@@ -212,14 +212,11 @@ impl Telemetry {
                     );
                 }
             }
-            Event::CandidateDropped { model, profiled, reason } => {
-                let model = run.roster.as_ref().map_or("?", |roster| roster.name(*model));
-                event!(
-                    target: "smart_core", parent: parent, Level::INFO,
-                    gen_ai.request.model = model, smart_core.profiled = profiled,
-                    smart_core.reason = *reason, "candidate dropped"
-                );
-            }
+            Event::CandidateDropped { name, profiled, reason, .. } => event!(
+                target: "smart_core", parent: parent, Level::INFO,
+                gen_ai.request.model = *name, smart_core.profiled = profiled,
+                smart_core.reason = *reason, "candidate dropped"
+            ),
             Event::Certified { policy, profiled } => event!(
                 target: "smart_core", parent: parent, Level::INFO,
                 smart_core.policy = *policy, smart_core.profiled = profiled, "certified"

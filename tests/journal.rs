@@ -16,7 +16,7 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::{FileJournal, FlushPolicy, JournalError};
 use smart_core::{
     BackendError, Completion, Cost, Families, LlmBackend, Model, Outcome, Pricing, ProfileSettings,
-    Roster, RunError, Smart, Target, Usage, async_trait,
+    Roster, RunError, Smart, Target, Usage, async_trait, from_fn,
 };
 
 const ITEMS: u64 = 1_200;
@@ -193,8 +193,10 @@ fn what_is_wrong_is_named_by_line_and_never_skipped() {
         let text = damaged(5, bad);
         std::fs::write(&scratch.0, &text).unwrap();
         let error = Run::default().with(&scratch.0, &items()).unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert!(cause.starts_with("line 5 of the journal: "), "{bad}: {cause}");
+        let (said, path) = (error.to_string(), scratch.0.display());
+        assert!(said.starts_with(&format!("line 5 of the journal {path}: ")), "{bad}: {said}");
+        assert!(said.ends_with("; without that line its call is made again"), "{bad}: {said}");
+        assert!(!said.contains("column"), "{bad}: {said}");
         assert_eq!(std::fs::read_to_string(&scratch.0).unwrap(), text);
     }
     for (foreign, words) in [
@@ -209,8 +211,14 @@ fn what_is_wrong_is_named_by_line_and_never_skipped() {
     let future = damaged(1, &lines[0].replace("\"version\":1", "\"version\":9"));
     std::fs::write(&scratch.0, future).unwrap();
     let error = Run::default().with(&scratch.0, &items()).unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, "the journal is of version 9, this release reads 1");
+    let path = scratch.0.display();
+    let words = "is of version 9, this release reads 1: begin another one";
+    assert_eq!(error.to_string(), format!("the journal {path} {words}"));
+    // What the message says to do: the line out, and the call is made again.
+    std::fs::write(&scratch.0, [&lines[..4], &lines[5..]].concat().join("\n") + "\n").unwrap();
+    let again = Run::default();
+    again.with(&scratch.0, &items()).unwrap();
+    assert_eq!(again.calls.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -312,3 +320,46 @@ proptest! {
 static CALM: [std::sync::OnceLock<Outcome<u32>>; 2] =
     [std::sync::OnceLock::new(), std::sync::OnceLock::new()];
 static FUZZED: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+
+/// What failed is counted by kind over both runs, as the table of models counts it.
+#[test]
+fn a_resumed_run_tells_the_failures_of_the_earlier_one() {
+    let scratch = Scratch::new();
+    let run = || {
+        let small = from_fn(|item: &u64| {
+            let fails = item.is_multiple_of(5);
+            async move {
+                if fails {
+                    Err(BackendError::transient("no reply"))
+                } else {
+                    Ok(Completion::new(1_u32))
+                }
+            }
+        });
+        let large = from_fn(|_: &u64| async { Ok(Completion::new(1_u32)) });
+        let price = |usd| Pricing::per_request(usd).unwrap();
+        let large = Model::new("large", large).with_pricing(price(0.01));
+        let small = Model::new("small", small).with_pricing(price(0.001));
+        let roster = Roster::new(large, [small]).unwrap();
+        let smart = Smart::new(roster, Exact, Target::new(0.9, 0.9).unwrap());
+        let journal = FileJournal::open(&scratch.0).unwrap();
+        block_on(smart.with_journal(journal).run(&items())).unwrap().report
+    };
+    let first = run();
+    let failures = first.spending(smart_core::ModelId::new(1)).failures;
+    assert!(failures > 5, "{first}");
+    let line = |report: &smart_core::Report, words: &str| {
+        let line = format!("Failed     small, {failures} calls, transient failure{words}");
+        assert!(report.to_string().lines().any(|have| have == line), "{line}\n{report}");
+    };
+    line(&first, ": no reply");
+    line(&run(), " (recorded by an earlier run)");
+    // Cut off half way, the rest fails anew and says why.
+    let text = std::fs::read_to_string(&scratch.0).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let half = &lines[..lines.len() / 2];
+    let recorded = half.iter().filter(|line| line.contains("\"error\":")).count();
+    assert!(recorded > 0 && (recorded as u64) < failures);
+    std::fs::write(&scratch.0, half.join("\n") + "\n").unwrap();
+    line(&run(), &format!(" ({recorded} of them recorded by an earlier run): no reply"));
+}

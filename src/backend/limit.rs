@@ -24,6 +24,9 @@ pub(crate) use semaphore::Semaphore;
 
 /// What an account allows. Nothing is limited by default.
 ///
+/// Calls in flight can be limited as it is; requests and tokens a minute, and all that goes with them, with
+/// the feature `governor`.
+///
 /// ```
 /// use smart_core::backend::Limits;
 /// let limits = Limits::default().with_concurrency(16);

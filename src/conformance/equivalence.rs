@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::{Asked, Conformance, Outcome, Suite, implausible};
-use crate::equivalence::{Equivalence, Verdict};
+use crate::equivalence::{Equivalence, UNNAMED, Verdict};
 use crate::pricing::Pricing;
 
 /// Runs an equivalence over sample items, each with a few answers, and says whether it keeps the
@@ -76,9 +76,11 @@ where
     bills(&mut report, equivalence.pricing(), &pairs, &alone);
     let outcome = match equivalence.name().trim() {
         "" => Outcome::Failed("it has no name, and stored evidence is bound to one".into()),
-        name @ ("custom" | "closure") => Outcome::Advice(format!(
-            "it is called `{name}` like any other; name it, for stored evidence is bound to the name"
-        )),
+        name if name.starts_with(UNNAMED) || name == std::any::type_name::<E>() => {
+            let advice = "name it, for stored evidence is bound to the name, and this one says nothing \
+                          of its version";
+            Outcome::Advice(format!("it is called `{name}`, after its place in the code; {advice}"))
+        }
         _ => Outcome::Passed,
     };
     report.note("the relation has a name of its own", outcome);
@@ -155,4 +157,22 @@ fn bills<I: ?Sized + Sync, O: ?Sized + Sync>(
             Some(format!("{}: {}", pair.place(), implausible(&verdict.usage?)?))
         }),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::equivalence::{Exact, equivalent};
+
+    #[test]
+    fn a_relation_without_a_name_is_advised_to_have_one() {
+        let advised = |name_of: &dyn Equivalence<u64, u32>| {
+            let (samples, suite) = ([(&1, [&7, &8].as_slice())], Suite::default());
+            let found = futures::executor::block_on(check_equivalence(name_of, &samples, &suite));
+            found.to_string().contains("after its place in the code")
+        };
+        let closure = || equivalent(|_: &u64, a: &u32, b: &u32| a == b);
+        assert!(advised(&closure()));
+        assert!(!advised(&closure().named("the same v1")) && !advised(&Exact));
+    }
 }

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::Location;
 
 use async_trait::async_trait;
 
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
+
+/// How the name of a closure that was given none begins.
+pub(crate) const UNNAMED: &str = "closure at ";
 
 /// An equivalence made of a closure: see [`equivalent`].
 #[derive(Clone)]
@@ -31,13 +35,20 @@ impl<F> fmt::Debug for FnEquivalence<F> {
 /// # fn takes(_: impl smart_core::Equivalence<str, String>) {}
 /// # takes(same_label);
 /// ```
+///
+/// Stored evidence, plans and journals are bound to the relation's name. A closure has none, so it is
+/// called after the place of this call in the code, such as `closure at src/main.rs:12:20`: two closures
+/// are told apart, and one that has moved counts as another. To keep a journal or a plan while the code
+/// around it changes, give it a name ([`named`](FnEquivalence::named)).
+#[track_caller]
 pub fn equivalent<I, O, F>(function: F) -> FnEquivalence<F>
 where
     I: ?Sized,
     O: ?Sized,
     F: Fn(&I, &O, &O) -> bool + Send + Sync,
 {
-    FnEquivalence { name: Cow::Borrowed("closure"), function }
+    let name = Cow::Owned(format!("{UNNAMED}{}", Location::caller()));
+    FnEquivalence { name, function }
 }
 
 impl<F> FnEquivalence<F> {
@@ -62,5 +73,21 @@ where
 
     fn name(&self) -> Cow<'static, str> {
         self.name.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closures_without_a_name_are_told_apart_by_their_place() {
+        let same = || equivalent(|_: &str, a: &u8, b: &u8| a == b);
+        let other = equivalent(|_: &str, a: &u8, b: &u8| a % 2 == b % 2);
+        let name = |relation: &dyn Equivalence<str, u8>| relation.name();
+        assert_eq!(name(&same()), name(&same()));
+        assert_ne!(name(&same()), name(&other));
+        assert!(name(&other).starts_with("closure at ") && name(&other).contains("function.rs:"));
+        assert_eq!(name(&other.named("parity v1")), "parity v1");
     }
 }

@@ -111,6 +111,11 @@ impl FileJournal {
         move |source| JournalError::Io { what, path: path.clone(), source }
     }
 
+    /// What is wrong with a line.
+    fn record(&self, line: u64, why: String) -> JournalError {
+        JournalError::Record { path: Some(self.path.clone()), line, why }
+    }
+
     /// The whole lines of the file, each with its number.
     fn lines(
         &self,
@@ -129,12 +134,10 @@ impl FileJournal {
             }
             if text.pop_if(|byte| *byte == b'\n').is_none() {
                 let why = "it ends without an end of line".to_owned();
-                return Err(JournalError::Record { line, why });
+                return Err(self.record(line, why));
             }
-            let text = std::str::from_utf8(&text).map_err(|error| JournalError::Record {
-                line,
-                why: format!("it is not UTF-8: {error}"),
-            })?;
+            let text = std::str::from_utf8(&text)
+                .map_err(|error| self.record(line, format!("it is not UTF-8: {error}")))?;
             if !each(line, text)? {
                 break;
             }
@@ -236,7 +239,9 @@ impl Journal for FileJournal {
         self.lines(&mut |_, text| {
             let not = |why| JournalError::NotAJournal { path: self.path.clone(), why };
             header = Some(wire::read_header(text).map_err(|bad| match bad {
-                BadHeader::Version(found) => JournalError::Version { found },
+                BadHeader::Version(found) => {
+                    JournalError::Version { path: Some(self.path.clone()), found }
+                }
                 BadHeader::Other(why) => not(why),
             })?);
             Ok(false)
@@ -248,7 +253,7 @@ impl Journal for FileJournal {
         self.lines(&mut |line, text| {
             if line > 1 {
                 let taken = wire::read(text).and_then(&mut *each);
-                taken.map_err(|why| JournalError::Record { line, why })?;
+                taken.map_err(|why| self.record(line, wire::complaint(why)))?;
             }
             Ok(true)
         })?;

@@ -138,7 +138,9 @@ impl Journal for RedbJournal {
         };
         let Some(text) = headers.get(0).map_err(storage("read it"))? else { return Ok(None) };
         let header = wire::read_header(text.value()).map_err(|bad| match bad {
-            BadHeader::Version(found) => JournalError::Version { found },
+            BadHeader::Version(found) => {
+                JournalError::Version { path: Some(self.path.clone()), found }
+            }
             BadHeader::Other(why) => JournalError::NotAJournal { path: self.path.clone(), why },
         })?;
         Ok(Some(header))
@@ -155,10 +157,13 @@ impl Journal for RedbJournal {
             let (number, text) = entry.map_err(storage("read it"))?;
             if number.value() != line {
                 let why = format!("it is numbered {}", number.value());
-                return Err(JournalError::Record { line, why });
+                return Err(JournalError::Record { path: Some(self.path.clone()), line, why });
             }
             let taken = wire::read(text.value()).and_then(&mut *each);
-            taken.map_err(|why| JournalError::Record { line, why })?;
+            taken.map_err(|why| {
+                let (path, why) = (Some(self.path.clone()), wire::complaint(why));
+                JournalError::Record { path, line, why }
+            })?;
         }
         Ok(None)
     }

@@ -91,9 +91,21 @@ pub(super) fn write(record: &Record) -> Result<String, String> {
     Ok(text)
 }
 
+/// A complaint about a line, without the place within it that serde ends its own with: it counts lines
+/// from the text it was given, which is one of the journal's.
+pub(super) fn complaint(mut why: String) -> String {
+    if let Some((_, at)) = why.rsplit_once(" at line ")
+        && let Some((line, column)) = at.split_once(" column ")
+        && [line, column].iter().all(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        why.truncate(why.len() - " at line ".len() - at.len());
+    }
+    why
+}
+
 /// Reads a record; an error is a complaint in words.
 pub(super) fn read(text: &str) -> Result<Record, String> {
-    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let line: Line = serde_json::from_str(text).map_err(|error| complaint(error.to_string()))?;
     let Line { index, item, model, kind, other, output, score, equivalent, error, usage } = line;
     let confidence = match score.map(Confidence::new) {
         Some(None) => return Err("the score is not a finite number".to_owned()),
@@ -130,7 +142,7 @@ pub(super) fn read_header(text: &str) -> Result<Header, BadHeader> {
         label: String,
         version: u32,
     }
-    let other = |error: serde_json::Error| BadHeader::Other(error.to_string());
+    let other = |error: serde_json::Error| BadHeader::Other(complaint(error.to_string()));
     let first: Versioned = serde_json::from_str(text).map_err(other)?;
     if first.label != "smart-core journal" {
         return Err(BadHeader::Other(format!("it is labelled `{}`", first.label)));

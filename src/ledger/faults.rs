@@ -1,6 +1,7 @@
 //! How calls failed, for people who would mend it: [`Fault`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -23,22 +24,48 @@ pub struct Fault {
     pub model: Option<ModelId>,
     /// How they failed.
     pub kind: ErrorKind,
-    /// How many failed so for good in this run; not what an earlier run had paid for.
+    /// How many failed so for good, in this run or in an earlier one of the same journal.
     pub calls: u64,
-    /// What the backend said of the first ([`BackendError::message`]), its first 200 characters.
+    /// Those of them that an earlier run had recorded. A journal keeps how a call failed, and not what
+    /// was said of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recalled: u64,
+    /// What the backend said of the first in this run ([`BackendError::message`]), its first 200
+    /// characters; empty where it said nothing, or all were recorded by an earlier run.
     pub message: String,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// In words, without the model's name: `3 calls, transient failure: no reply`.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, calls, recalled, message, .. } = self;
+        write!(f, "{calls} calls, {kind}")?;
+        match *recalled {
+            0 => {}
+            all if all == *calls => f.write_str(" (recorded by an earlier run)")?,
+            some => write!(f, " ({some} of them recorded by an earlier run)")?,
+        }
+        if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+    }
+}
+
 impl Fault {
-    /// The failures of two runs together: of each kind the sum, and the message that comes first in
-    /// the alphabet, so that any order and grouping comes to the same.
+    /// The failures of two runs together: of each kind the sum, and of the messages that there are the
+    /// one that comes first in the alphabet, so that any order and grouping comes to the same.
     #[must_use]
     pub fn merged(mut all: Vec<Self>, more: &[Self]) -> Vec<Self> {
         for fault in more {
             let alike = |have: &&mut Self| (have.model, have.kind) == (fault.model, fault.kind);
             if let Some(have) = all.iter_mut().find(alike) {
                 have.calls = have.calls.saturating_add(fault.calls);
-                if fault.message < have.message {
+                have.recalled = have.recalled.saturating_add(fault.recalled);
+                let said = !fault.message.is_empty();
+                if said && (have.message.is_empty() || fault.message < have.message) {
                     have.message.clone_from(&fault.message);
                 }
             } else {
@@ -57,15 +84,29 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
+    /// A call of this run that failed for good.
     pub(crate) fn note(&self, key: &CallKey, error: &BackendError) {
+        self.count(key, error.kind(), |fault| {
+            if fault.calls == fault.recalled {
+                fault.message = error.message().chars().take(KEPT).collect();
+            }
+        });
+    }
+
+    /// A call that an earlier run had paid for, if it failed.
+    pub(crate) fn recall(&self, key: &CallKey, failed: Option<ErrorKind>) {
+        if let Some(kind) = failed {
+            self.count(key, kind, |fault| fault.recalled += 1);
+        }
+    }
+
+    fn count(&self, key: &CallKey, kind: ErrorKind, note: impl FnOnce(&mut Fault)) {
         let model = (key.kind != CallKind::Comparison).then_some(key.model);
-        let kind = error.kind();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = || {
-            let message = error.message().chars().take(KEPT).collect();
-            Fault { model, kind, calls: 0, message }
-        };
-        seen.entry((model, kind)).or_insert_with(first).calls += 1;
+        let new = || Fault { model, kind, calls: 0, recalled: 0, message: String::new() };
+        let fault = seen.entry((model, kind)).or_insert_with(new);
+        note(fault);
+        fault.calls += 1;
     }
 
     pub(crate) fn read(&self) -> Vec<Fault> {
@@ -107,5 +148,31 @@ mod tests {
         assert_eq!(together, Fault::merged(others, &read));
         let transient = together.iter().find(|fault| fault.kind == ErrorKind::Transient).unwrap();
         assert_eq!((together.len(), transient.calls, &*transient.message), (3, 3, "a reset"));
+    }
+
+    #[test]
+    fn what_an_earlier_run_recorded_is_counted_and_what_is_said_now_is_kept() {
+        let faults = Faults::default();
+        let large = CallKey::answer(3, ModelId::REFERENCE);
+        faults.recall(&large, None);
+        faults.recall(&large, Some(ErrorKind::Transient));
+        faults.recall(&large, Some(ErrorKind::Transient));
+        let earlier = faults.read();
+        assert_eq!(
+            earlier.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["2 calls, transient failure (recorded by an earlier run)"]
+        );
+        faults.note(&large, &BackendError::transient("no reply"));
+        faults.note(&large, &BackendError::transient("reset"));
+        let all = faults.read();
+        let words = "4 calls, transient failure (2 of them recorded by an earlier run): no reply";
+        assert_eq!(all.iter().map(ToString::to_string).collect::<Vec<_>>(), [words]);
+        // A message that nobody knows does not come first in the alphabet.
+        let together = Fault::merged(all.clone(), &earlier);
+        assert_eq!(together, Fault::merged(earlier, &all));
+        assert_eq!(
+            (together[0].calls, together[0].recalled, &*together[0].message),
+            (6, 4, "no reply")
+        );
     }
 }

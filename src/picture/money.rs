@@ -63,7 +63,8 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
 /// What was spent beside what the reference alone would have cost, for the head of a page.
 pub(super) fn beside_reference(scene: &Scene<'_>) -> String {
     let report = scene.report;
-    let (spent, reference) = (report.cost(), report.reference_cost);
+    let (spent, reference) = (report.cost(), report.reference_cost_of_answered());
+    let unanswered = report.delivered.answered() < report.plan.order.population();
     let most = spent.max(reference).as_usd();
     let mut canvas = Canvas::default();
     let mut bar = |top: f64, class: &str, name: &str, cost: Cost| {
@@ -73,7 +74,8 @@ pub(super) fn beside_reference(scene: &Scene<'_>) -> String {
         canvas.rect(class, (LEFT, top + 6.0), (width.max(1.5), 12.0));
     };
     bar(14.0, "sc-bar", "spent, profiling included", spent);
-    bar(58.0, "sc-bar-reference", "the reference alone, for every item", reference);
+    let which = if unanswered { "every item answered" } else { "every item" };
+    bar(58.0, "sc-bar-reference", &format!("the reference alone, for {which}"), reference);
     let label = format!("Spent {spent} against {reference} for the reference alone.");
     canvas.finish(80.0, &label, false)
 }

@@ -99,6 +99,7 @@ fn headline(scene: &Scene<'_>) -> String {
     let reference = reference(scene);
     match &scene.report.plan.verdict {
         Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
+        Verdict::MoneySuffices => format!("The money suffices for {reference} alone"),
         Verdict::Pays if scene.is_priced() => {
             format!("{} than {reference} alone", times(scene.report.saving()))
         }
@@ -126,13 +127,21 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     if let Verdict::DoesNotPay(reason) = &plan.verdict {
         page.put(format_args!("<p class=\"lead\">Why it does not pay: {}.</p>", escape(reason)));
     }
+    if let Some(objective) = report.objective(false) {
+        page.put(format_args!("<p class=\"lead\">Objective: {}.</p>", escape(&objective)));
+    }
     page.put(format_args!("<dl class=\"facts\">"));
     let forecast = &plan.forecast;
     let planned = format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high);
     page.fact("Spent", &report.cost().to_string(), &planned);
-    let note = "estimated from the profiled items";
-    page.fact("The reference alone", &report.reference_cost.to_string(), note);
-    let (cost, reference) = (report.cost(), report.reference_cost);
+    let (cost, reference) = (report.cost(), report.reference_cost_of_answered());
+    let note = match report.delivered.answered() {
+        answered if answered < items => {
+            format!("estimated, for the {} items answered", count(answered))
+        }
+        _ => "estimated from the profiled items".to_owned(),
+    };
+    page.fact("The reference alone", &reference.to_string(), &note);
     if cost > reference {
         let extra = cost.saturating_sub(reference).to_string();
         page.fact("Spent beyond that", &extra, "the price of finding out");
@@ -163,11 +172,9 @@ fn notices(page: &mut Page, scene: &Scene<'_>) {
     let delivered = &report.delivered;
     if delivered.unanswered() > 0 {
         page.put(format_args!(
-            "<p class=\"notice\">{} items have no answer: the reference failed on {}, the budget \
-             ended before {}.</p>",
+            "<p class=\"notice\">{} items have no answer: {}.</p>",
             count(delivered.unanswered()),
-            count(delivered.reference_failures),
-            count(delivered.unaffordable)
+            delivered.why_unanswered()
         ));
     }
     let unmetered: u64 = plan.roster.ids().map(|id| report.spending(id).unmetered).sum();

@@ -196,7 +196,9 @@ impl<'a> Scene<'a> {
 
     /// What the cheapest threshold of a chain that keeps the target costs per item, as observed.
     pub(super) fn cost_on_target(&self, sketch: &Sketch<'_>) -> Option<Cost> {
-        if let Some(cost) = sketch.considered.and_then(|considered| considered.cost_per_item) {
+        // What was tested in vain has a cost, but none on target.
+        let told = sketch.considered.filter(|told| told.chosen || told.tested == 0);
+        if let Some(cost) = told.and_then(|told| told.cost_per_item) {
             return Some(cost);
         }
         let kept = sketch.curve.iter().filter(|(_, agreement)| *agreement >= 1.0 - self.delta());

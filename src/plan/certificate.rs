@@ -54,19 +54,22 @@ impl fmt::Display for Certificate {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Considered {
-    /// The chain in words.
+    /// The chain in words; of the one chosen, the policy.
     pub name: String,
     /// The chain itself, for those who would draw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<Chain>,
-    /// What it was expected to cost per remaining item, at the threshold expected to certify.
+    /// What it costs per remaining item: at the threshold certified; or expected to certify, where it was
+    /// not tested; or given every item, where none was certified. Profiling is not in it, so it is not all
+    /// that the choice went by: see `outcome`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_per_item: Option<Cost>,
     /// Items it was tested on.
     pub tested: u64,
     /// Failures among them if every item had been given away.
     pub failures: u64,
-    /// What became of it, in words.
+    /// What became of it, in words: why it was not taken, and what it was expected to come to, profiling
+    /// on to its test included, in shares of what the reference alone would have cost.
     pub outcome: String,
     /// Whether it is the plan.
     pub chosen: bool,
@@ -81,4 +84,7 @@ pub enum Verdict {
     Pays,
     /// The reference is the best plan, for the reason given.
     DoesNotPay(String),
+    /// The money that the best agreement was asked for within suffices for the reference alone, and
+    /// no agreement is better than its own.
+    MoneySuffices,
 }

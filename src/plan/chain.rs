@@ -145,7 +145,9 @@ pub enum Scored {
     Known(Option<f64>),
 }
 
-/// What is known of one item under way.
+/// What is known of one item under way: begun by [`Plan::start`](super::Plan::start), and filled in by
+/// whoever makes the policy's moves ([`Policy::hear`](super::Policy::hear) for the models, and
+/// [`agree`](Self::agree) for [`Move::Compare`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Known {
     /// The item's private coin.
@@ -252,7 +254,9 @@ impl Chain {
             }
             Key::Fitted(_) if self.second.is_none() => format!("{first} by fitted confidence"),
             Key::Fitted(_) => format!("{first}, checked by {second}, by fitted confidence"),
-            Key::Relay { .. } => format!("{first}, then {second}, each by confidence"),
+            Key::Relay { gate } => {
+                format!("{first} from {gate:.4}, then {second}, each by confidence")
+            }
         }
     }
 

@@ -27,6 +27,18 @@ impl Forecast {
     pub fn saving(&self) -> f64 {
         ratio(self.reference_cost, self.cost)
     }
+
+    /// The same for so many items instead of as many as it was made for.
+    pub(crate) fn for_items(self, items: u64, instead_of: u64) -> Self {
+        let share = |cost: Cost| {
+            let part = u128::from(cost.as_nanos()) * u128::from(items);
+            let part = part / u128::from(instead_of.max(1));
+            Cost::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
+        };
+        let Self { cost, low, high, reference_cost } = self;
+        let [cost, low, high, reference_cost] = [cost, low, high, reference_cost].map(share);
+        Self { cost, low, high, reference_cost }
+    }
 }
 
 /// `reference / cost`, 1 where that says nothing.

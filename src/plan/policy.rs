@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Chain, Key, Known, Mark, Move};
+use super::chain::{Chain, Heard, Key, Known, Mark, Move};
 use crate::evidence::ModelSet;
 use crate::roster::{ModelId, RosterSpec};
 
@@ -46,6 +46,18 @@ impl Policy {
             Self::Reference => Move::Escalate,
             Self::Chain { chain, threshold } => chain.next(threshold, known),
         }
+    }
+
+    /// Notes what was heard of a model that was asked, or that rated its answer, where
+    /// [`next`](Self::next) looks for it: the chain's first model has the place [`Known::first`], its
+    /// second [`Known::second`]; under a split, which asks one model only, whichever that is has the
+    /// first.
+    pub fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
+        let Self::Chain { chain, .. } = self else { return };
+        let split = matches!(chain.key, Key::Split { .. });
+        let place =
+            if split || model == chain.first { &mut known.first } else { &mut known.second };
+        *place = heard;
     }
 
     /// The policy in words.

@@ -356,11 +356,17 @@ impl Brain {
         let rate = search::paid(&self.roster, scored);
         let compare = live().any(|test| test.chain.compares());
         let profiled = self.profiled();
-        for model in self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect::<Vec<_>>() {
+        // Whoever is in the plan so far is not given up, though there is no more to find out.
+        let (best, _) = self.best();
+        let planned = best.and_then(|test| test.certified.as_ref());
+        let planned = planned.map_or(ModelSet::EMPTY, |done| done.policy.clone().plain().models());
+        let gone = |id: &ModelId| !ask.contains(*id) && !planned.contains(*id);
+        for model in self.demand.ask.iter().filter(gone).collect::<Vec<_>>() {
             let ended = self.tests.iter().find(|test| !test.live && test.chain.first == model);
             let reason = ended
                 .map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
-            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
+            let name = self.roster.name(model).to_owned();
+            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
         }
         let chain = live().next().filter(|_| live().count() == 1).map(|test| &test.chain);
         let more = ask.len() > 1 || !rate.is_empty();

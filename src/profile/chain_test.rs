@@ -37,6 +37,8 @@ pub(super) struct ChainTest {
     pub(super) live: bool,
     /// Why it is not live any more, in words.
     pub(super) ended: String,
+    /// What was expected of it after the pilot, in words; nothing if there was none.
+    pub(super) promise: String,
 }
 
 /// A policy that passed.
@@ -61,6 +63,25 @@ impl ChainTest {
             unplaced: 0,
             live: true,
             ended: String::new(),
+            promise: String::new(),
+        }
+    }
+
+    /// Says what was expected of it, in words.
+    pub(super) fn promising(self, promise: String) -> Self {
+        Self { promise, ..self }
+    }
+
+    /// What became of it, in words; `chosen` if it is the plan.
+    pub(super) fn outcome(&self, chosen: bool) -> String {
+        let Self { promise, ended, .. } = self;
+        let comma = if promise.is_empty() { "" } else { ", " };
+        match (&self.certified, chosen) {
+            (Some(_), true) if promise.is_empty() => "chosen, the cheapest certified".to_owned(),
+            (Some(_), true) => format!("chosen, {promise}"),
+            (Some(_), false) => format!("certified{comma}{promise}, but not the cheapest"),
+            (None, _) if ended.is_empty() => format!("not certified{comma}{promise}"),
+            (None, _) => format!("not certified{comma}{promise}: {ended}"),
         }
     }
 

@@ -45,10 +45,12 @@ pub enum Decision {
         /// The live chains.
         chains: Vec<Standing>,
     },
-    /// A candidate is not called any more.
+    /// A candidate is not called any more, and no part of the plan so far.
     Dropped {
         /// Which.
         model: ModelId,
+        /// Its name.
+        name: String,
         /// Items folded.
         profiled: u64,
         /// Why.
@@ -99,9 +101,9 @@ impl Decision {
                 let standings: Vec<ChainStanding<'_>> = chains.iter().map(Standing::view).collect();
                 observers.emit(&Event::Look { profiled: *profiled, chains: &standings });
             }
-            Self::Dropped { model, profiled, reason } => {
+            Self::Dropped { model, name, profiled, reason } => {
                 let (model, profiled) = (*model, *profiled);
-                observers.emit(&Event::CandidateDropped { model, profiled, reason });
+                observers.emit(&Event::CandidateDropped { model, name, profiled, reason });
             }
             Self::Forecast { profiled, forecast } => {
                 observers.emit(&Event::Forecast { profiled: *profiled, forecast });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SettingsError;
 use crate::pricing::Cost;
-use crate::roster::RosterSpec;
+use crate::roster::{ModelId, RosterSpec};
 
 /// The families of policies to consider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -37,10 +37,13 @@ pub enum Objective {
     #[default]
     LeastCost,
     /// The best agreement that can be certified with so much money, profiling included; at the least
-    /// the agreement asked for. The plan's target says which it came to.
+    /// the agreement asked for. The plan's target says which it came to; where the money buys the
+    /// reference's answer to everything, nothing is tested ([`Verdict::MoneySuffices`]).
     ///
     /// The money is what the run is planned for, from what the first items show; a hard cap is
     /// [`Smart::with_budget`](crate::Smart::with_budget), and both can be set.
+    ///
+    /// [`Verdict::MoneySuffices`]: crate::plan::Verdict::MoneySuffices
     BestAgreement {
         /// The money.
         within: Cost,
@@ -114,8 +117,13 @@ impl ProfileSettings {
             return Err(SettingsError::Objective);
         }
         for (model, guess) in &self.priors {
-            let candidate = roster.find(model).is_some_and(|id| !id.is_reference());
-            if !candidate || !(0.0..=1.0).contains(guess) {
+            if roster.find(model).is_none_or(ModelId::is_reference) {
+                let names = roster.candidates().map(|id| format!("`{}`", roster.name(id)));
+                let names = names.collect::<Vec<_>>().join(", ");
+                let candidates = if names.is_empty() { "it has none".to_owned() } else { names };
+                return Err(SettingsError::PriorModel { model: model.clone(), candidates });
+            }
+            if !(0.0..=1.0).contains(guess) {
                 return Err(SettingsError::Prior { model: model.clone(), guess: *guess });
             }
         }

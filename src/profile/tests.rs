@@ -72,16 +72,9 @@ fn failures(items: &Items, plan: &Plan) -> u64 {
         let mut known: Known = plan.start(*index, None);
         let first = ModelId::new(1);
         let heard = |id| Heard::Answer { score: Scored::Known((id == first).then_some(score)) };
-        let models: Vec<ModelId> = match &plan.policy {
-            crate::plan::Policy::Chain { chain, .. } => {
-                std::iter::once(chain.first).chain(chain.second).collect()
-            }
-            crate::plan::Policy::Reference => return false,
-        };
         loop {
             match plan.policy.next(&known) {
-                Move::Ask(id) if id == models[0] => known.first = heard(id),
-                Move::Ask(id) => known.second = heard(id),
+                Move::Ask(id) => plan.policy.hear(&mut known, id, heard(id)),
                 Move::Compare(..) => known.agree = Some(fails[0] == fails[1]),
                 Move::Accept(id) => return fails[id.position() - 1],
                 Move::Rate(_) | Move::Escalate => return false,

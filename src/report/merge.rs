@@ -80,8 +80,11 @@ impl Report {
             }),
             audit,
             self_agreement,
+            // Where nothing was profiled it is worked out anew, from what both saw.
+            reference_cost: self.plan.forecast.reference_cost,
             ..self
-        })
+        }
+        .estimated())
     }
 
     /// Whether every item of the plan's population was dealt with once, as far as numbers tell.

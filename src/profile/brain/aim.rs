@@ -19,17 +19,35 @@ const MARGIN: f64 = 0.9;
 const CAUTION: f64 = 0.9;
 
 impl Brain {
+    /// The money to get the best agreement for, if that is the objective.
+    pub(super) fn money(&self) -> Option<Cost> {
+        match self.settings.objective {
+            Objective::BestAgreement { within } => Some(within),
+            Objective::LeastCost => None,
+        }
+    }
+
+    /// What is left of it to plan with, in nano-units.
+    fn money_left(&self) -> Option<f64> {
+        let (within, spent) = (self.money()?, self.means.paid());
+        Some(MARGIN * (within.as_nanos() as f64 - spent.as_nanos() as f64 - self.judged))
+    }
+
+    /// Whether it bears the reference's answer to everything that is left.
+    pub(super) fn money_suffices(&self) -> bool {
+        let remaining = (self.order.population() - self.profiled()) as f64;
+        let reference = self.till().reference(&self.evidence);
+        self.money_left().is_some_and(|left| remaining * reference <= left)
+    }
+
     /// Chooses the target to test for. `false` if the reference alone is within the money, so that
     /// nothing needs testing.
     pub(super) fn aim(&mut self) -> bool {
-        let Objective::BestAgreement { within } = self.settings.objective else { return true };
-        let spent: Cost = self.means.paid();
-        let left = MARGIN * (within.as_nanos() as f64 - spent.as_nanos() as f64 - self.judged);
-        let population = self.order.population();
-        let remaining = (population - self.profiled()) as f64;
-        if remaining * self.till().reference(&self.evidence) <= left {
+        let Some(left) = self.money_left() else { return true };
+        if self.money_suffices() {
             return false;
         }
+        let population = self.order.population();
         let most = self.target.allowance(population);
         let mut tried = Vec::new();
         let mut at = most as f64;

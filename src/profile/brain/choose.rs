@@ -12,7 +12,7 @@ use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
 use super::{Brain, Outlook, cost};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Mark, failing, stand_for};
+use crate::plan::{Considered, Key, Mark, failing, stand_for};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
@@ -89,7 +89,8 @@ impl Brain {
         };
         for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
             let reason = "after the first items, not expected to pay".to_owned();
-            self.decisions.push_back(Decision::Dropped { model, profiled, reason });
+            let name = self.roster.name(model).to_owned();
+            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
         }
         self.demand = demand;
         if self.demand.ask.is_empty() {
@@ -132,21 +133,28 @@ impl Brain {
                     total: self.thrift().spent(prospect.priced.total),
                     range: prospect.priced.range(),
                 });
-                opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
+                let test = ChainTest::new(prospect.chain.clone(), boundary, self.pilot);
+                opened.push(test.promising(self.promise(prospect, reference)));
                 continue;
             }
-            let outcome = if pays {
-                let share = 100.0 * self.thrift().spent(prospect.priced.total) / reference;
-                format!(
-                    "not tested: after the pilot, expected at {share:.0} % of the reference's cost"
-                )
+            let testable = prospect.priced.scheme != Scheme::Never;
+            let promise = || self.promise(prospect, reference);
+            let outcome = if !testable {
+                let within = if self.budget.is_some() { " within the money" } else { "" };
+                format!("not tested: no test of it{within} is expected to pay")
+            } else if !pays {
+                format!("not tested: not expected to pay, {}", promise())
+            } else if opened.is_empty() {
+                format!("not tested: nothing can certify it on the items left, {}", promise())
             } else {
-                "after the pilot, not expected to pay".to_owned()
+                format!("not tested: dearer, {}", promise())
             };
+            let name = prospect.chain.describe(&self.roster);
+            let shared = matches!(prospect.chain.key, Key::Coin);
             self.considered.push(Considered {
-                name: prospect.chain.describe(&self.roster),
+                name: if shared { format!("{name} for a share of the items") } else { name },
                 chain: Some(prospect.chain.clone()),
-                cost_per_item: Some(cost(prospect.priced.per_item)),
+                cost_per_item: testable.then(|| cost(prospect.priced.per_item)),
                 tested: 0,
                 failures: 0,
                 outcome,
@@ -158,6 +166,15 @@ impl Brain {
         if self.tests.is_empty() {
             self.halt(StopReason::NotWorthMore);
         }
+    }
+
+    /// What a prospect is expected to come to after the pilot, its test included, in words, where the reference alone comes
+    /// to `reference`: the figure that prospects are compared by, whatever money there is.
+    fn promise(&self, prospect: &Prospect, reference: f64) -> String {
+        let total = prospect.priced.total;
+        let beyond = if self.thrift().bears(total) { "" } else { ", more than the money left" };
+        let share = 100.0 * total / reference;
+        format!("expected at {share:.1} % of the reference's cost{beyond}")
     }
 
     /// The boundary of a prospect's test.

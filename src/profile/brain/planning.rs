@@ -3,7 +3,9 @@
 use super::super::settings::Families;
 use super::{Brain, DEARER, Outlook, cost};
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{Chain, Considered, Forecast, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
+use crate::plan::{
+    Chain, Considered, Forecast, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
+};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -15,21 +17,27 @@ impl Brain {
         let policy = certified.map_or(Policy::Reference, |c| c.policy.clone().plain());
         let verdict = match certified {
             Some(_) => Verdict::Pays,
+            None if self.tests.is_empty() && self.is_priced() && self.money_suffices() => {
+                Verdict::MoneySuffices
+            }
             None => Verdict::DoesNotPay(self.why_not()),
         };
         let mut considered: Vec<Considered> = Vec::new();
         for test in &self.tests {
             let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
-            let outcome = match &test.certified {
-                Some(c) if chosen => format!("chosen: {}", c.certificate),
-                Some(_) => "certified, but not the cheapest".to_owned(),
-                None if test.ended.is_empty() => "not certified".to_owned(),
-                None => format!("not certified: {}", test.ended),
-            };
+            let threshold = test.certified_threshold().unwrap_or(Mark::LOWEST);
+            let each = if chosen { per_item } else { self.mean(test, &threshold) };
+            let (mut name, mut outcome) = (test.chain.describe(&self.roster), test.outcome(chosen));
+            if chosen {
+                let plainer =
+                    !matches!(&policy, Policy::Chain { chain, .. } if *chain == test.chain);
+                outcome = if plainer { format!("{outcome}; tested as {name}") } else { outcome };
+                name = policy.describe(&self.roster);
+            }
             considered.push(Considered {
-                name: test.chain.describe(&self.roster),
+                name,
                 chain: Some(test.chain.clone()),
-                cost_per_item: chosen.then(|| cost(per_item)),
+                cost_per_item: (test.tested > 0).then(|| cost(each)),
                 tested: test.tested,
                 failures: test.failures(),
                 outcome,
@@ -45,6 +53,7 @@ impl Brain {
             roster: self.roster.clone(),
             equivalence,
             target: self.aim_at(),
+            within: self.money(),
             order: self.order,
             asked,
             policy,
@@ -53,6 +62,11 @@ impl Brain {
             considered,
             verdict,
         }
+    }
+
+    /// Whether anything is known of what the reference costs.
+    fn is_priced(&self) -> bool {
+        self.means.answer(ModelId::REFERENCE) > 0.0
     }
 
     /// The candidates that no chain was made of because they cost no less than the reference.
@@ -119,6 +133,11 @@ impl Brain {
         let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let answered = |item: &&ItemEvidence| item.answered;
         match self.evidence.iter().find(answered) {
+            None if self.evidence.is_empty() => match self.budget() {
+                Some(Cost::ZERO) => "the budget allowed no call".to_owned(),
+                Some(_) => "the budget bore not even the calls for one profiled item".to_owned(),
+                None => "no item was profiled".to_owned(),
+            },
             None => "the reference answered none of the profiled items".to_owned(),
             Some(item) if !reference.is_metered(item.usage.as_ref()) => {
                 "the reference reports no usage, so its prices say nothing".to_owned()

@@ -1,0 +1,231 @@
+//! A report for people: its `Display`.
+
+use std::fmt;
+
+use super::{Budgeted, Report};
+use crate::execute::Audited;
+use crate::order::ENDLESS;
+use crate::plan::{Forecast, Verdict};
+use crate::pricing::Cost;
+use crate::roster::ModelId;
+
+/// How many of the chains considered are printed.
+const SHOWN: usize = 12;
+
+impl Report {
+    /// What was asked for where that was the best agreement, and what it came to.
+    pub(crate) fn objective(&self, bare: bool) -> Option<String> {
+        let (plan, within) = (&self.plan, self.plan.within?);
+        let said = |cost: Cost| cost.said(bare);
+        let came_to = match &plan.certificate {
+            Some(_) => format!("came to {}", plan.target.agreement()),
+            None => "the reference answers every item".to_owned(),
+        };
+        let spent = self.cost();
+        // A worker knows what it spent, and not what the others did.
+        let money = if self.delivered.items() < plan.order.population() {
+            String::new()
+        } else if spent > within {
+            format!(", for {} more than that", said(spent.saturating_sub(within)))
+        } else {
+            format!(", {} left", said(within.saturating_sub(spent)))
+        };
+        Some(format!("best agreement within {}; {came_to}{money}", said(within)))
+    }
+
+    /// What the run was to cost, and what it did.
+    fn write_money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = |cost: Cost| cost.said(f.alternate());
+        let (spent, items) = (said(self.cost()), self.plan.order.population());
+        let (done, answered) = (self.delivered.items(), self.delivered.answered());
+        let alone = said(self.reference_cost_of_answered());
+        f.write_str("Planned    ")?;
+        if self.profiled == 0 && self.plan.forecast == Forecast::default() {
+            f.write_str("without a forecast: no item was profiled")?;
+        } else {
+            fmt::Display::fmt(&self.plan.forecast, f)?;
+        }
+        if done < items {
+            return writeln!(f, "\nSpent      {spent} on {done} items so far");
+        }
+        if answered == 0 {
+            return writeln!(f, "\nSpent      {spent}, and no item was answered");
+        }
+        let saving = self.saving();
+        write!(
+            f,
+            "\nSpent      {spent} against about {alone} for the reference alone: {saving:.2} times cheaper"
+        )?;
+        if answered < items {
+            write!(f, " (of {answered} items answered)")?;
+        }
+        writeln!(f)
+    }
+
+    /// The table of models: answers, calls, failures, money.
+    fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (plan, bare) = (&self.plan, f.alternate());
+        writeln!(f)?;
+        let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
+        writeln!(
+            f,
+            "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
+            "model", "answers", "calls", "failed", "cost"
+        )?;
+        for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
+            let spent = self.spending(id);
+            let answers = self.delivered.by_model.get(id.position()).copied().unwrap_or(0);
+            let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.said(bare));
+            writeln!(
+                f,
+                "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
+                model.name
+            )?;
+        }
+        if self.judging.calls() > 0 {
+            let (calls, failed) = (self.judging.calls(), self.judging.failures);
+            let cost = self.judging.cost.said(bare);
+            writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+        }
+        Ok(())
+    }
+
+    /// How many items have no answer, and why.
+    fn write_unanswered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.delivered.unanswered() == 0 {
+            return Ok(());
+        }
+        let (unanswered, why) = (self.delivered.unanswered(), self.delivered.why_unanswered());
+        writeln!(f, "\nUnanswered {unanswered} items: {why}")
+    }
+
+    /// What else there was to choose from, what each would cost, and why it was not taken.
+    fn write_considered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (considered, bare) = (&self.plan.considered, f.alternate());
+        if considered.is_empty() {
+            return Ok(());
+        }
+        let reference = self.reference_cost.as_nanos() / self.plan.order.population().max(1);
+        let reference = Cost::from_nanos(reference).said(bare);
+        writeln!(f, "\nConsidered, with what each costs an item (the reference: {reference})")?;
+        for chain in considered.iter().take(SHOWN) {
+            let mark = if chain.chosen { '*' } else { ' ' };
+            write!(f, " {mark} {}", chain.name)?;
+            if let Some(each) = chain.cost_per_item {
+                write!(f, ", {}", each.said(bare))?;
+            }
+            writeln!(f, ": {}", chain.outcome)?;
+        }
+        match considered.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "   and {more} more"),
+        }
+    }
+
+    /// How calls failed, a line for each model and kind.
+    fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.faults.is_empty() {
+            writeln!(f)?;
+        }
+        for fault in &self.faults {
+            let name = fault.model.map_or("judge", |id| self.name(id));
+            writeln!(f, "Failed     {name}, {fault}")?;
+        }
+        Ok(())
+    }
+
+    /// What audits found, if there were any.
+    fn write_audits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(audited) = &self.audit else { return Ok(()) };
+        let Audited { audits, caught, .. } = audited;
+        write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
+        if let Some(left) = audited.remaining() {
+            write!(f, ", {left} more would have been borne")?;
+        }
+        if audited.switched {
+            write!(f, "; then everything went to the reference")?;
+        } else if audited.workers_switched > 0 {
+            let Audited { workers, workers_switched, .. } = audited;
+            write!(f, "; {workers_switched} of {workers} workers went over to the reference")?;
+        }
+        if audited.drifted {
+            write!(f, "; candidates fail more often than tolerated: profile anew")?;
+        }
+        writeln!(f)
+    }
+}
+
+/// For people; `{:#}` prints money without the dollar sign, for prices in another unit.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.plan;
+        let bare = f.alternate();
+        let said = |cost: Cost| cost.said(bare);
+        let items = plan.order.population();
+        if items == ENDLESS {
+            writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
+        } else {
+            writeln!(f, "Promised   {} over {items} items", plan.target)?;
+            writeln!(
+                f,
+                "           (at most {} answers that differ from the reference's)",
+                self.allowance
+            )?;
+        }
+        if let Some(objective) = self.objective(bare) {
+            writeln!(f, "Objective  {objective}")?;
+        }
+        write!(f, "Profiled   {} items", self.profiled)?;
+        if self.overshoot > 0 {
+            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
+        }
+        writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
+        writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
+        match &plan.certificate {
+            Some(certificate) => writeln!(f, "Certified  {certificate}")?,
+            None => writeln!(f, "Certified  needs no certificate: the reference cannot fail")?,
+        }
+        match &plan.verdict {
+            Verdict::Pays => {}
+            Verdict::DoesNotPay(reason) => writeln!(f, "Verdict    does not pay: {reason}")?,
+            Verdict::MoneySuffices => {
+                writeln!(f, "Verdict    the money suffices for the reference alone")?;
+            }
+        }
+        self.write_money(f)?;
+        self.write_models(f)?;
+        let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
+        for id in plan.roster.ids().filter(turned) {
+            let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
+            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
+        }
+        self.write_faults(f)?;
+        self.write_unanswered(f)?;
+        if let Some(Budgeted { cap, over_bound, unbounded }) = self.budget {
+            write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
+            if over_bound > 0 {
+                write!(f, "; {over_bound} calls cost more than the bound given for them")?;
+            }
+            if unbounded > 0 {
+                write!(
+                    f,
+                    "; {unbounded} calls did not say what they used, so that nothing more was spent: \
+                     return their usage, or name a bound"
+                )?;
+            }
+            writeln!(f)?;
+        }
+        self.write_audits(f)?;
+        if let Some(agreement) = &self.self_agreement {
+            writeln!(f, "\nReference  {agreement}")?;
+        }
+        let unmetered = plan.roster.ids().map(|id| self.spending(id).unmetered);
+        let unmetered = unmetered.fold(self.judging.unmetered, u64::saturating_add);
+        if unmetered > 0 {
+            let what =
+                "reported no usage, or none to be believed: their cost is not in the figures";
+            writeln!(f, "\n{unmetered} calls {what}")?;
+        }
+        self.write_considered(f)
+    }
+}
