@@ -83,6 +83,8 @@ pub(crate) enum Asked<O> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rated {
     pub(crate) score: Option<Confidence>,
+    /// Whether another moment might have brought one.
+    pub(crate) missed: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
 }
@@ -91,6 +93,8 @@ pub(crate) struct Rated {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compared {
     pub(crate) equivalent: bool,
+    /// Whether another moment might have brought another verdict.
+    pub(crate) missed: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
 }
@@ -355,11 +359,15 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         output: &O,
     ) -> Result<Rated, RunError> {
         let key = CallKey::rating(errand.index, model);
-        let none = Rated { score: None, usage: None, cost: Cost::ZERO };
+        let none = Rated { score: None, missed: false, usage: None, cost: Cost::ZERO };
         let Some(backend) = self.roster.backend(model) else { return Ok(none) };
         Ok(match self.pay(errand, key, || (**backend).rate(errand.item, output)).await? {
-            Went::Well(Rating { confidence: score, usage }, cost) => Rated { score, usage, cost },
-            Went::Badly(_, usage, cost) => Rated { score: None, usage, cost },
+            Went::Well(Rating { confidence: score, usage }, cost) => {
+                Rated { score, missed: false, usage, cost }
+            }
+            Went::Badly(kind, usage, cost) => {
+                Rated { score: None, missed: kind.is_of_the_moment(), usage, cost }
+            }
             Went::Unaffordable => none,
         })
     }
@@ -375,9 +383,15 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let key = CallKey::comparison(errand.index, left, right);
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
         Ok(match self.pay(errand, key, call).await? {
-            Went::Well(Verdict { equivalent, usage }, cost) => Compared { equivalent, usage, cost },
-            Went::Badly(_, usage, cost) => Compared { equivalent: false, usage, cost },
-            Went::Unaffordable => Compared { equivalent: false, usage: None, cost: Cost::ZERO },
+            Went::Well(Verdict { equivalent, usage }, cost) => {
+                Compared { equivalent, missed: false, usage, cost }
+            }
+            Went::Badly(kind, usage, cost) => {
+                Compared { equivalent: false, missed: kind.is_of_the_moment(), usage, cost }
+            }
+            Went::Unaffordable => {
+                Compared { equivalent: false, missed: true, usage: None, cost: Cost::ZERO }
+            }
         })
     }
 

@@ -82,10 +82,11 @@ pub enum Agreement {
     Agrees,
     /// Not equivalent, or the comparison failed, or there is no reference answer to compare with.
     Differs,
-    /// The candidate gave no answer: a policy escalates, in execution as in profiling.
+    /// The candidate gave no answer to this item: a policy escalates, in execution as in profiling.
     NoAnswer,
-    /// The candidate was not asked, its circuit breaker being open. What it would have said is
-    /// anyone's guess, so the item counts as a failure of every policy that may ask it.
+    /// The candidate could not be reached (a time-out, a limit, a fault of the server, an open circuit),
+    /// or could not rate an answer that differs. What it would have said at another time is anyone's
+    /// guess, so the item counts as a failure of every policy that may ask it.
     Unheard,
 }
 

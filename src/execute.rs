@@ -229,7 +229,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let indices = futures::stream::iter((0..items.count()).map(|index| (index, ())));
+        let order = self.shared.plan.order;
+        // Where money may end before the items do, the random order decides who is answered: then what is
+        // answered is a sample of all, and no matter how the items are sorted.
+        let random = self.in_order.is_none() && self.shared.calls.ledger.purse().is_some();
+        let indices = (0..items.count()).map(move |at| if random { order.index(at) } else { at });
+        let indices = futures::stream::iter(indices.map(|index| (index, ())));
         let lane = &Lane::new(Arc::clone(&self.shared));
         let one = |lane, index, ()| one_item(lane, index, move || items::held(items, index));
         let each = |answer| {

@@ -3,7 +3,9 @@
 //! A journal holds a [`Header`] (what the run was) and one [`Record`] for each call, written before
 //! the call's answer is used. To **resume** is to run again with the same journal: recorded calls
 //! are served from it, the profiler's state machine comes to the same decisions from the same
-//! answers, and nothing is asked again but what was under way when the run ended.
+//! answers, and nothing is asked again but what was under way when the run ended, what an open circuit
+//! turned away, and, if asked for, what failed for now
+//! ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
 //!
 //! ```text
 //! recorder   one run's journal: recalls, checks, writes

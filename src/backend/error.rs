@@ -39,6 +39,12 @@ impl ErrorKind {
         matches!(self, Self::RateLimited | Self::Timeout | Self::Transient)
     }
 
+    /// Whether the failure says something of the moment and nothing of the item: asked at another time,
+    /// the model might have answered.
+    pub(crate) const fn is_of_the_moment(self) -> bool {
+        self.is_retryable() || matches!(self, Self::Unavailable | Self::Unauthorized)
+    }
+
     /// The kind in words.
     pub const fn as_str(self) -> &'static str {
         match self {

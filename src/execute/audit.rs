@@ -67,7 +67,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Audits this share of the items that a candidate would answer, by a coin for each.
+    /// Audits this share of the items that a candidate would answer, by a coin for each: an index that
+    /// comes twice has the same coin twice, so let each come once.
     ///
     /// # Errors
     /// [`SettingsError::AuditShare`] unless the share lies strictly between 0 and 1.

@@ -31,8 +31,10 @@ use crate::roster::RosterSpec;
 /// tested must not depend on what was seen.
 ///
 /// **What decisions depend on.** With a bound for every model, whether an item is affordable
-/// depends on what the items before it cost (profiled ones in the random order, then the others as
-/// they come), not on who finished first. Items under way when profiling ends do count as spent, so
+/// depends on what the items before it cost, not on who finished first. A [`Smart`](crate::Smart) takes
+/// all in the random order, so that the answered ones are a random sample of all; those that an
+/// [`Executor`](crate::Executor) is handed, or that are to be delivered in order, as they come. The
+/// promise is a number of answers that may differ, and of a part of the items it promises no share. Items under way when profiling ends do count as spent, so
 /// how many of the last items are left unanswered may vary by as many as ran at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

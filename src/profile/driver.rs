@@ -162,11 +162,12 @@ struct Held<O> {
     failed: Option<ErrorKind>,
 }
 
-/// Why a candidate was not asked.
+/// Why it is not known what a candidate would say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Unaffordable,
-    CircuitOpen,
+    /// It could not be reached, to answer or to rate its answer.
+    NotReached,
 }
 
 /// All that is wanted about one item: answers, their ratings, and how they compare.
@@ -234,7 +235,9 @@ where
             others.remove(held.id);
             if request.rate.contains(held.id) {
                 rated(calls, errand, held).await?;
-                note(&mut evidence, held, Agreement::Differs);
+                let unheard = held.missing.is_some();
+                let agreement = if unheard { Agreement::Unheard } else { Agreement::Differs };
+                note(&mut evidence, held, agreement);
             }
         }
         let others = ask_all(calls, errand, others, request.rate).await?;
@@ -325,7 +328,12 @@ async fn record<I: ?Sized + Sync, O: Send + Sync>(
             cost = compared.cost;
             let key = CallKey::comparison(errand.index, ModelId::REFERENCE, held.id);
             paid.verdict(key, compared);
-            if compared.equivalent { Agreement::Agrees } else { Agreement::Differs }
+            match (compared.equivalent, held.missing) {
+                (true, _) => Agreement::Agrees,
+                // It fails, and nobody knows where its rating would have placed it.
+                (false, Some(_)) => Agreement::Unheard,
+                (false, None) => Agreement::Differs,
+            }
         }
     };
     note(evidence, held, agreement);
@@ -370,7 +378,7 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
         }
         Asked::Failed { kind, usage, cost } => {
             (held.usage, held.cost, held.failed) = (usage, cost, Some(kind));
-            held.missing = (kind == ErrorKind::Unavailable).then_some(Missing::CircuitOpen);
+            held.missing = kind.is_of_the_moment().then_some(Missing::NotReached);
         }
         Asked::Unaffordable => held.missing = Some(Missing::Unaffordable),
     }
@@ -388,6 +396,9 @@ async fn rated<I: ?Sized + Sync, O: Send + Sync>(
         (held.score, held.rated) = (rated.score, rated.score);
         held.rating = Some(rated.usage.unwrap_or_default());
         held.cost += rated.cost;
+        if rated.missed {
+            held.missing = Some(Missing::NotReached);
+        }
     }
     Ok(())
 }
@@ -418,7 +429,8 @@ async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
             cost += compared.cost;
             paid.verdict(CallKey::comparison(errand.index, left.id, right.id), compared);
             judged(evidence, compared.usage);
-            if compared.equivalent {
+            // Where a judge was not reached, the worse of both: that they agree in an error.
+            if compared.equivalent || compared.missed {
                 evidence.pairs.push((left.id, right.id));
             }
         }

@@ -89,6 +89,17 @@ impl Request {
         }
     }
 
+    /// Whether stored evidence holds all that is wanted: nothing was not asked, not rated, or not
+    /// compared.
+    pub(super) fn is_met_by(&self, item: &ItemEvidence) -> bool {
+        let missing = |id: ModelId| {
+            let record = item.candidate(id);
+            record.is_none_or(|record| self.rate.contains(id) && record.is_unrated())
+        };
+        let uncompared = self.compare && !item.compared && item.has_failing_pair(self.ask);
+        !self.ask.iter().any(missing) && !uncompared
+    }
+
     /// The same, by what an outcome says of it.
     pub(super) fn given_by(self, outcome: &ItemEvidence) -> Self {
         let agreement = |first| outcome.candidate(first).map(|record| record.agreement);
@@ -106,8 +117,10 @@ pub enum ProtocolError {
         /// The item.
         index: u64,
     },
-    /// A candidate that was to be asked, and not spared by [`Request::given`], is missing from the outcome.
-    #[error("the outcome of item {index} lacks a candidate that was asked for")]
+    /// A candidate that was to be asked, and not spared by [`Request::given`], is missing from the outcome;
+    /// or an answer of its that differs was to be rated and was not. A rating that brought no score is one:
+    /// say what it used in [`CandidateRecord::rating`](crate::evidence::CandidateRecord::rating).
+    #[error("the outcome of item {index} lacks a candidate, or a rating, that was asked for")]
     Incomplete {
         /// The item.
         index: u64,
@@ -225,7 +238,13 @@ impl ProfileMachine {
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
         let wanted = request.given_by(&outcome);
-        if wanted.ask.iter().any(|id| outcome.candidate(id).is_none()) {
+        let unrated = |id| {
+            let record = outcome.candidate(id).filter(|r| r.agreement == Agreement::Differs);
+            record.is_some_and(|record| record.score.is_none() && record.rating.is_none())
+        };
+        if wanted.ask.iter().any(|id| outcome.candidate(id).is_none())
+            || wanted.rate.iter().any(unrated)
+        {
             return Err(ProtocolError::Incomplete { index });
         }
         (outcome.compared, outcome.unless) = (wanted.compare, request.unless);

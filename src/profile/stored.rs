@@ -10,7 +10,7 @@ use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
-use crate::roster::{ModelId, RosterSpec};
+use crate::roster::RosterSpec;
 use crate::target::Target;
 
 /// The version of the stored form; a profile of another version is refused.
@@ -112,9 +112,9 @@ impl Profile {
     /// The profiler is run again over the stored evidence, so the plan is the one it would have
     /// come to, had it been asked for this, ended its pilot no later than the recorded one (after it less
     /// was found out about each item), and stopped where the evidence ends: at the latest before an item
-    /// of which something is wanted that was not asked, rated or compared. Choose the target
-    /// before looking at the evidence: a target chosen *because* a plan for it came out well is not
-    /// covered by the promise.
+    /// of which something is wanted that was not asked, rated or compared. Choose the target and the
+    /// prices before looking at the evidence: where one is chosen *because* a plan for it came out well,
+    /// the plan is not covered by the promise.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the roster differs in more than prices; [`RunError::Settings`] if
@@ -148,13 +148,7 @@ impl Profile {
             let rank = brain.profiled();
             let closely = brain.looks_closely(rank);
             let wanted = Request::new(rank, item.index, brain.demand(), closely).given_by(item);
-            let missing = |id: ModelId| {
-                let record = item.candidate(id);
-                record.is_none_or(|record| wanted.rate.contains(id) && record.is_unrated())
-            };
-            // What was not asked, not rated, or not compared.
-            let missing = wanted.ask.iter().any(missing)
-                || (wanted.compare && !item.compared && item.has_failing_pair(wanted.ask));
+            let missing = !wanted.is_met_by(item);
             if brain.stop().is_some() || missing {
                 break;
             }

@@ -30,7 +30,7 @@ use crate::items::Items;
 use crate::observe::CallKind;
 use crate::order::Order;
 use crate::pool::{Ending, Pool};
-use crate::pricing::{Pricing, Usage};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
@@ -51,6 +51,9 @@ pub struct Stretch {
     target: Target,
     order: Order,
     settings: ProfileSettings,
+    /// The cap that a profile was planned within, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<Cost>,
     items: Vec<Shown>,
 }
 
@@ -88,6 +91,7 @@ impl Stretch {
             target: brain.target(),
             order: brain.order(),
             settings: brain.settings().clone(),
+            budget: None,
             items: shown.0,
         }
     }
@@ -133,6 +137,7 @@ impl From<Profile> for Stretch {
             target: profile.target,
             order: profile.order,
             settings: profile.settings,
+            budget: profile.budget,
             items: profile.evidence.into_iter().map(whole).collect(),
         }
     }
@@ -141,7 +146,7 @@ impl From<Profile> for Stretch {
 impl Profile {
     /// One profile of what several workers found out about disjoint stretches of ranks, in any
     /// order: the one that a single worker would have made of the same answers. A profile that
-    /// ended early is a stretch too.
+    /// ended early is a stretch too, with the budget that it was planned within.
     ///
     /// Profiling ends where the machine ends it, or before the first rank that no stretch holds
     /// (then [`stopped`](Self::stopped) is [`StopReason::Caller`], and more stretches help). Prices
@@ -159,8 +164,8 @@ impl Profile {
         if let Some(difference) = first.difference(&first) {
             return Err(mismatch(difference));
         }
-        let order = first.order;
-        let mut machine =
+        let (order, mut budget) = (first.order, first.budget);
+        let machine =
             ProfileMachine::new(&first.roster, first.judge, first.target, order, &first.settings)?;
         let mut shown = BTreeMap::new();
         let mut take = |items: Vec<Shown>| {
@@ -177,9 +182,14 @@ impl Profile {
             if let Some(difference) = first.difference(&other) {
                 return Err(mismatch(difference));
             }
+            if budget.is_some_and(|cap| other.budget.is_some_and(|own| own != cap)) {
+                return Err(mismatch("the stretches are not of one budget".to_owned()));
+            }
+            budget = budget.or(other.budget);
             take(other.items)?;
         }
         take(first.items)?;
+        let mut machine = machine.with_budget(budget);
         replay(&mut machine, shown)?;
         machine.stop(StopReason::Caller);
         Ok(Self::new(machine, equivalence))
@@ -187,8 +197,9 @@ impl Profile {
 
     /// A machine in the state in which this profile left it.
     fn resume(&self) -> Result<ProfileMachine, RunError> {
-        let Self { roster, judge, target, order, settings, .. } = self;
-        let mut machine = ProfileMachine::new(roster, *judge, *target, *order, settings)?;
+        let Self { roster, judge, target, order, settings, budget, .. } = self;
+        let machine = ProfileMachine::new(roster, *judge, *target, *order, settings)?;
+        let mut machine = machine.with_budget(*budget);
         let stretch = Stretch::from(self.clone());
         let ranked = stretch.items.into_iter().map(|item| (order.rank(item.evidence.index), item));
         replay(&mut machine, ranked.collect())?;
@@ -214,7 +225,9 @@ impl Shown {
     fn only(self, request: Request) -> Option<ItemEvidence> {
         let Self { mut evidence, asked, judged, given } = self;
         let request = request.given_by(&evidence);
-        if request.ask.iter().any(|id| evidence.candidate(id).is_none()) {
+        if request.ask.iter().any(|id| evidence.candidate(id).is_none())
+            || (asked.is_none() && !request.is_met_by(&evidence))
+        {
             return None;
         }
         let Request { ask, rate, compare, .. } = request;

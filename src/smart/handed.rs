@@ -18,6 +18,16 @@ pub struct Handed<O> {
     pub(super) late: Vec<(CallKey, Kept<O>)>,
 }
 
+impl<O> Handed<O> {
+    /// What belongs to one worker's items.
+    #[must_use]
+    pub fn only(mut self, ours: impl Fn(u64) -> bool) -> Self {
+        self.answers.retain(|index, _| ours(*index));
+        self.late.retain(|(key, _)| ours(key.index));
+        self
+    }
+}
+
 impl<O> From<BTreeMap<u64, Answer<O>>> for Handed<O> {
     fn from(answers: BTreeMap<u64, Answer<O>>) -> Self {
         Self { answers, late: Vec::new() }
