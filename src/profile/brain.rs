@@ -53,7 +53,7 @@ struct Outlook {
 pub struct Brain {
     roster: RosterSpec,
     target: Target,
-    /// The target chosen after the pilot, where the agreement is to be the best that money buys.
+    /// What the test left of the target, where the agreement is to be the best that money buys.
     aimed: Option<Target>,
     order: Order,
     settings: ProfileSettings,
@@ -293,7 +293,7 @@ impl Brain {
             self.decisions.push_back(Decision::Look { profiled, chains: standings });
         }
         for position in certified {
-            self.cheapen(position);
+            self.settle(position);
             let done = self.tests.get(position).and_then(|test| test.certified.as_ref());
             if let Some(policy) =
                 done.map(|done| done.policy.clone().plain().describe(&self.roster))
