@@ -96,6 +96,16 @@ impl ChainTest {
         self.failing.len() as u64
     }
 
+    /// The marks of the failing items, highest first.
+    pub(super) fn failing(&self) -> &[Mark] {
+        &self.failing
+    }
+
+    /// The most liberal policy that may be certified, if that was chosen before the test.
+    pub(super) const fn chosen(&self) -> Option<Mark> {
+        self.chosen
+    }
+
     /// How many failing items lie at or above a threshold.
     fn failures_above(&self, threshold: &Mark) -> u64 {
         self.failing.partition_point(|mark| mark >= threshold) as u64

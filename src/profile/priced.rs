@@ -45,12 +45,6 @@ impl Priced {
         Self { scheme: Scheme::Never, total, per_item, truths, regret: 0.0 }
     }
 
-    /// Roughly the range in which the total will lie.
-    pub(super) fn range(&self) -> (f64, f64) {
-        let ends = self.truths.iter();
-        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
-    }
-
     /// The variance of the total over the possible truths.
     pub(super) fn variance(&self) -> f64 {
         let middle = mean(&self.truths);

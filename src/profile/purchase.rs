@@ -29,8 +29,6 @@ pub(super) struct Purchase {
     pub(super) look: u64,
     /// What an item may cost under the policy, in nano-units.
     pub(super) each: f64,
-    /// What one more tested item costs, in nano-units.
-    pub(super) profiling: f64,
     /// How many failing answers the test is expected to leave room for.
     pub(super) failing: f64,
 }
@@ -77,7 +75,7 @@ impl Pilot<'_> {
         });
         let best = priced.min_by(|a, b| a.2.total_cmp(&b.2));
         let (look, each, failing) = best.filter(|(_, _, failing)| failing.is_finite())?;
-        Some(Purchase { chain, look, each, profiling: curve.profiling, failing })
+        Some(Purchase { chain, look, each, failing })
     }
 }
 

@@ -35,8 +35,8 @@
 use super::super::chain_test::ChainTest;
 use super::super::purchase::Purchase;
 use super::super::settings::Objective;
+use super::Brain;
 use super::choose::MOST_CONSIDERED;
-use super::{Brain, Outlook};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Chain, Considered, Key, Mark, Sampled, stand_for};
 use crate::stats::Boundary;
@@ -110,15 +110,12 @@ impl Brain {
         let design = self.design(self.pilot).ok()?;
         let (mut opened, mut others) = (None, Vec::new());
         for purchase in purchases {
-            let Purchase { chain, look, each, profiling, failing } = purchase;
+            let Purchase { chain, look, each, failing } = purchase;
             let name = chain.describe(&self.roster);
             if opened.is_none()
-                && let Some((policy, mean)) = self.strictest(&chain, each)
+                && let Some((policy, _)) = self.strictest(&chain, each)
                 && let Ok(boundary) = Boundary::single_look(design, self.level(), look)
             {
-                let rest = (self.order.population() - self.pilot).saturating_sub(look) as f64;
-                let total = look as f64 * profiling + rest * mean;
-                self.outlook = Some(Outlook { from: self.pilot, total, range: (total, total) });
                 opened = Some(ChainTest::of_policy(chain, boundary, self.pilot, policy));
                 continue;
             }

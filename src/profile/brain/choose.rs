@@ -10,7 +10,7 @@ use super::super::priced::Scheme;
 use super::super::scheme::{self, LARGE, Schedule};
 use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
-use super::{Brain, Outlook, SIEVE, cost};
+use super::{Brain, SIEVE, cost};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Mark, failing, stand_for};
 use crate::roster::ModelId;
@@ -141,11 +141,6 @@ impl Brain {
                 && opened.is_empty()
                 && let Some(boundary) = self.boundary(prospect, design)
             {
-                self.outlook = Some(Outlook {
-                    from: self.pilot,
-                    total: self.thrift().spent(prospect.priced.total),
-                    range: prospect.priced.range(),
-                });
                 opened.push(ChainTest::new(prospect.chain.clone(), boundary, self.pilot));
                 continue;
             }
@@ -198,10 +193,7 @@ impl Brain {
         let known = self.sample(&test.chain);
         let chain = &test.chain;
         let (failing, all) = (failing(chain, &known), stand_for(&known).max(1.0));
-        let rest = if chain.delivers_first() { looked_at(failing.len() as f64 / all) } else { 1.0 };
-        let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
-        let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
-        let profiling = self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>();
+        let profiling = self.profiling(test, failing.len() as f64 / all);
         let remaining = (self.order.population() - self.profiled()) as f64;
         let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
         let later = looks.filter(|(look, _)| **look > test.tested);
@@ -225,6 +217,15 @@ impl Brain {
             self.thrift().loss([(more, profiling), (rest, then.min(now))])
         });
         losses.fold(f64::INFINITY, f64::min)
+    }
+
+    /// What one more tested item costs if such a share of them fails, in nano-units.
+    pub(super) fn profiling(&self, test: &ChainTest, failing: f64) -> f64 {
+        let chain = &test.chain;
+        let rest = if chain.delivers_first() { looked_at(failing) } else { 1.0 };
+        let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
+        let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
+        self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>()
     }
 
     /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.
