@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::plan::Forecast;
+use smart_core::profile::ProfileMachine;
 use smart_core::{
-    Completion, Cost, Event, Families, Generated, Model, Objective, ProfileSettings, Report,
-    Roster, Smart, Target, Usage, from_fn,
+    Completion, Cost, Event, Families, Generated, Model, ModelSpec, Objective, Order, Pricing,
+    ProfileSettings, Report, Roster, RosterSpec, Smart, Target, Usage, from_fn,
 };
 
 /// A dear model and two cheaper ones that agree on 95 and 86 %.
@@ -111,4 +112,32 @@ fn the_reference_alone_costs_what_its_bills_say() {
     let mixed = plan(|index| 5_000_000 + index * 7_919 % 1_000 * 10_000).forecast;
     let width = (mixed.high.as_usd() - mixed.low.as_usd()) / mixed.cost.as_usd();
     assert!((0.02..0.6).contains(&width), "{mixed}");
+}
+
+#[test]
+fn before_the_first_call_prices_and_guesses_are_all_there_is() {
+    let model = |name: &str, price| {
+        ModelSpec::new(name).with_pricing(Pricing::per_million(price, 3.0 * price).unwrap())
+    };
+    let roster = RosterSpec::new(vec![model("large", 10.0), model("small", 0.3)]).unwrap();
+    let target = Target::new(0.95, 0.95).unwrap();
+    let item = Usage::tokens(400, 20);
+    let by = |settings: ProfileSettings| settings.forecast(&roster, target, 20_000, &item).unwrap();
+    let (good, bad) = (("small", 0.98), ("small", 0.7));
+    let plain = ProfileSettings::default();
+    let good = by(plain.clone().with_prior(good.0, good.1));
+    let bad = by(plain.clone().with_prior(bad.0, bad.1));
+    let neither = by(plain.clone());
+    assert!(good.cost < neither.cost && neither.cost < bad.cost, "{good}; {neither}; {bad}");
+    assert_eq!(neither.reference_cost, Cost::from_usd(20_000.0 * 0.0046).unwrap());
+    let alone = by(plain.clone().with_families(Families::Reference));
+    assert_eq!(alone.cost, alone.reference_cost);
+    assert!(plain.forecast(&roster, target, 0, &item).is_err(), "no items");
+
+    // A plan before any call knows nothing, and says so.
+    let order = Order::new(100, 1);
+    let machine = ProfileMachine::new(&roster, Pricing::default(), target, order, &plain).unwrap();
+    let nothing = machine.plan("same").forecast;
+    assert!(!nothing.is_known());
+    assert!(nothing.to_string().contains("unknown"), "{nothing}");
 }
