@@ -127,7 +127,8 @@ pub enum Event<'a> {
         /// Why, in words.
         reason: &'a str,
     },
-    /// What the run is expected to cost in the end.
+    /// What the run is expected to cost in the end, while it profiles: told when that changes, after a look or
+    /// a third more items.
     Forecast {
         /// Items folded.
         profiled: u64,

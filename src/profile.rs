@@ -19,6 +19,7 @@ mod decision;
 mod driver;
 mod machine;
 mod priced;
+mod purchase;
 mod repeat;
 mod scheme;
 mod scores;

@@ -281,7 +281,8 @@ impl fmt::Display for Snapshot {
         let said = |cost: Cost| cost.said(bare);
         let (spent, reference) = (said(*spent), said(*reference_so_far));
         write!(f, ", {spent} spent against about {reference} for the reference alone")?;
-        if let (Some(forecast), false) = (&self.forecast, *phase == Phase::Finished) {
+        let forecast = self.forecast.filter(Forecast::is_known);
+        if let (Some(forecast), false) = (forecast, *phase == Phase::Finished) {
             let [cost, low, high] = [forecast.cost, forecast.low, forecast.high].map(said);
             write!(f, ", forecast {cost} ({low} to {high})")?;
         }

@@ -21,13 +21,14 @@ use crate::journal::{Binding, Header, Recorder, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::{ENDLESS, Order};
-use crate::plan::Plan;
-use crate::pricing::{Cost, Pricing};
+use crate::plan::{Forecast, Plan};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
 use crate::report::{REPORT_VERSION, Report};
 use crate::roster::Roster;
+use crate::stats::StatsError;
 use crate::target::Target;
 
 pub use handed::Handed;
@@ -189,6 +190,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub const fn with_reference_check(mut self, items: u64) -> Self {
         self.repeats = items;
         self
+    }
+
+    /// What a run over so many items is expected to cost, before any call: from the roster's prices, the usage
+    /// to expect of a model on an item, and the guesses in the settings
+    /// ([`ProfileSettings::forecast`]).
+    ///
+    /// # Errors
+    /// [`StatsError`] for none or too many items, or a guess that is no probability.
+    pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, StatsError> {
+        self.settings.forecast(self.roster.spec(), self.target, items, usage)
     }
 
     /// Profiles, plans, and answers every item.

@@ -27,8 +27,13 @@ fn misses_are_no_more_than_promised() -> Result<(), Failure> {
 fn one_candidate_just_above_the_allowance() -> Result<(), Failure> {
     for items in [5574, 50_000] {
         for delta in [5, 10] {
-            let case =
-                Case { pattern: Pattern::JustAbove, families: Families::Single, items, delta };
+            let case = Case {
+                pattern: Pattern::JustAbove,
+                families: Families::Single,
+                items,
+                delta,
+                within: None,
+            };
             let tally = case.ours(&case.population()?, 400)?;
             assert!(tally.keeps_the_promise()?, "{case:?}: {tally:?}");
         }
@@ -41,7 +46,7 @@ fn one_candidate_just_above_the_allowance() -> Result<(), Failure> {
 #[test]
 fn who_is_given_up_keeps_its_level() -> Result<(), Failure> {
     let (items, families) = (1300, Families::Single);
-    let case = Case { pattern: Pattern::ManyDear, families, items, delta: 20 };
+    let case = Case { pattern: Pattern::ManyDear, families, items, delta: 20, within: None };
     let tally = case.ours(&case.population()?, 3000)?;
     assert!(tally.keeps_the_promise()?, "{tally:?}");
     Ok(())
@@ -50,8 +55,13 @@ fn who_is_given_up_keeps_its_level() -> Result<(), Failure> {
 /// The harness can tell: the published algorithm misses far more often than it promises.
 #[test]
 fn the_published_algorithm_misses_more_often() -> Result<(), Failure> {
-    let case =
-        Case { pattern: Pattern::ManyAbove, families: Families::Auto, items: 50_000, delta: 5 };
+    let case = Case {
+        pattern: Pattern::ManyAbove,
+        families: Families::Auto,
+        items: 50_000,
+        delta: 5,
+        within: None,
+    };
     let tally = case.published(&case.population()?, 200)?;
     assert!(!tally.keeps_the_promise()?, "{tally:?}");
     Ok(())

@@ -10,7 +10,7 @@
 //! command fails if a `p` is below 1e-4. Beside it, the miss rate of the published algorithm on the same
 //! populations and orders, and the share of runs in which candidates answered items at all: where that is
 //! small, a small miss rate says little. `--only` judges the cases whose line begins with the text, such
-//! as `JustAbove/Single/5574`.
+//! as `JustAbove/Single/5574`, or `within/` for those in which the best agreement for a sum of money is asked for.
 
 mod cases;
 
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn judge(runs: u64, theirs: u64, only: &str, as_json: bool) -> Result<u64, cases::Failure> {
     if !as_json {
         println!(
-            "{:20} {:10} {:>6} {:>5}  {:>7} {:>17} {:>8} {:>9}   {:>9}",
+            "{:24} {:10} {:>6} {:>5}  {:>7} {:>17} {:>8} {:>9}   {:>9}",
             "population",
             "families",
             "N",
@@ -59,7 +59,10 @@ fn judge(runs: u64, theirs: u64, only: &str, as_json: bool) -> Result<u64, cases
     let (mut broken, mut rows) = (0, Vec::new());
     let mut published: Option<(Pattern, usize, u32, Tally)> = None;
     for case in cases() {
-        let name = format!("{:?}/{:?}/{}", case.pattern, case.families, case.items);
+        let mut name = format!("{:?}/{:?}/{}", case.pattern, case.families, case.items);
+        if let Some(share) = case.within {
+            name = format!("within/{share}/{name}");
+        }
         if !name.starts_with(only) {
             continue;
         }
@@ -92,8 +95,9 @@ fn judge(runs: u64, theirs: u64, only: &str, as_json: bool) -> Result<u64, cases
 fn print(case: &Case, ours: &Tally, theirs: &Tally) -> Result<(), cases::Failure> {
     let (low, high) = ours.interval()?;
     println!(
-        "{:20} {:10} {:>6} {:>5.2}  {:>7.4} {:>17} {:>8.1e} {:>9.2}   {:>9.4}{}",
-        format!("{:?}", case.pattern),
+        "{:24} {:10} {:>6} {:>5.2}  {:>7.4} {:>17} {:>8.1e} {:>9.2}   {:>9.4}{}",
+        case.within.map_or_else(String::new, |share| format!("{share} % "))
+            + &format!("{:?}", case.pattern),
         format!("{:?}", case.families),
         case.items,
         f64::from(case.delta) / 100.0,
@@ -114,6 +118,7 @@ fn row(case: &Case, ours: &Tally, theirs: &Tally) -> Result<Value, cases::Failur
         "families": format!("{:?}", case.families),
         "items": case.items,
         "delta": f64::from(case.delta) / 100.0,
+        "within": case.within.map(|share| f64::from(share) / 100.0),
         "runs": ours.runs,
         "misses": ours.misses,
         "interval": [low, high],

@@ -104,7 +104,7 @@ fn misses(file: &Path) -> Result {
     let mut rows: Vec<(String, Tally, Tally)> = Vec::new();
     for (name, pattern, families) in hard {
         for items in [5574, 50_000] {
-            let case = Case { pattern, families, items, delta: 5 };
+            let case = Case { pattern, families, items, delta: 5, within: None };
             let plain = |error: crate::cases::Failure| error as Box<dyn Error>;
             let population = case.population().map_err(plain)?;
             let ours = case.ours(&population, RUNS).map_err(plain)?;

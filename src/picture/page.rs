@@ -132,7 +132,11 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     }
     page.put(format_args!("<dl class=\"facts\">"));
     let forecast = &plan.forecast;
-    let planned = format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high);
+    let planned = if forecast.is_known() {
+        format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high)
+    } else {
+        format!("planned: {forecast}")
+    };
     page.fact("Spent", &report.cost().to_string(), &planned);
     let (cost, reference) = (report.cost(), report.reference_cost_of_answered());
     let note = match report.delivered.answered() {

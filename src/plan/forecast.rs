@@ -7,15 +7,26 @@ use serde::{Deserialize, Serialize};
 use crate::pricing::Cost;
 
 /// An expected bill for the whole run, profiling included.
+///
+/// # How far to believe it
+///
+/// `low` and `high` are meant to have the bill above and below them in 19 of 20 runs each. Measured on
+/// simulated models, 500 to 20,000 items, 200 runs of each of sixty settings (`tests/forecasts.rs` repeats some):
+/// the first [`Event::Forecast`](crate::Event), made when some ten items are tested, held the bill in 97 % of
+/// runs on average, in 89 % where it did worst, and the bill lay above `high` in at most 8 %. It is wide: two to
+/// three times the bill, because the test may not be passed. In the middle of profiling it was 96 %, and 66 to
+/// 80 % in some runs of `Families::Consensus`. A plan's own, once something is certified, is a rule of thumb
+/// (`1.96 / sqrt(n)` of what is left, either side): 65 to 100 %, 88 % on average, above in at most 15 %. Where
+/// all that is left goes to the reference, or a sum of money is spent, it follows the bills that were seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Forecast {
     /// The expected total.
     pub cost: Cost,
-    /// The total it will be above with probability 95 %, roughly: a forecast, not a promise.
+    /// The total it will be above in about 19 of 20 runs: a forecast, not a promise.
     pub low: Cost,
-    /// The total it will be below with probability 95 %, roughly.
+    /// The total it will be below in about 19 of 20 runs; [`Cost::MAX`] before anything is known.
     pub high: Cost,
     /// What the reference alone would cost for every item: its mean cost where it was asked, times
     /// the number of items. An estimate, as the others are.
@@ -23,6 +34,15 @@ pub struct Forecast {
 }
 
 impl Forecast {
+    /// Nothing is known: the bill may be anything.
+    pub(crate) const UNKNOWN: Self =
+        Self { cost: Cost::ZERO, low: Cost::ZERO, high: Cost::MAX, reference_cost: Cost::ZERO };
+
+    /// Whether anything is known to forecast from: not before the first item is profiled.
+    pub fn is_known(&self) -> bool {
+        self.high < Cost::MAX
+    }
+
     /// How many times cheaper than the reference alone; 1 if nothing costs anything.
     pub fn saving(&self) -> f64 {
         ratio(self.reference_cost, self.cost)
@@ -30,6 +50,9 @@ impl Forecast {
 
     /// The same for so many items instead of as many as it was made for.
     pub(crate) fn for_items(self, items: u64, instead_of: u64) -> Self {
+        if !self.is_known() {
+            return self;
+        }
         let share = |cost: Cost| {
             let part = u128::from(cost.as_nanos()) * u128::from(items);
             let part = part / u128::from(instead_of.max(1));
@@ -52,6 +75,9 @@ pub(crate) fn ratio(reference: Cost, cost: Cost) -> f64 {
 /// In words; `{:#}` without the currency.
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_known() {
+            return f.write_str("unknown before the first item is profiled");
+        }
         let said = |cost: Cost| cost.said(f.alternate());
         let [cost, low, high, reference] =
             [self.cost, self.low, self.high, self.reference_cost].map(said);

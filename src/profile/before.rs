@@ -1,7 +1,10 @@
 //! A forecast before the first call, from the caller's guesses.
 
+use super::belief;
+use super::settings::{Families, ProfileSettings};
 use crate::plan::Forecast;
-use crate::pricing::Cost;
+use crate::pricing::{Cost, Usage};
+use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, StatsError, single_look_limit};
 use crate::target::Target;
 
@@ -52,6 +55,53 @@ pub fn forecast_before(
         high: cost(bills(1.5)?),
         reference_cost: cost(alone),
     })
+}
+
+impl ProfileSettings {
+    /// What a run is expected to cost before any call, as [`forecast_before`] works it out: with the guesses of
+    /// the candidates' agreement made here ([`with_prior`](Self::with_prior)), and the roster's prices for what
+    /// every model is expected to use on an item. Of a candidate without a guess what its price says is
+    /// believed, as in a run.
+    ///
+    /// ```
+    /// use smart_core::{ModelSpec, Pricing, ProfileSettings, RosterSpec, Target, Usage};
+    ///
+    /// let model = |name: &str, price: f64| {
+    ///     Ok::<_, smart_core::PriceError>(
+    ///         ModelSpec::new(name).with_pricing(Pricing::per_million(price, 3.0 * price)?),
+    ///     )
+    /// };
+    /// let roster = RosterSpec::new(vec![model("large", 10.0)?, model("small", 0.3)?])?;
+    /// let settings = ProfileSettings::default().with_prior("small", 0.98);
+    /// let item = Usage::tokens(400, 20); // tokens read, tokens written
+    /// let forecast = settings.forecast(&roster, Target::new(0.95, 0.95)?, 20_000, &item)?;
+    /// assert!(forecast.saving() > 5.0);
+    /// println!("{forecast}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError`] for a population of none or too many items, or a guess that is no probability.
+    pub fn forecast(
+        &self,
+        roster: &RosterSpec,
+        target: Target,
+        items: u64,
+        usage: &Usage,
+    ) -> Result<Forecast, StatsError> {
+        let cost =
+            |id| roster.model(id).map_or(Cost::ZERO, |model| model.pricing.cost(Some(usage)));
+        let reference = cost(ModelId::REFERENCE);
+        let guess = |id| {
+            let share = cost(id).as_nanos() as f64 / reference.as_nanos().max(1) as f64;
+            let guessed = self.priors.get(roster.name(id)).copied();
+            let agreement = guessed.unwrap_or_else(|| 1.0 - belief::expected(share));
+            Guess { agreement, cost: cost(id) }
+        };
+        let asked = roster.candidates().filter(|_| self.families != Families::Reference);
+        let guesses: Vec<Guess> = asked.map(guess).collect();
+        forecast_before(items, target, reference, &guesses)
+    }
 }
 
 fn bill(

@@ -144,6 +144,13 @@ impl Beliefs {
     }
 }
 
+/// The failure rate to expect of a candidate of which nothing is known but that it costs such a share of what
+/// the reference does.
+pub(super) fn expected(share: f64) -> f64 {
+    let price = if share > 0.0 { share.log10().clamp(-3.0, 0.5) } else { -3.0 };
+    logistic(LEVEL.0 - SLOPE * price)
+}
+
 /// How often two candidates fail alike, over all pairs.
 fn alike(roster: &RosterSpec, seen: &Seen) -> f64 {
     let (mean, weight) = ALIKE;

@@ -5,6 +5,7 @@
 
 mod aim;
 mod choose;
+mod outlook;
 mod planning;
 mod review;
 mod sieve;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::outlook::Bills;
 use super::StopReason;
 use super::boundaries;
 use super::chain_test::ChainTest;
@@ -25,7 +27,7 @@ use super::thrift::Thrift;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
 use crate::order::Order;
-use crate::plan::{Chain, Considered, Mark, Sampled, Till, Wanted};
+use crate::plan::{Chain, Considered, Forecast, Mark, Sampled, Till, Wanted};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
@@ -33,20 +35,13 @@ use crate::target::Target;
 
 /// What becomes of a candidate that costs no less than the reference.
 const DEARER: &str = "it is dearer than the reference, and never chosen";
-/// What everything after the pilot is expected to cost, in nano-units.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Outlook {
-    from: u64,
-    total: f64,
-    range: (f64, f64),
-}
 
 /// The decision core of profiling. See the [module](super) for who does what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Brain {
     roster: RosterSpec,
     target: Target,
-    /// The target chosen after the pilot, where the agreement is to be the best that money buys.
+    /// What the test left of the target, where the agreement is to be the best that money buys.
     aimed: Option<Target>,
     order: Order,
     settings: ProfileSettings,
@@ -60,10 +55,17 @@ pub struct Brain {
     /// What everything folded cost, in nano-units: a sum of whole numbers, kept and not added up
     /// again at every look.
     spent: f64,
+    /// What the reference's answers cost.
+    #[serde(default)]
+    bills: Bills,
+    /// The last forecast told, and from how many items on the next is made.
+    #[serde(default)]
+    told: Option<Forecast>,
+    #[serde(default)]
+    next_forecast: u64,
     /// Ranks below this belong to the pilot; 0 if there is none.
     pilot: u64,
     tests: Vec<ChainTest>,
-    outlook: Option<Outlook>,
     considered: Vec<Considered>,
     demand: Demand,
     next_review: u64,
@@ -106,7 +108,9 @@ impl Brain {
             spent: 0.0,
             pilot: 0,
             tests: Vec::new(),
-            outlook: None,
+            bills: Bills::default(),
+            told: None,
+            next_forecast: 0,
             considered: Vec::new(),
             demand: Demand::default(),
             next_review: sieve::ITEMS,
@@ -237,6 +241,7 @@ impl Brain {
             self.comparisons += item.comparisons();
         }
         self.spent += self.spent_on(&item);
+        self.bills.add(self.till().reference([&item]));
         for test in &mut self.tests {
             if test.live && rank >= test.start {
                 test.fold(&item, coin, &self.roster);
@@ -255,7 +260,7 @@ impl Brain {
         }
         if looked || (profiled >= self.next_review && profiled > self.pilot) {
             self.next_review = profiled + 10.max(profiled / 20);
-            self.review();
+            self.review(looked);
         }
         if self.stop.is_none() && profiled == self.order.population() {
             self.halt(StopReason::Exhausted);
@@ -286,7 +291,7 @@ impl Brain {
             self.decisions.push_back(Decision::Look { profiled, chains: standings });
         }
         for position in certified {
-            self.cheapen(position);
+            self.settle(position);
             let done = self.tests.get(position).and_then(|test| test.certified.as_ref());
             if let Some(policy) =
                 done.map(|done| done.policy.clone().plain().describe(&self.roster))

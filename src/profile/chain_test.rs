@@ -7,7 +7,7 @@ use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
 use crate::roster::RosterSpec;
-use crate::stats::{Boundary, BoundaryKind, Population, upper_rate};
+use crate::stats::{Boundary, BoundaryKind, Design, Population, single_look_limit, upper_rate};
 
 /// A chain, tested on the ranks from `start` on.
 ///
@@ -26,6 +26,8 @@ pub(super) struct ChainTest {
     /// Marks of all items the chain could answer, and by whom.
     trials: Vec<Trial>,
     pub(super) certified: Option<Certified>,
+    /// The most liberal policy that may be certified, where it was chosen before the test.
+    chosen: Option<Mark>,
     /// What the whole chain costs; made anew after the test was stored and read back.
     #[serde(skip)]
     whole: Tab,
@@ -58,6 +60,7 @@ impl ChainTest {
             failing: Vec::new(),
             trials: Vec::new(),
             certified: None,
+            chosen: None,
             whole: Tab::default(),
             kept: Tab::default(),
             unplaced: 0,
@@ -85,6 +88,12 @@ impl ChainTest {
         }
     }
 
+    /// A test, at one look, of a policy chosen before: it certifies no policy more liberal, and of that one
+    /// the least number of failing answers that it leaves room for (see the brain's module `aim`).
+    pub(super) fn of_policy(chain: Chain, boundary: Boundary, start: u64, chosen: Mark) -> Self {
+        Self { chosen: Some(chosen), ..Self::new(chain, boundary, start) }
+    }
+
     /// Adds the next item.
     ///
     /// Where one that agrees stands in the chain moves no threshold, so it need not be known.
@@ -106,6 +115,16 @@ impl ChainTest {
     /// Failures if every item were given to the chain.
     pub(super) fn failures(&self) -> u64 {
         self.failing.len() as u64
+    }
+
+    /// The marks of the failing items, highest first.
+    pub(super) fn failing(&self) -> &[Mark] {
+        &self.failing
+    }
+
+    /// The most liberal policy that may be certified, if that was chosen before the test.
+    pub(super) const fn chosen(&self) -> Option<Mark> {
+        self.chosen
     }
 
     /// How many failing items lie at or above a threshold.
@@ -143,10 +162,11 @@ impl ChainTest {
             BoundaryKind::SinglePolicy => limit,
             _ => 0,
         };
+        let liberal = self.chosen.unwrap_or(Mark::LOWEST);
         // Where a model falls below the floor, stricter thresholds may still keep it above.
         let found = (lowest..=limit)
             .rev()
-            .map(|limit| self.threshold(limit))
+            .map(|limit| self.threshold(limit).max(liberal))
             .find(|threshold| *threshold < Mark::HIGHEST && self.above_floor(threshold, floor));
         let Some(threshold) = found else { return false };
         let better = match &self.certified {
@@ -156,11 +176,37 @@ impl ChainTest {
             _ => true,
         };
         if better {
+            let limit = self.sharpen().unwrap_or(limit);
             let policy = Policy::Chain { chain: self.chain.clone(), threshold };
             let certificate = self.certificate(&threshold, limit);
             self.certified = Some(Certified { policy, certificate });
         }
         better
+    }
+
+    /// Puts the least allowance that the chosen policy passes at in the place of the one it was tested for;
+    /// the limit there.
+    fn sharpen(&mut self) -> Option<u64> {
+        let failures = self.failures_above(&self.chosen?);
+        let Population::Finite(population) = self.boundary.population() else { return None };
+        let alpha = self.boundary.alpha();
+        let passes = |allowance: &u64| {
+            let design = Design::finite(population, *allowance).ok()?;
+            single_look_limit(design, self.tested, alpha).filter(|limit| failures <= *limit)
+        };
+        let (mut least, mut most) = (1, self.boundary.allowance()?);
+        passes(&most)?;
+        while least < most {
+            let middle = u64::midpoint(least, most);
+            if passes(&middle).is_some() {
+                most = middle;
+            } else {
+                least = middle + 1;
+            }
+        }
+        let design = Design::finite(population, most).ok()?;
+        self.boundary = Boundary::single_look(design, alpha, self.tested).ok()?;
+        self.boundary.limit_at_look(0)
     }
 
     /// Whether every model that would answer agrees, with confidence, on more than `floor` of what
@@ -209,6 +255,15 @@ impl ChainTest {
         let above = usize::try_from(above).unwrap_or(usize::MAX);
         let stride = above.div_ceil(most).max(1);
         self.failing.iter().take(above).step_by(stride).map(Mark::just_above).collect()
+    }
+
+    /// Up to `most` thresholds from a certified one on, rising, evenly over the items known there.
+    pub(super) fn dearer(&self, lowest: &Mark, most: usize) -> Vec<Mark> {
+        let trials = self.trials.iter().map(|trial| trial.mark);
+        let mut above: Vec<Mark> = trials.filter(|mark| mark > lowest).collect();
+        above.sort_unstable();
+        let stride = above.len().div_ceil(most).max(1);
+        std::iter::once(*lowest).chain(above.into_iter().skip(stride - 1).step_by(stride)).collect()
     }
 
     /// Raises the certified threshold: a stricter policy fails on a subset, and needs no test.

@@ -208,6 +208,12 @@ impl CostCurve {
         self.wholes().map(|(rate, _)| rate).sum::<f64>() / self.count().max(1.0)
     }
 
+    /// The failure rate of the policy that costs so much per item, for each possible truth: of the whole
+    /// chain if all its policies cost less, and 1 if none does.
+    pub(super) fn rates_at(&self, cost: f64) -> impl Iterator<Item = f64> {
+        self.truths().map(move |points| rate_at(points, cost))
+    }
+
     /// The cost per item under what a look certifies, for each possible truth.
     pub(super) fn expected(&self, rates: &Tolerated) -> impl Iterator<Item = f64> {
         self.truths().map(|points| mean_at(points, rates))
@@ -229,6 +235,20 @@ fn mean_at(points: &[(f64, f64)], rates: &Tolerated) -> f64 {
         total += next.map_or(c0, |(r1, c1)| c0 + (c1 - c0) * (rate - r0) / (r1 - r0));
     }
     total / rates.len() as f64
+}
+
+/// The least rate at which a curve of falling costs comes to `cost`.
+fn rate_at(points: &[(f64, f64)], cost: f64) -> f64 {
+    let mut before = (0.0, f64::INFINITY);
+    for (rate, each) in points.iter().copied() {
+        if each <= cost {
+            let (r, c) = before;
+            let step = if c.is_finite() { (c - cost) / (c - each) } else { 0.0 };
+            return if c.is_finite() { r + (rate - r) * step } else { rate };
+        }
+        before = (rate, each);
+    }
+    1.0
 }
 
 /// The curve of a chain by a score; what an item costs if its answer is kept, and if it is sent on.

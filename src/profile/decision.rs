@@ -56,7 +56,7 @@ pub enum Decision {
         /// Why.
         reason: String,
     },
-    /// A new forecast of the bill.
+    /// A new forecast of the bill: after a look, or a third more items, and only if it changed.
     Forecast {
         /// Items folded.
         profiled: u64,

@@ -45,21 +45,6 @@ impl Priced {
         Self { scheme: Scheme::Never, total, per_item, truths, regret: 0.0 }
     }
 
-    /// What it costs at most, and no less than expected, under a share of the possible truths.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a few")]
-    pub(super) fn likely_within(&self, share: f64) -> f64 {
-        let mut truths = self.truths.clone();
-        truths.sort_by(f64::total_cmp);
-        let at = (share * truths.len() as f64) as usize;
-        truths.get(at).or(truths.last()).map_or(self.total, |truth| truth.max(self.total))
-    }
-
-    /// Roughly the range in which the total will lie.
-    pub(super) fn range(&self) -> (f64, f64) {
-        let ends = self.truths.iter();
-        ends.fold((self.total, self.total), |(low, high), t| (low.min(*t), high.max(*t)))
-    }
-
     /// The variance of the total over the possible truths.
     pub(super) fn variance(&self) -> f64 {
         let middle = mean(&self.truths);

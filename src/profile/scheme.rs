@@ -184,12 +184,22 @@ impl Schedule {
                 best.scheme = Scheme::Several(look);
             }
         }
-        best.total *= match chain.key {
-            Key::Relay { .. } => RELAYING,
-            _ if chain.second.is_some() => CHECKING,
-            _ => 1.0,
-        };
+        best.total *= caution(chain);
         best
+    }
+
+    /// The sizes of one look at hand.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.one.iter().map(|(look, _)| *look)
+    }
+}
+
+/// How much better than it is a chain of its kind tends to look.
+pub(super) fn caution(chain: &Chain) -> f64 {
+    match chain.key {
+        Key::Relay { .. } => RELAYING,
+        _ if chain.second.is_some() => CHECKING,
+        _ => 1.0,
     }
 }
 

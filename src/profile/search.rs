@@ -6,8 +6,9 @@
 //! for whether it ends at a gate depends on the ranks below alone, and none beyond the gate is asked
 //! before. Let `P` be everything seen on the ranks below `n`. The order is uniformly random, so
 //! conditional on `P` the other `N - n` items are still in uniformly random order. Given `P` the chain
-//! `C`, what was fitted inside it (a relay's gate, a split's share), the look or looks, the allowance
-//! if it was chosen ([`Objective`](super::settings::Objective)), and the boundary `b` are constants. Of
+//! `C`, what was fitted inside it (a relay's gate, a split's share), the look or looks, and the
+//! boundary `b` are constants. (Where the best agreement for a sum of money is asked for, one policy is
+//! chosen besides, and the allowance is read off its test: see the brain's module `aim`.) Of
 //! the items after the pilot let `W_t` be the number on which policy `t` of `C` fails: a constant too,
 //! by the assumption that answers do not depend on the order. The boundary is calibrated for
 //! population `N - n` and the allowance `F` (`floor(delta N)`, the whole of it, since the pilot's items

@@ -167,7 +167,7 @@ fn the_best_agreement_within_a_sum_of_money_keeps_its_own_promise() {
     let asked = Target::new(0.8, 0.95).unwrap();
     let reference = count * 1_000_000;
     let mut before = 0.0;
-    for share in [0.35, 0.6, 0.9] {
+    for (share, least) in [(0.35, 0.88), (0.6, 0.93), (0.9, 0.98)] {
         let within = Cost::from_nanos((share * reference as f64) as u64);
         let settings =
             ProfileSettings::default().with_objective(Objective::BestAgreement { within });
@@ -175,20 +175,47 @@ fn the_best_agreement_within_a_sum_of_money_keeps_its_own_promise() {
         for seed in 0..runs {
             let plan = planned(&items, asked, seed, &settings);
             assert!(plan.target.agreement() >= asked.agreement());
+            if let Some(certificate) = &plan.certificate {
+                assert_eq!(certificate.allowance, plan.target.allowance(count));
+                assert!(certificate.error <= 0.05);
+            }
             misses += u64::from(failures(&items, &plan) > plan.target.allowance(count));
             let bill = plan.forecast.cost.as_nanos() as f64 / within.as_nanos() as f64;
-            over += u64::from(bill > 1.1);
+            over += u64::from(bill > 1.05);
             cost += bill / f64::from(u32::try_from(runs).unwrap());
             agreement += plan.target.agreement().as_f64() / f64::from(u32::try_from(runs).unwrap());
         }
         // P(Bin(200, 0.05) > 23) < 1e-4.
         assert!(misses <= 23, "{misses} of {runs} miss within {within}");
-        assert!(cost < 1.0, "{cost} of {within} on average");
-        assert!(over <= runs / 5, "{over} of {runs} are planned far beyond {within}");
+        assert!((0.9..1.0).contains(&cost), "{cost} of {within} on average");
+        assert!(over <= runs / 10, "{over} of {runs} are planned beyond {within}");
         assert!(agreement > before, "more money buys more: {agreement} after {before}");
+        assert!(agreement > least, "{agreement} for {within}");
         before = agreement;
     }
-    assert!(before > 0.93, "{before}");
+}
+
+/// Where failures are spread evenly and the money is planned to the last, nothing is left that would deliver
+/// a stricter policy than the one promised of: the promise is spent.
+#[test]
+fn a_target_read_off_the_test_is_kept_where_it_is_hardest() {
+    let (count, runs) = (400, 1_000);
+    let asked = Target::new(0.6, 0.95).unwrap();
+    for failing in [20, 60, 100] {
+        let items = population(count, failing, 0);
+        for share in [0.4, 0.7] {
+            let within = Cost::from_nanos((share * count as f64 * 1e6) as u64);
+            let settings = ProfileSettings::default()
+                .with_families(Families::Mix)
+                .with_objective(Objective::BestAgreement { within });
+            let misses = (0..runs)
+                .map(|seed| planned(&items, asked, seed, &settings))
+                .filter(|plan| failures(&items, plan) > plan.target.allowance(count))
+                .count();
+            // P(Bin(1000, 0.05) > 77) < 1e-4.
+            assert!(misses <= 77, "{misses} of {runs} miss: {failing} failing, within {within}");
+        }
+    }
 }
 
 #[test]

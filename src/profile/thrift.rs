@@ -53,11 +53,6 @@ impl Thrift {
     pub(super) fn bears(&self, cost: f64) -> bool {
         cost <= self.left
     }
-
-    /// What will really be spent of a loss.
-    pub(super) fn spent(&self, loss: f64) -> f64 {
-        loss.min(self.left.max(0.0))
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Budgeted, Report};
 use crate::execute::Audited;
 use crate::order::ENDLESS;
-use crate::plan::{Forecast, Verdict};
+use crate::plan::Verdict;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -40,10 +40,10 @@ impl Report {
         let (done, answered) = (self.delivered.items(), self.delivered.answered());
         let alone = said(self.reference_cost_of_answered());
         f.write_str("Planned    ")?;
-        if self.profiled == 0 && self.plan.forecast == Forecast::default() {
-            f.write_str("without a forecast: no item was profiled")?;
-        } else {
+        if self.plan.forecast.is_known() {
             fmt::Display::fmt(&self.plan.forecast, f)?;
+        } else {
+            f.write_str("without a forecast: no item was profiled")?;
         }
         if done < items {
             return writeln!(f, "\nSpent      {spent} on {done} items so far");

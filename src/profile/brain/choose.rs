@@ -10,7 +10,7 @@ use super::super::priced::Scheme;
 use super::super::scheme::{self, LARGE, Schedule};
 use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
-use super::{Brain, Outlook, cost};
+use super::{Brain, cost, sieve};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Key, Mark, failing, stand_for};
 use crate::roster::ModelId;
@@ -19,7 +19,7 @@ use crate::stats::{Boundary, Design};
 /// A prospect pays if it is expected to cost less than this share of what the reference does.
 const PAYING: f64 = 0.995;
 /// How many prospects a plan lists.
-const MOST_CONSIDERED: usize = 10;
+pub(super) const MOST_CONSIDERED: usize = 10;
 /// How many stricter thresholds are priced beside the one a look certifies.
 const STRICTER: usize = 16;
 
@@ -47,9 +47,13 @@ impl Brain {
         Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
     }
 
-    /// The looks at hand for the target that is tested for.
+    /// The looks at hand for the target that is asked for, or for what the money is supposed to buy.
     pub(super) fn looks(&mut self) -> Option<Arc<Schedule>> {
-        self.schedule(self.aim_at().allowance(self.order.population()))
+        let allowance = match self.settings.objective {
+            Objective::BestAgreement { .. } if self.profiled() > 0 => self.supposed(),
+            _ => self.target.allowance(self.order.population()),
+        };
+        self.schedule(allowance)
     }
 
     pub(super) fn scene<'a>(
@@ -80,10 +84,16 @@ impl Brain {
         if !self.bears_a_test(design) {
             return self.halt(StopReason::Budget);
         }
+        if profiled >= sieve::ITEMS && self.affords_reference() {
+            return self.halt(StopReason::NotWorthMore);
+        }
         let Some(schedule) = self.looks() else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let next = self.next_gate(profiled);
         let Gate::GoOn(demand) = self.scene(&items, &schedule).gate(next) else {
+            if self.pilots_on() {
+                return;
+            }
             self.pilot = profiled;
             return self.open_tests();
         };
@@ -112,8 +122,12 @@ impl Brain {
 
     /// Chooses the chain to test, once the pilot is complete.
     pub(super) fn open_tests(&mut self) {
-        if !self.aim() {
+        if self.affords_reference() {
             return self.halt(StopReason::NotWorthMore);
+        }
+        if let Some(test) = self.aim() {
+            self.tests.push(test);
+            return self.review_demand();
         }
         let (Ok(design), Some(schedule)) = (self.design(self.pilot), self.looks()) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
@@ -128,11 +142,6 @@ impl Brain {
                 && opened.is_empty()
                 && let Some(boundary) = self.boundary(prospect, design)
             {
-                self.outlook = Some(Outlook {
-                    from: self.pilot,
-                    total: self.thrift().spent(prospect.priced.total),
-                    range: prospect.priced.range(),
-                });
                 let test = ChainTest::new(prospect.chain.clone(), boundary, self.pilot);
                 opened.push(test.promising(self.promise(prospect, reference)));
                 continue;
@@ -201,10 +210,7 @@ impl Brain {
         let known = self.sample(&test.chain);
         let chain = &test.chain;
         let (failing, all) = (failing(chain, &known), stand_for(&known).max(1.0));
-        let rest = if chain.delivers_first() { looked_at(failing.len() as f64 / all) } else { 1.0 };
-        let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
-        let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
-        let profiling = self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>();
+        let profiling = self.profiling(test, failing.len() as f64 / all);
         let remaining = (self.order.population() - self.profiled()) as f64;
         let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
         let later = looks.filter(|(look, _)| **look > test.tested);
@@ -228,6 +234,15 @@ impl Brain {
             self.thrift().loss([(more, profiling), (rest, then.min(now))])
         });
         losses.fold(f64::INFINITY, f64::min)
+    }
+
+    /// What one more tested item costs if such a share of them fails, in nano-units.
+    pub(super) fn profiling(&self, test: &ChainTest, failing: f64) -> f64 {
+        let chain = &test.chain;
+        let rest = if chain.delivers_first() { looked_at(failing) } else { 1.0 };
+        let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
+        let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
+        self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>()
     }
 
     /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.

@@ -1,11 +1,9 @@
-//! The plan and its forecast.
+//! The plan, and what is said of all that was considered.
 
 use super::super::settings::Families;
-use super::{Brain, DEARER, Outlook, cost};
+use super::{Brain, DEARER, cost};
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{
-    Chain, Considered, Forecast, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
-};
+use crate::plan::{Chain, Considered, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -17,7 +15,7 @@ impl Brain {
         let policy = certified.map_or(Policy::Reference, |c| c.policy.clone().plain());
         let verdict = match certified {
             Some(_) => Verdict::Pays,
-            None if self.tests.is_empty() && self.is_priced() && self.money_suffices() => {
+            None if self.tests.is_empty() && self.is_priced() && self.affords_reference() => {
                 Verdict::MoneySuffices
             }
             None => Verdict::DoesNotPay(self.why_not()),
@@ -53,7 +51,7 @@ impl Brain {
             roster: self.roster.clone(),
             equivalence,
             target: self.aim_at(),
-            within: self.money(),
+            within: self.asked_within(),
             order: self.order,
             asked,
             policy,
@@ -143,44 +141,6 @@ impl Brain {
                 "the reference reports no usage, so its prices say nothing".to_owned()
             }
             Some(_) => "the reference costs nothing: give the models prices".to_owned(),
-        }
-    }
-
-    /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
-    fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
-        let spent = self.spent;
-        let reference = self.means.answer(ModelId::REFERENCE);
-        let late = asked.saturating_sub(self.profiled()) as f64 * reference;
-        let left = self.order.population().saturating_sub(asked) as f64;
-        // The mean of n costs is known to about their spread over sqrt(n).
-        let spread = per_item * 1.96 / (self.profiled().max(1) as f64).sqrt();
-        let cap = self.budget().unwrap_or(Cost::MAX);
-        let total = |per_item: f64| cost(spent + late + left * per_item.max(0.0)).min(cap);
-        Forecast {
-            cost: total(per_item),
-            low: total(per_item - spread),
-            high: total(per_item + spread),
-            reference_cost: cost(reference * self.order.population() as f64),
-        }
-    }
-
-    /// What the whole run is expected to cost, seen from inside it: by the best certified policy,
-    /// or by what the pilot led to expect, or by the reference.
-    pub(super) fn outlook(&self) -> Forecast {
-        let (best, per_item) = self.best();
-        match self.outlook.filter(|_| best.is_none()) {
-            Some(Outlook { from, total, range }) => {
-                let pilot = self.evidence.iter().take(usize::try_from(from).unwrap_or(usize::MAX));
-                let spent: f64 = pilot.map(|item| self.spent_on(item)).sum();
-                let reference = self.means.answer(ModelId::REFERENCE);
-                Forecast {
-                    cost: cost(spent + total),
-                    low: cost(spent + range.0.min(total)),
-                    high: cost(spent + range.1.max(total)),
-                    reference_cost: cost(reference * self.order.population() as f64),
-                }
-            }
-            None => self.forecast(self.profiled(), per_item),
         }
     }
 

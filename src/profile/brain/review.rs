@@ -2,7 +2,6 @@
 
 use super::super::StopReason;
 use super::super::chain_test::ChainTest;
-use super::super::decision::Decision;
 use super::super::worth::{self, Stakes};
 use super::{Brain, DEARER};
 use crate::evidence::ModelSet;
@@ -12,7 +11,7 @@ use crate::stats::BoundaryKind;
 
 impl Brain {
     /// Values going on with every live chain, and drops those that are not worth it.
-    pub(super) fn review(&mut self) {
+    pub(super) fn review(&mut self, looked: bool) {
         self.update_tabs();
         let (_, now) = self.best();
         let remaining = self.order.population() - self.profiled();
@@ -42,8 +41,7 @@ impl Brain {
         while let Some(position) = self.least_worth(now, remaining) {
             self.drop_test(position, "more profiling is not expected to pay for it");
         }
-        let (profiled, forecast) = (self.profiled(), self.outlook());
-        self.decisions.push_back(Decision::Forecast { profiled, forecast });
+        self.tell_forecast(looked);
         self.review_demand();
         if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
             let certified = self.tests.iter().any(|test| test.certified.is_some());
@@ -79,7 +77,7 @@ impl Brain {
     }
 
     /// Items before a test began on which its chain was seen, and its failures among them.
-    fn before(&self, test: &ChainTest) -> (u64, u64) {
+    pub(super) fn before(&self, test: &ChainTest) -> (u64, u64) {
         let start = usize::try_from(test.start).unwrap_or(usize::MAX);
         let pilot = self.evidence.iter().take(start);
         let seen = pilot.filter(|item| item.candidate(test.chain.first).is_some());

@@ -1,0 +1,306 @@
+//! What the whole run will cost, seen from inside it.
+//!
+//! While a chain is under test the bill depends on where the look will put the threshold: above the
+//! `b + 1`-st failing of `K` tested items, in the chain's order. Items come in random order, so of the first
+//! `b + 1` failing ones those among the first `k` are hypergeometric,
+//!
+//! ```text
+//! J      mean (b + 0.6) k / K,   variance (b + 1) k / K (1 - k / K)
+//! bill = spent + (K - k) profiling + (N - K) min(c(J), c_R)
+//! ```
+//! with `c(J)` the cost of an item at a threshold above the `J + 1`-st failing item known: nothing need be
+//! assumed of the chain. While fewer items were tested than the pilot had, its `m` items count as well (a
+//! negative binomial number of failing ones, mean `(b + 0.6) m / K`, variance `(b + 1) m / K (1 + m / K)`).
+//! They chose the chain, and make it look a little better than it is. A threshold at which the reference
+//! is cheaper is a test that did not pay, and is in the range like the others. The mean costs themselves
+//! are known to about their spread over `sqrt(n)`.
+//!
+//! A single candidate that is profiled until it certifies whole is seen at the nodes of its failure rate: it
+//! certifies after so many items, or not at all.
+
+use super::super::chain_test::ChainTest;
+use super::super::worth::NODES;
+use super::{Brain, cost};
+use crate::plan::{Forecast, Mark, failing, stand_for};
+use crate::pricing::Cost;
+use crate::roster::ModelId;
+use crate::stats::{BoundaryKind, RatePosterior};
+
+/// The standard normal variable that 95 % lie below.
+const EACH_SIDE: f64 = 1.645;
+/// How much wider a forecast under test is than luck alone would have it: a chain is tested because it looked
+/// good, and ends at the look at which luck came. Measured, so that nine runs in ten end within it.
+const WIDER: f64 = 1.25;
+/// What shares of a sum of money that is to be spent will be: in 19 of 20 runs more, on average, and less.
+const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
+/// A forecast is made anew when a third more items are known, and this many at least.
+const NEWS: u64 = 10;
+/// Of several looks those that are expected to come to no more than so many times the best may be the last.
+const NEAR: f64 = 1.2;
+
+/// What is still to be spent, in nano-units.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    low: f64,
+    middle: f64,
+    high: f64,
+}
+
+/// The bills of the reference so far: their mean, and the squares around it (Welford 1962).
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Bills {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Bills {
+    pub(super) fn add(&mut self, bill: f64) {
+        self.count += 1.0;
+        let off = bill - self.mean;
+        self.mean += off / self.count;
+        self.squares += off * (bill - self.mean);
+    }
+
+    /// The variance of a bill; of one alone as much as its square, for nothing is known of it.
+    fn variance(&self) -> f64 {
+        if self.count < 2.0 { self.mean * self.mean } else { self.squares / (self.count - 1.0) }
+    }
+
+    /// The standard error of a mean of so many bills to come.
+    fn error_of(&self, ahead: f64) -> f64 {
+        (self.variance() * (1.0 / self.count.max(1.0) + 1.0 / ahead.max(1.0))).sqrt()
+    }
+}
+
+impl Brain {
+    /// Says what the run will cost, if there is news: after a look, or a third more items.
+    pub(super) fn tell_forecast(&mut self, looked: bool) {
+        let profiled = self.profiled();
+        // Where looks are dense, one alone is no news.
+        let dense = |test: &&ChainTest| test.boundary.kind() == BoundaryKind::SinglePolicy;
+        let mut live = self.tests.iter().filter(|test| test.live).peekable();
+        let news = live.peek().is_none() || looked && !live.all(|test| dense(&test));
+        if !news && profiled < self.next_forecast {
+            return;
+        }
+        self.next_forecast = profiled + NEWS.max(profiled / 3);
+        let forecast = self.outlook();
+        if self.told.replace(forecast) != Some(forecast) {
+            let told = super::Decision::Forecast { profiled, forecast };
+            self.decisions.push_back(told);
+        }
+    }
+
+    /// What the whole run is expected to cost: by the best certified policy, or by what is under test, or
+    /// by the reference.
+    fn outlook(&self) -> Forecast {
+        let (best, now) = self.best();
+        let under_test = self.tests.iter().filter(|test| test.live);
+        let ahead = under_test.filter_map(|test| self.ahead(test, now));
+        let ahead = ahead.min_by(|a, b| a.middle.total_cmp(&b.middle));
+        let known = self.forecast(self.profiled(), now);
+        let Some(ahead) = ahead else { return known };
+        let Ahead { low, middle, high } = self.within_money(ahead, now);
+        let cap = self.budget.unwrap_or(Cost::MAX);
+        let [low, middle, high] =
+            [low, middle, high].map(|ahead| cost(self.spent + ahead).min(cap));
+        if best.is_none() {
+            return Forecast { cost: middle, low, high, ..known };
+        }
+        // What is certified will do, and a later look may do better.
+        let (low, high) = (low.min(known.low), high.max(known.high));
+        Forecast { cost: middle.min(known.cost), low, high, ..known }
+    }
+
+    /// Of a sum of money that is to be spent, what a test leaves buys answers of the reference.
+    fn within_money(&self, ahead: Ahead, now: f64) -> Ahead {
+        let Some(money) = self.money() else { return ahead };
+        let most = (self.order.population() - self.profiled()) as f64 * now;
+        let [low, middle, high] = SPENT.map(|share| (share * money).clamp(0.0, most));
+        Ahead {
+            low: low.min(ahead.middle),
+            middle: middle.max(ahead.middle),
+            high: high.max(ahead.high),
+        }
+    }
+
+    fn reference_alone(&self) -> Cost {
+        cost(self.means.answer(ModelId::REFERENCE) * self.order.population() as f64)
+    }
+
+    /// What is ahead under a test, if an item costs `now` should it fail.
+    fn ahead(&self, test: &ChainTest, now: f64) -> Option<Ahead> {
+        match test.boundary.kind() {
+            BoundaryKind::SinglePolicy => self.until_it_certifies(test, now),
+            _ => self.at_a_look(test, now),
+        }
+    }
+
+    fn at_a_look(&self, test: &ChainTest, now: f64) -> Option<Ahead> {
+        let (chain, till) = (&test.chain, self.till());
+        let known = self.sample(chain);
+        let all = stand_for(&known).max(1.0);
+        let (tested, pilot) = (test.tested as f64, test.start as f64);
+        // The failing items to find the threshold among, and of how many items they are.
+        let both = tested < pilot;
+        let marks = if both { failing(chain, &known) } else { test.failing().to_vec() };
+        let before = if both { pilot } else { 0.0 };
+        let remaining = (self.order.population() - self.profiled()) as f64;
+        let profiling = self.profiling(test, marks.len() as f64 / (tested + before).max(1.0));
+        // The cost per item under the most liberal policy with so many failing items known, and with none.
+        let liberal = |mark: Option<&Mark>| {
+            let threshold = mark.map_or(Mark::LOWEST, Mark::just_above);
+            test.chosen().map_or(threshold, |chosen| threshold.max(chosen))
+        };
+        let mut thresholds: Vec<Mark> = marks.iter().map(|mark| liberal(Some(mark))).collect();
+        thresholds.push(liberal(None));
+        let mut means = till.means(chain, &thresholds, &known);
+        for mean in &mut means {
+            *mean = mean.min(now);
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
+        let of = |place: f64| (place.max(0.0) as usize).min(means.len() - 1);
+        let at = |place: f64| means.get(of(place)).copied().filter(|_| place >= 0.0);
+        let at = |place: f64| at(place).unwrap_or(now);
+        // The standard error of what the others will cost under a policy.
+        let error = |place: f64, rest: f64| {
+            let threshold = thresholds.get(of(place)).copied().unwrap_or(Mark::LOWEST);
+            let squares = known.iter().map(|one| {
+                let each = till.walk(chain, &threshold, one.item, one.coin);
+                one.weight * (each - at(place.max(0.0))).powi(2)
+            });
+            (squares.sum::<f64>() / all * (1.0 / all + 1.0 / rest.max(1.0))).sqrt()
+        };
+        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
+        let later = looks.filter(|(look, _)| **look > test.tested);
+        let bills: Vec<Ahead> = later
+            .filter_map(|(look, limit)| {
+                let (look, limit) = (*look as f64, limit.as_ref().copied()? as f64);
+                let (seen, more) = (tested / look, before / look);
+                let mean = (limit + 0.6) * (seen + more);
+                let variance = (limit + 1.0) * (seen * (1.0 - seen) + more * (1.0 + more));
+                let few = at((gamma(mean, variance, -WIDER * EACH_SIDE) - 1.0).floor());
+                let many = at(gamma(mean, variance, WIDER * EACH_SIDE).ceil());
+                let (strict, loose) = ((mean - 0.5).floor(), (mean - 0.5).floor() + 1.0);
+                let middle = at(strict) + (mean - 0.5 - strict) * (at(loose) - at(strict));
+                let more = look - tested;
+                let rest = (remaining - more).max(0.0);
+                let unsure = WIDER * EACH_SIDE * error(loose, rest);
+                let high = (middle + (few - middle).hypot(unsure)).min(now.max(middle));
+                let low = (middle - (middle - many).hypot(unsure)).max(0.0);
+                let spent = more * profiling;
+                let [low, middle, high] = [low, middle, high].map(|each| spent + rest * each);
+                Some(Ahead { low, middle, high })
+            })
+            .collect();
+        let best = bills.iter().copied().min_by(|a, b| a.middle.total_cmp(&b.middle))?;
+        // Luck may come at any look; without it the last is one of those expected to be about the best.
+        let near = bills.iter().filter(|bill| bill.middle <= NEAR * best.middle);
+        let high = near.fold(best.high, |high, bill| high.max(bill.high));
+        let low = bills.iter().fold(best.low, |low, bill| low.min(bill.low));
+        Some(Ahead { low, high, ..best })
+    }
+
+    fn until_it_certifies(&self, test: &ChainTest, now: f64) -> Option<Ahead> {
+        let before = self.before(test);
+        let (items, failures) = (test.tested + before.0, test.failures() + before.1);
+        let mut rates = RatePosterior::new(items, failures).ok()?.nodes(NODES);
+        // What is still to be seen has its own luck: over `t` items `n / t` times the variance of what is
+        // believed after `n`.
+        let middle = rates.get(rates.len() / 2).copied()?;
+        let soon = test.times_to_certify(&[middle]).first().copied().flatten().unwrap_or(items);
+        let wider = WIDER * (1.0 + items as f64 / soon.max(1) as f64).sqrt();
+        let believed = rates.clone();
+        for rate in &mut rates {
+            *rate = (middle + (*rate - middle) * wider).clamp(0.0, 1.0);
+        }
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let live = self.tests.iter().filter(|test| test.live);
+        let calls: f64 = live.map(|test| self.means.answer(test.chain.first)).sum();
+        let remaining = (self.order.population() - self.profiled()) as f64;
+        let then = self.mean(test, &Mark::LOWEST);
+        let bill = |time: Option<u64>| match time {
+            Some(time) => {
+                let time = time as f64;
+                time * (reference + calls) + (remaining - time).max(0.0) * then
+            }
+            None => remaining * now,
+        };
+        let bills: Vec<f64> = test.times_to_certify(&rates).into_iter().map(bill).collect();
+        let ends = bills
+            .iter()
+            .fold((f64::INFINITY, 0.0_f64), |(low, high), bill| (low.min(*bill), high.max(*bill)));
+        let middle = bills.iter().sum::<f64>() / f64::from(NODES);
+        let lucky = bill(believed.get(1).and_then(|rate| Self::earliest(test, *rate)));
+        Some(Ahead { low: ends.0.min(lucky), middle, high: ends.1 })
+    }
+
+    /// After how many more items luck may certify the whole chain: at so low a rate, with as few failures
+    /// as one time in twenty.
+    fn earliest(test: &ChainTest, rate: f64) -> Option<u64> {
+        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
+        let mut ahead = looks.filter(|(look, _)| **look > test.tested);
+        ahead.find_map(|(look, limit)| {
+            let time = *look - test.tested;
+            let room = limit.as_ref()?.checked_sub(test.failures())? as f64;
+            let mean = rate * time as f64;
+            let few = mean - EACH_SIDE * (mean * (1.0 - rate)).sqrt();
+            (room + 0.5 >= few).then_some(time)
+        })
+    }
+
+    /// The standard error of what the others will cost an item under the certified policy.
+    fn error_of_policy(&self, test: &ChainTest, left: f64) -> f64 {
+        let known = self.sample(&test.chain);
+        let threshold = test.certified_threshold().unwrap_or(Mark::HIGHEST);
+        let mean = self.till().mean(&test.chain, &threshold, &known);
+        let each = known.iter().map(|one| {
+            let cost = self.till().walk(&test.chain, &threshold, one.item, one.coin);
+            (one.weight * (cost - mean).powi(2), one.weight * one.weight)
+        });
+        let (spread, weights) = each.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
+        let all = stand_for(&known).max(1.0);
+        (spread / all * (weights / (all * all) + 1.0 / left.max(1.0))).sqrt()
+    }
+
+    /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
+    pub(super) fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
+        if self.evidence.is_empty() {
+            return Forecast::UNKNOWN;
+        }
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let late = asked.saturating_sub(self.profiled()) as f64;
+        let left = self.order.population().saturating_sub(asked) as f64;
+        // The mean of n costs is known to about their spread over sqrt(n): under a policy taken to be as
+        // large as the mean; of the reference the bills are there.
+        let best = self.best().0;
+        let alone = best.is_none();
+        let spread = match best {
+            Some(test) if self.money().is_some() => EACH_SIDE * self.error_of_policy(test, left),
+            Some(_) => per_item * 1.96 / (self.profiled().max(1) as f64).sqrt(),
+            None => EACH_SIDE * self.bills.error_of(left + late),
+        };
+        let cap = self.budget.unwrap_or(Cost::MAX);
+        let total = |spread: f64| {
+            let late = late * (reference + if alone { spread } else { 0.0 }).max(0.0);
+            cost(self.spent + late + left * (per_item + spread).max(0.0)).min(cap)
+        };
+        Forecast {
+            cost: total(0.0),
+            low: total(-spread),
+            high: total(spread),
+            reference_cost: self.reference_alone(),
+        }
+    }
+}
+
+/// A quantile of a gamma distribution with such a mean and variance (Wilson and Hilferty 1931).
+fn gamma(mean: f64, variance: f64, z: f64) -> f64 {
+    if variance <= 0.0 || mean <= 0.0 {
+        return mean;
+    }
+    let shape = mean * mean / variance;
+    let root = 1.0 - 1.0 / (9.0 * shape) + z / (3.0 * shape.sqrt());
+    mean * root.max(0.0).powi(3)
+}

@@ -1,0 +1,101 @@
+//! What agreement a sum of money buys: a policy, and a test to say how well it does.
+//!
+//! At a fixed agreement the bill is what is uncertain: it depends on where the failures lie, of which a
+//! test sees a few. Here it is the other way round. A policy's bill depends on what share of the items it
+//! gives away, which some dozen items tell; so the policy is chosen by the money, and how many of its
+//! answers fail is left to the test to say. For a look at `k` of the `M` items after the pilot
+//!
+//! ```text
+//! c      = (money - k profiling) / (M - k)         what an item may cost under the policy
+//! r      the failure rate of the chain's policy that costs so much, under each possible truth
+//! F      = (M - k) r + M (U(k r) - k r) / k sqrt(1 - k / M)
+//! ```
+//! with `U(f)` the upper confidence bound of a Poisson mean after `f` failures (Garwood 1936, by Wilson and
+//! Hilferty's quantiles). The chain and the look with the least mean `F` over the truths are taken. A short
+//! test leaves more money to the policy, a long one proves more of it.
+
+use super::belief::Beliefs;
+use super::curve::CostCurve;
+use super::scheme::caution;
+use super::search::Pilot;
+use crate::plan::Chain;
+use crate::stats::normal_quantile;
+
+/// A chain and a look, and what they are expected to buy.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Purchase {
+    pub(super) chain: Chain,
+    /// Items under test.
+    pub(super) look: u64,
+    /// What an item may cost under the policy, in nano-units.
+    pub(super) each: f64,
+    /// How many failing answers the test is expected to leave room for.
+    pub(super) failing: f64,
+}
+
+impl Pilot<'_> {
+    /// What each chain buys for so many nano-units, the best first.
+    pub(super) fn purchases(&self, money: f64, alpha: f64) -> Vec<Purchase> {
+        let till = &self.till;
+        let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
+        let mut curve = CostCurve::default();
+        let surely = normal_quantile(1.0 - alpha);
+        let chains = self.chains(&beliefs.seen).into_iter();
+        let mut found: Vec<Purchase> = chains
+            .filter_map(|chain| {
+                curve.draw(&chain, self.items, till, &mut beliefs);
+                self.best_look(chain, &curve, money, surely)
+            })
+            .collect();
+        found.sort_by(|a, b| a.failing.total_cmp(&b.failing));
+        found
+    }
+
+    fn best_look(
+        &self,
+        chain: Chain,
+        curve: &CostCurve,
+        money: f64,
+        surely: f64,
+    ) -> Option<Purchase> {
+        let all = self.remaining as f64;
+        let caution = caution(&chain);
+        let priced = self.schedule.sizes().filter_map(|look| {
+            let tested = look as f64;
+            let rest = all - tested;
+            let each = (money - tested * curve.profiling) / rest;
+            (rest >= 1.0 && each > 0.0).then_some(())?;
+            let room = |rate: f64| {
+                let seen = tested * rate;
+                let unsure = (upper(seen, surely) - seen) / tested * all;
+                rest * rate + unsure * (1.0 - tested / all).sqrt()
+            };
+            let failing = curve.rates_at(each).map(room).sum::<f64>() / curve.count();
+            Some((look, each, caution * failing))
+        });
+        let best = priced.min_by(|a, b| a.2.total_cmp(&b.2));
+        let (look, each, failing) = best.filter(|(_, _, failing)| failing.is_finite())?;
+        Some(Purchase { chain, look, each, failing })
+    }
+}
+
+/// The upper confidence bound of a Poisson mean of which `seen` were seen.
+fn upper(seen: f64, surely: f64) -> f64 {
+    let shape = seen + 1.0;
+    let root = 1.0 - 1.0 / (9.0 * shape) + surely / (3.0 * shape.sqrt());
+    shape * root.max(0.0).powi(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_those_of_the_poisson_distribution() {
+        // Half the 95 % quantiles of chi squared with 2 f + 2 degrees of freedom: tables.
+        for (seen, bound) in [(0.0, 2.995_7), (1.0, 4.743_9), (5.0, 10.513), (20.0, 29.062)] {
+            let found = upper(seen, normal_quantile(0.95));
+            assert!((found / bound - 1.0).abs() < 0.01, "{seen}: {found}");
+        }
+    }
+}
