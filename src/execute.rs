@@ -14,7 +14,7 @@ mod straight;
 mod turns;
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -68,6 +68,8 @@ struct Shared<I: ?Sized + Sync, O> {
     router: Option<Arc<Router<I>>>,
     /// What profiling answered, until it is delivered.
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
+    /// The items that it answered: they are in the books of whoever profiled.
+    handed: BTreeSet<u64>,
     tally: Tally,
     auditor: Option<Auditor>,
     /// How items go where neither an answer nor anyone beside can change their way.
@@ -104,11 +106,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         profiled: BTreeMap<u64, Answer<O>>,
         concurrency: usize,
     ) -> Self {
+        let handed = profiled.keys().copied().collect();
         let profiled = Mutex::new(profiled);
         let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
         let straight = Straight::of(&plan);
-        let shared = Shared { calls, plan, asked, router, profiled, tally, auditor, straight };
+        let shared =
+            Shared { calls, plan, asked, router, profiled, handed, tally, auditor, straight };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1), in_order: None }
     }
 
@@ -168,14 +172,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     }
 
     /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all
-    /// the same, but for the profiled items, which are in the books of whoever profiled; and the
-    /// journal is handed to the disk. Then [`report`](Self::report).
+    /// the same, but for items whose answers were handed over, which are in the books of whoever
+    /// profiled; and the journal is handed to the disk. Then [`report`](Self::report).
     ///
     /// # Errors
     /// [`RunError::Journal`] when the disk refuses.
     pub fn finish(&self) -> Result<Report, RunError> {
-        let Shared { calls, asked, .. } = &*self.shared;
-        calls.close(|index| !asked.contains(index))?;
+        let Shared { calls, handed, .. } = &*self.shared;
+        calls.close(|index| !handed.contains(&index))?;
         Ok(self.report())
     }
 

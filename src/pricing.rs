@@ -4,11 +4,15 @@
 //! so that sums are exact, in any order, on any machine. Floating point appears only where a
 //! person types a price or reads a total.
 
+mod usage;
+
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
+
+pub use usage::Usage;
 
 /// Nano-units in one unit of currency.
 const NANOS: f64 = 1e9;
@@ -151,130 +155,6 @@ impl fmt::Display for Cost {
         };
         let sign = if f.alternate() { "" } else { "$" };
         write!(f, "{sign}{usd:.digits$}")
-    }
-}
-
-/// What one call used, as the backend reports it. `None` is *unknown*, never zero.
-///
-/// `input_tokens` **includes** the cached ones, as most APIs count; `cached_input_tokens` says how
-/// many of them were billed at the cached price.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens read, cached ones included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_tokens: Option<u64>,
-    /// Those of `input_tokens` that were served from a cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached_input_tokens: Option<u64>,
-    /// Tokens written, hidden reasoning tokens included where they are billed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_tokens: Option<u64>,
-    /// The bill itself, where the backend knows it; it then overrides every price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost: Option<Cost>,
-    /// Requests that the prices apply to, where there were several attempts; `None` is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<u64>,
-    /// What was billed beside what the prices come to: some attempts sent a bill, others counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub beside: Option<Cost>,
-}
-
-impl Usage {
-    /// Nothing is known.
-    const UNKNOWN: Self = Self {
-        input_tokens: None,
-        cached_input_tokens: None,
-        output_tokens: None,
-        cost: None,
-        requests: None,
-        beside: None,
-    };
-
-    /// Tokens read and written.
-    pub const fn tokens(input: u64, output: u64) -> Self {
-        Self { input_tokens: Some(input), output_tokens: Some(output), ..Self::UNKNOWN }
-    }
-
-    /// Tokens read, those of them that were cached, and tokens written, as a client reports them:
-    /// in its own integer type, each or none. A negative count is unknown.
-    ///
-    /// ```
-    /// use smart_core::Usage;
-    /// assert_eq!(Usage::reported(Some(300_i32), None, Some(2)), Usage::tokens(300, 2));
-    /// assert_eq!(Usage::reported(None, None, Some(-1_i32)), Usage::default());
-    /// ```
-    pub fn reported<T: TryInto<u64>>(
-        input: Option<T>,
-        cached_input: Option<T>,
-        output: Option<T>,
-    ) -> Self {
-        let count = |tokens: Option<T>| tokens.and_then(|tokens| tokens.try_into().ok());
-        Self {
-            input_tokens: count(input),
-            cached_input_tokens: count(cached_input),
-            output_tokens: count(output),
-            ..Self::UNKNOWN
-        }
-    }
-
-    /// A bill, without token counts.
-    pub const fn billed(cost: Cost) -> Self {
-        Self { cost: Some(cost), ..Self::UNKNOWN }
-    }
-
-    /// Says how many of the input tokens were cached.
-    #[must_use]
-    pub const fn with_cached_input(mut self, cached: u64) -> Self {
-        self.cached_input_tokens = Some(cached);
-        self
-    }
-
-    /// The most tokens that one call can plausibly use: many times the largest context there is.
-    /// A run does not believe larger counts, and books such a call like one of unknown usage.
-    pub const MOST_TOKENS: u64 = 100_000_000;
-
-    /// Whether no count is above [`MOST_TOKENS`](Self::MOST_TOKENS).
-    pub fn is_plausible(&self) -> bool {
-        // Each count where it lies: gathered first, they are waited for together.
-        let plausible = |count: Option<u64>| count.is_none_or(|count| count <= Self::MOST_TOKENS);
-        plausible(self.input_tokens)
-            && plausible(self.cached_input_tokens)
-            && plausible(self.output_tokens)
-    }
-
-    /// The bill alone, if there is one.
-    pub(crate) const fn without_counts(self) -> Self {
-        let Self { cost, requests, beside, .. } = self;
-        Self { cost, requests, beside, ..Self::UNKNOWN }
-    }
-
-    /// Both calls' usage together; a count is unknown only if both are.
-    ///
-    /// Where one was billed and the other only counted, what was billed stands
-    /// [`beside`](Self::beside), and the counts are those that the prices apply to.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
-            (None, None) => None,
-            (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
-        };
-        let both = |a: Option<Cost>, b: Option<Cost>| match (a, b) {
-            (None, None) => None,
-            (a, b) => Some(a.unwrap_or_default() + b.unwrap_or_default()),
-        };
-        match (self.cost, other.cost) {
-            (Some(_), None) => other.plus(self),
-            (None, Some(bill)) => Self { beside: both(self.beside, Some(bill)), ..self },
-            (cost, more) => Self {
-                input_tokens: add(self.input_tokens, other.input_tokens),
-                cached_input_tokens: add(self.cached_input_tokens, other.cached_input_tokens),
-                output_tokens: add(self.output_tokens, other.output_tokens),
-                cost: both(cost, more),
-                requests: add(Some(self.requests.unwrap_or(1)), Some(other.requests.unwrap_or(1))),
-                beside: both(self.beside, other.beside),
-            },
-        }
     }
 }
 
