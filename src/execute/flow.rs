@@ -82,13 +82,14 @@ where
                 }
             });
             match next {
-                Poll::Ready(Some((shared, Ok(answer)))) => {
+                Poll::Ready(Some((shared, result))) => {
                     returned.push(shared);
-                    return Poll::Ready(Some(Ok(answer)));
-                }
-                Poll::Ready(Some((_, Err(error)))) => {
+                    // Handed on as it is: taken apart and put together, an answer is moved twice.
+                    if result.is_ok() {
+                        return Poll::Ready(Some(result));
+                    }
                     *items = None;
-                    if let Err(error) = ending.note(error) {
+                    if let Some(Err(error)) = result.err().map(|error| ending.note(error)) {
                         self.end();
                         return Poll::Ready(Some(Err(error)));
                     }
