@@ -85,6 +85,8 @@ pub(crate) struct Rated {
     pub(crate) score: Option<Confidence>,
     /// Whether another moment might have brought one.
     pub(crate) missed: bool,
+    /// Whether the budget kept the call from being made.
+    pub(crate) unaffordable: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
 }
@@ -95,6 +97,8 @@ pub(crate) struct Compared {
     pub(crate) equivalent: bool,
     /// Whether another moment might have brought another verdict.
     pub(crate) missed: bool,
+    /// Whether the budget kept the call from being made.
+    pub(crate) unaffordable: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
 }
@@ -359,16 +363,17 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         output: &O,
     ) -> Result<Rated, RunError> {
         let key = CallKey::rating(errand.index, model);
-        let none = Rated { score: None, missed: false, usage: None, cost: Cost::ZERO };
+        let (score, usage, cost) = (None, None, Cost::ZERO);
+        let none = Rated { score, missed: false, unaffordable: false, usage, cost };
         let Some(backend) = self.roster.backend(model) else { return Ok(none) };
         Ok(match self.pay(errand, key, || (**backend).rate(errand.item, output)).await? {
             Went::Well(Rating { confidence: score, usage }, cost) => {
-                Rated { score, missed: false, usage, cost }
+                Rated { score, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Rated { score: None, missed: kind.is_of_the_moment(), usage, cost }
+                Rated { missed: kind.is_of_the_moment(), usage, cost, ..none }
             }
-            Went::Unaffordable => none,
+            Went::Unaffordable => Rated { missed: true, unaffordable: true, ..none },
         })
     }
 
@@ -382,16 +387,16 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     ) -> Result<Compared, RunError> {
         let key = CallKey::comparison(errand.index, left, right);
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
+        let (equivalent, usage, cost) = (false, None, Cost::ZERO);
+        let none = Compared { equivalent, missed: false, unaffordable: false, usage, cost };
         Ok(match self.pay(errand, key, call).await? {
             Went::Well(Verdict { equivalent, usage }, cost) => {
-                Compared { equivalent, missed: false, usage, cost }
+                Compared { equivalent, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Compared { equivalent: false, missed: kind.is_of_the_moment(), usage, cost }
+                Compared { missed: kind.is_of_the_moment(), usage, cost, ..none }
             }
-            Went::Unaffordable => {
-                Compared { equivalent: false, missed: true, usage: None, cost: Cost::ZERO }
-            }
+            Went::Unaffordable => Compared { missed: true, unaffordable: true, ..none },
         })
     }
 

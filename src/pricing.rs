@@ -365,6 +365,8 @@ mod tests {
             assert_eq!(cost(billed.plus(mixed)), 1_500_000_006);
         }
         assert!(!pricing.is_metered(Some(&billed.plus(Usage::default()))), "one did not say");
+        let both = Usage { beside: Some(Cost::from_nanos(4)), ..billed };
+        assert_eq!(cost(counted.plus(both)), 1_500_000_007);
     }
 
     #[test]

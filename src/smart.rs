@@ -274,7 +274,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         profiled: impl Into<Handed<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
-        let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
+        // The journal is of the run, which asked for this target; the plan may aim higher.
+        let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
         let Handed { answers, late } = profiled.into();
         calls.hand_over(late)?;
         let population = Some(plan.order.population());

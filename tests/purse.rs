@@ -8,11 +8,13 @@ use std::task::Poll;
 
 use futures::StreamExt;
 use futures::executor::block_on;
+use smart_core::backend::{Rating, Scoring};
 use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
+use smart_core::profile::StopReason;
 use smart_core::{
     BackendError, Budget, Completion, Cost, ErrorKind, Families, LlmBackend, Model, Outcome,
-    Pricing, ProfileSettings, Roster, Smart, Target, Usage, async_trait,
+    Pricing, ProfileSettings, Roster, Smart, Target, Usage, async_trait, from_fn,
 };
 
 const ITEMS: u64 = 2_000;
@@ -138,6 +140,65 @@ fn recorded_bills_and_a_plan_say_what_calls_cost() {
     let left: Vec<_> = left.map(|index| (index, index)).collect();
     block_on(executor.execute_indexed(futures::stream::iter(left)).count());
     assert!(small.most.load(Ordering::Relaxed) > 16);
+}
+
+/// Answers at once, wrongly for every tenth item, and rates its answers by a second call, if it does.
+#[derive(Clone, Default)]
+struct Rater {
+    stuck: bool,
+}
+
+#[async_trait]
+impl LlmBackend<u64> for Rater {
+    type Output = u64;
+    async fn complete(&self, item: &u64) -> Result<Completion<u64>, BackendError> {
+        Ok(Completion::new(if item.is_multiple_of(10) { item + 1 } else { *item }))
+    }
+    fn scoring(&self) -> Scoring {
+        Scoring::SecondCall
+    }
+    async fn rate(&self, item: &u64, _: &u64) -> Result<Rating, BackendError> {
+        if self.stuck {
+            std::future::pending::<()>().await;
+        }
+        Ok(Rating::new(if item.is_multiple_of(10) { 0.2 } else { 0.9 }))
+    }
+}
+
+#[test]
+fn a_rating_that_the_money_does_not_reach_is_no_evidence() {
+    let path = std::env::temp_dir().join(format!("purse-rate-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let smart = |small: Rater| {
+        let price = |usd| Pricing::per_request(usd).unwrap();
+        let large = Model::new(
+            "large",
+            from_fn(|item: &u64| {
+                let item = *item;
+                async move { Ok(Completion::new(item)) }
+            }),
+        );
+        let small = Model::new("small", small).with_pricing(price(0.05));
+        let roster = Roster::new(large.with_pricing(price(1.0)), [small]).unwrap();
+        Smart::new(roster, Exact, Target::new(0.95, 0.95).unwrap())
+            .with_settings(ProfileSettings::default().with_families(Families::Cascade))
+            .with_concurrency(512)
+            .with_journal(FileJournal::open(&path).unwrap())
+    };
+    // Dropped while the ratings are under way: answers are recorded, ratings are not.
+    {
+        let (smart, items) = (smart(Rater { stuck: true }), items());
+        let mut run = std::pin::pin!(smart.run(&items));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..50 {
+            assert!(run.as_mut().poll(&mut cx).is_pending());
+        }
+    }
+    let poor = smart(Rater::default()).with_budget(usd(1.0));
+    let report = block_on(poor.run(&items())).unwrap().report;
+    assert_eq!(report.stopped, StopReason::Budget, "{report}");
+    assert!(report.plan.certificate.is_none(), "{report}");
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -13,8 +13,9 @@ use smart_core::backend::{BreakerPolicy, Wrap};
 use smart_core::equivalence::{Exact, equivalent};
 use smart_core::journal::{FileJournal, JournalError};
 use smart_core::{
-    BackendError, Completion, Cost, ErrorKind, Families, LlmBackend, Model, ModelId, Pricing,
-    ProfileSettings, Reason, Report, Roster, RunError, Smart, Target, Usage, async_trait,
+    BackendError, Completion, Cost, ErrorKind, Families, LlmBackend, Model, ModelId, Objective,
+    Pricing, ProfileSettings, Reason, Report, Roster, RunError, Share, Smart, Target, Usage,
+    async_trait,
 };
 
 const ITEMS: u64 = 2_000;
@@ -133,8 +134,14 @@ fn what_an_open_circuit_turned_away_is_asked_when_the_run_is_resumed() {
 
 #[test]
 fn a_call_made_again_is_the_one_that_counts() {
+    for kind in [ErrorKind::Transient, ErrorKind::Unauthorized] {
+        made_again(kind);
+    }
+}
+
+fn made_again(kind: ErrorKind) {
     let scratch = Scratch::new();
-    let mut small = Flaky::sound(true);
+    let mut small = Flaky { kind, ..Flaky::sound(true) };
     small.down = (100, 400);
     let run = |small: &Flaky, again| {
         let smart = smart(Flaky::sound(false), small).with_journal(scratch.journal());
@@ -153,11 +160,7 @@ fn a_call_made_again_is_the_one_that_counts() {
         assert_eq!(third.answers, second.answers);
         assert_eq!(third.report.cost(), second.report.cost());
     }
-    assert!(
-        second.answers.iter().all(|answer| {
-            !matches!(answer.reason, Reason::CandidateFailed(ErrorKind::Transient))
-        })
-    );
+    assert!(second.answers.iter().all(|answer| { answer.reason != Reason::CandidateFailed(kind) }));
 }
 
 /// Profiling and execution apart, on one journal.
@@ -194,6 +197,20 @@ fn two_halves_on_one_journal_are_billed_once() {
     let all = futures::stream::iter(0..ITEMS);
     assert_eq!(block_on(executor.execute(all).count()) as u64, ITEMS);
     assert_eq!((executor.finish().unwrap().cost(), large.calls() + small.calls()), (before, calls));
+}
+
+#[test]
+fn halves_that_aim_higher_than_was_asked_share_a_journal_too() {
+    let scratch = Scratch::new();
+    let within = Cost::from_usd(600.0).unwrap();
+    let settings = ProfileSettings::default().with_objective(Objective::BestAgreement { within });
+    let smart = smart(Flaky::sound(false), &Flaky::sound(true)).with_settings(settings);
+    let (profiling, execution) = halves(&smart.with_journal(scratch.journal()), 0, ITEMS);
+    let whole = profiling.merge(&execution).unwrap();
+    assert!(
+        whole.is_whole() && whole.plan.target.agreement() > Share::new(0.9).unwrap(),
+        "{whole}"
+    );
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn set_aside<O>(found: &mut BTreeMap<CallKey, VecDeque<Found<O>>>, again: bool) 
         calls.retain(|call| {
             after -= 1;
             let Kept::Failure { kind, usage } = call.kept else { return true };
-            let passed = kind.is_retryable() && (again || after > 0);
+            let passed = kind.is_of_the_moment() && (again || after > 0);
             if passed {
                 vain.push(Vain { key: *key, usage, kind, booked: false });
             }

@@ -115,7 +115,10 @@ impl Usage {
         };
         match (self.cost, other.cost) {
             (Some(_), None) => other.plus(self),
-            (None, Some(bill)) => Self { beside: both(self.beside, Some(bill)), ..self },
+            (None, Some(bill)) => {
+                let more = both(Some(bill), other.beside);
+                Self { beside: both(self.beside, more), ..self }
+            }
             (cost, more) => Self {
                 input_tokens: add(self.input_tokens, other.input_tokens),
                 cached_input_tokens: add(self.cached_input_tokens, other.cached_input_tokens),

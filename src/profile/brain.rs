@@ -131,8 +131,7 @@ impl Brain {
             return Ok(());
         }
         if self.settings.families == Families::Single {
-            let level = self.level().split(u32::try_from(candidates.len()).unwrap_or(u32::MAX));
-            let boundary = boundaries::single_policy(self.design(0)?, level)?;
+            let boundary = self.first_boundary(candidates.iter().count())?;
             for id in candidates.iter() {
                 self.tests.push(ChainTest::new(Chain::single(id), boundary.clone(), 0));
             }

@@ -116,6 +116,8 @@ pub(super) struct Paid<O> {
     /// What the reference's answer used.
     reference: Option<Usage>,
     pub(super) rest: Vec<(CallKey, Kept<O>)>,
+    /// Whether the budget kept a comparison from being made.
+    short: bool,
 }
 
 /// Tells observers what was folded since `before` items were, and what was decided.
@@ -195,7 +197,7 @@ where
         try_join(reference, ask_all(calls, errand, at_once, rate)).await?;
 
     let mut cost = Cost::ZERO;
-    let mut paid = Paid { reference: None, rest: Vec::new() };
+    let mut paid = Paid { reference: None, rest: Vec::new(), short: false };
     let (output, usage, reason) = match reference {
         Asked::Answered { output, usage, cost: bill, .. } => {
             cost += bill;
@@ -248,6 +250,7 @@ where
         candidates.sort_by_key(|held| held.id);
     }
     let unaffordable = reason == Reason::Unaffordable
+        || paid.short
         || candidates.iter().any(|held| held.missing == Some(Missing::Unaffordable));
     cost += candidates.iter().map(|held| held.cost).sum();
     let mut asked: ModelSet = candidates.iter().map(|held| held.id).collect();
@@ -273,7 +276,8 @@ fn needs(request: Request) -> Needs {
 
 impl<O> Paid<O> {
     fn verdict(&mut self, key: CallKey, compared: Compared) {
-        let Compared { equivalent, usage, .. } = compared;
+        let Compared { equivalent, usage, unaffordable, .. } = compared;
+        self.short |= unaffordable;
         // One that called nothing is as free the second time.
         if usage.is_some() {
             self.rest.push((key, Kept::Verdict { usage, equivalent }));
@@ -329,9 +333,9 @@ async fn record<I: ?Sized + Sync, O: Send + Sync>(
             let key = CallKey::comparison(errand.index, ModelId::REFERENCE, held.id);
             paid.verdict(key, compared);
             match (compared.equivalent, held.missing) {
-                (true, _) => Agreement::Agrees,
-                // It fails, and nobody knows where its rating would have placed it.
-                (false, Some(_)) => Agreement::Unheard,
+                // Nobody knows where its rating would have placed the item.
+                (_, Some(_)) => Agreement::Unheard,
+                (true, None) => Agreement::Agrees,
                 (false, None) => Agreement::Differs,
             }
         }
@@ -396,7 +400,9 @@ async fn rated<I: ?Sized + Sync, O: Send + Sync>(
         (held.score, held.rated) = (rated.score, rated.score);
         held.rating = Some(rated.usage.unwrap_or_default());
         held.cost += rated.cost;
-        if rated.missed {
+        if rated.unaffordable {
+            held.missing = Some(Missing::Unaffordable);
+        } else if rated.missed {
             held.missing = Some(Missing::NotReached);
         }
     }

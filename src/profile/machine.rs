@@ -33,7 +33,7 @@ use crate::error::SettingsError;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::order::Order;
 use crate::plan::Plan;
-use crate::pricing::{Cost, Pricing};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
@@ -238,9 +238,18 @@ impl ProfileMachine {
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
         let wanted = request.given_by(&outcome);
+        // A score tells of a rating, whatever it used.
+        for id in wanted.rate.iter() {
+            let slot = outcome.candidates.get_mut(id.position().wrapping_sub(1));
+            if let Some(Some(record)) = slot
+                && record.score.is_some()
+            {
+                record.rating = record.rating.or(Some(Usage::default()));
+            }
+        }
         let unrated = |id| {
             let record = outcome.candidate(id).filter(|r| r.agreement == Agreement::Differs);
-            record.is_some_and(|record| record.score.is_none() && record.rating.is_none())
+            record.is_some_and(|record| record.rating.is_none())
         };
         if wanted.ask.iter().any(|id| outcome.candidate(id).is_none())
             || wanted.rate.iter().any(unrated)

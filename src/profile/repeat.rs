@@ -115,5 +115,6 @@ where
         return Ok(None);
     };
     let pair = ((ModelId::REFERENCE, first), (ModelId::REFERENCE, &output));
-    Ok(Some(calls.compare(&errand, pair.0, pair.1).await?.equivalent))
+    let compared = calls.compare(&errand, pair.0, pair.1).await?;
+    Ok(Some(compared.equivalent).filter(|_| !compared.missed))
 }

@@ -2,13 +2,15 @@
 //! fail on nearly all of them goes to the others, who keep all their evidence.
 //!
 //! # Why the levels still sum to `alpha`
-//! `M` candidates are tested from the first item on, at `alpha / M` each. A candidate is *sieved* if it
-//! fails on at least 28 of the first 30 items; `A` are the others, **whether they are still tested or
-//! were given up for money**: who is given up because it looks bad is chosen by its data, and must keep
-//! its share. If any are sieved, those of `A` are tested at `(alpha - s) / |A|` from item 30 on,
-//! `s = M max(p, q)`, by a boundary *cut down* so that it certifies no candidate that fails on 40 % of the
-//! items seen or more. Call a candidate *near* if it fails on at most `W = 0.6 N` items, else *far*; the
-//! allowance is at most `0.2 N`.
+//! `M` candidates are tested from the first item on, at `(alpha - s) / M` each, `s = M max(p, q)`. A
+//! candidate is *sieved* if it fails on at least 28 of the first 30 items; `A` are the others, **whether
+//! they are still tested or were given up for money**: who is given up because it looks bad is chosen by its
+//! data, and must keep its share. From item 30 on those of `A` are tested at `(alpha - s) / |A|`. All
+//! boundaries have the looks of that at `alpha`, and are *cut down* so that they certify no candidate that
+//! fails on 40 % of the items seen or more. Call a candidate *near* if it fails on at most `W = 0.6 N` items,
+//! else *far*; the allowance is at most `0.2 N`. (Where it is larger, where `s` is no less than `alpha`, or
+//! where a boundary does not lie [`within`] another as it should, each is tested at `alpha / M`, and nobody's
+//! level moves.)
 //!
 //! * A near one is sieved with probability at most `p = P(Hyp(N, W, 30) >= 28)`.
 //! * A far one is certified wrongly, at whatever level up to `alpha`, with probability at most `q`, that
@@ -26,6 +28,7 @@
 //! lies within the one at that level.)
 
 use super::{Brain, ChainTest, boundaries};
+use crate::error::SettingsError;
 use crate::stats::{Boundary, Design, Population, Probability, hypergeometric_cdf};
 
 /// Items after which hopeless candidates are dropped.
@@ -37,6 +40,26 @@ const NEAR: f64 = 0.6;
 /// No candidate that fails on this share of the items seen is certified.
 const CUT: f64 = 0.4;
 impl Brain {
+    /// The boundary that every one of so many candidates begins with.
+    pub(super) fn first_boundary(&self, candidates: usize) -> Result<Boundary, SettingsError> {
+        if let Some(boundary) = self.shares(candidates).and_then(|shares| shares.of(candidates)) {
+            return Ok(boundary);
+        }
+        let level = self.level().split(u32::try_from(candidates).unwrap_or(u32::MAX));
+        Ok(boundaries::single_policy(self.design(0)?, level)?)
+    }
+
+    /// What there is to share between so many candidates.
+    fn shares(&self, candidates: usize) -> Option<Shares> {
+        let (design, alpha) = (self.design(0).ok()?, self.level());
+        if candidates < 2 {
+            return None;
+        }
+        let whole = boundaries::single_policy(design, alpha).ok()?.below(CUT);
+        let level = alpha.get() - candidates as f64 * slip(design, &whole)?;
+        (level > 0.0).then_some(Shares { level, whole })
+    }
+
     /// Drops the hopeless, and gives their part of the level to the others.
     pub(super) fn sieve(&mut self) {
         let all = self.tests.len();
@@ -49,8 +72,11 @@ impl Brain {
         for position in &sieved {
             self.drop_test(*position, "it failed on nearly all of the first items");
         }
-        if !sieved.is_empty()
-            && let Some(boundary) = self.shared(all, all - sieved.len())
+        let left = all - sieved.len();
+        if left < all
+            && let Some(shares) = self.shares(all)
+            && let (Some(before), Some(boundary)) = (shares.of(all), shares.of(left.max(1)))
+            && within(&before, &boundary, ITEMS)
         {
             for test in self.tests.iter_mut().filter(|test| test.live) {
                 test.boundary = boundary.clone();
@@ -58,20 +84,21 @@ impl Brain {
         }
         self.review_demand();
     }
+}
 
-    /// The boundary for the candidates that are left, unless nothing would be gained.
-    fn shared(&self, all: usize, left: usize) -> Option<Boundary> {
-        let (design, alpha) = (self.design(0).ok()?, self.level());
-        let at = |level| boundaries::single_policy(design, level).ok().map(|b| b.below(CUT));
-        let whole = at(alpha)?;
-        let level = (alpha.get() - all as f64 * slip(design, &whole)?) / left.max(1) as f64;
-        if level <= alpha.get() / all as f64 {
-            return None;
-        }
-        let boundary = at(Probability::new(level).ok()?)?;
-        let mut before = self.tests.iter().map(|test| &test.boundary);
-        let lies = before.all(|before| within(before, &boundary, ITEMS));
-        (lies && within(&boundary, &whole, u64::MAX)).then_some(boundary)
+/// The level that the candidates share, and the boundary at the whole of `alpha`.
+struct Shares {
+    level: f64,
+    whole: Boundary,
+}
+
+impl Shares {
+    /// The boundary at one of so many equal shares.
+    fn of(&self, parts: usize) -> Option<Boundary> {
+        let level = Probability::new(self.level / parts as f64).ok()?;
+        let looks = self.whole.looks().as_slice();
+        let boundary = boundaries::single_policy_at(self.whole.design(), level, looks).ok()?;
+        Some(boundary.below(CUT)).filter(|boundary| within(boundary, &self.whole, u64::MAX))
     }
 }
 
@@ -111,16 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_level_lies_within_a_larger_one() {
-        for (population, allowance) in [(200, 40), (1300, 260), (5574, 278), (50_000, 1000)] {
+    fn a_smaller_share_lies_within_a_larger_one() {
+        let designs = [(200, 40), (1000, 100), (1300, 260), (5574, 278), (20_000, 2000)];
+        for (population, allowance) in designs {
             let design = Design::finite(population, allowance).unwrap();
             for alpha in [0.2, 0.05] {
-                let whole = cut(design, alpha);
-                assert!(within(&whole, &whole, u64::MAX));
-                for parts in [2.0, 3.0, 8.0, 40.0] {
-                    let part = cut(design, alpha / parts);
-                    assert!(within(&part, &whole, u64::MAX), "{population} {alpha} {parts}");
-                    assert!(!within(&whole, &part, u64::MAX), "{population} {alpha} {parts}");
+                let shares = Shares { level: alpha * 0.99, whole: cut(design, alpha) };
+                let all: Vec<Boundary> =
+                    [1, 2, 3, 8, 40].iter().filter_map(|parts| shares.of(*parts)).collect();
+                assert_eq!(all.len(), 5, "each lies within the whole: {population} {alpha}");
+                for pair in all.windows(2) {
+                    assert!(within(&pair[1], &pair[0], u64::MAX), "{population} {alpha}");
+                    assert!(!within(&pair[0], &pair[1], u64::MAX), "{population} {alpha}");
                 }
             }
         }
