@@ -39,6 +39,7 @@ const HOPELESS: u64 = 28;
 const NEAR: f64 = 0.6;
 /// No candidate that fails on this share of the items seen is certified.
 const CUT: f64 = 0.4;
+
 impl Brain {
     /// The boundary that every one of so many candidates begins with.
     pub(super) fn first_boundary(&self, candidates: usize) -> Result<Boundary, SettingsError> {
