@@ -85,7 +85,8 @@ impl Worker {
         let stem = format!("batch-{first:012}");
         let journal = open(&directory.join(format!("{stem}.jsonl"))).await?;
         let known = &self.shipment.answers;
-        let known = batch.iter().filter_map(|(i, _)| Some((*i, known.get(i)?.clone()))).collect();
+        let known = batch.iter().filter_map(|(i, _)| Some((*i, known.get(i)?.clone())));
+        let known: BTreeMap<u64, Answer<String>> = known.collect();
         let executor =
             self.smart()?.with_journal(journal).executor(self.shipment.plan.clone(), known)?;
         let answers = run(&executor, batch).await?;
