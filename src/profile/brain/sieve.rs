@@ -13,11 +13,13 @@
 //! level moves.)
 //!
 //! * A near one is sieved with probability at most `p = P(Hyp(N, W, 30) >= 28)`.
-//! * A far one is certified wrongly, at whatever level up to `alpha`, with probability at most `q`, that
-//!   of one with `W` failing items to pass the boundary at the level `alpha`, cut down: more failures make
-//!   no boundary easier to pass, and each that is used lies [`within`] this one, so that whoever passes it
-//!   has passed this one. (Without the cut the same would not hold: late in the population a far one may
-//!   pass rightly, and the error there is not small.)
+//! * A far one is certified wrongly, at whatever level up to `alpha`, with probability at most that of one
+//!   with `W` failing items to pass the boundary at the level `alpha`, cut down: more failures make no
+//!   boundary easier to pass, and each that is used lies [`within`] this one, so that whoever passes it has
+//!   passed this one. With the limits `b` at looks `k` that is at most
+//!   `q = sum exp(-k (x ln(x / 0.6) + (1 - x) ln((1 - x) / 0.4)))`, `x = b / k` (Hoeffding 1963, who has it
+//!   for draws without replacement too). (Without the cut this would not hold: late in the population a far
+//!   one may pass rightly, and the error there is not small.)
 //! * Unless a near one is sieved, `|A|` is no less than the number of near ones. Then each of them is
 //!   certified wrongly with probability at most `(alpha - s) / |A|`, for the boundary used before item 30
 //!   lies within the later one; some near one with at most `alpha - s`.
@@ -118,7 +120,13 @@ fn slip(design: Design, whole: &Boundary) -> Option<f64> {
     let failing = (population as f64 * NEAR).ceil() as u64;
     let succeed = population.saturating_sub(failing);
     let sieved = hypergeometric_cdf(population, succeed, ITEMS, ITEMS - HOPELESS).ok()?;
-    Some(sieved.max(whole.error_at(failing)?))
+    let looks = whole.looks().as_slice().iter().zip(whole.limits());
+    let passed = looks.filter_map(|(look, limit)| {
+        let (k, x) = (*look as f64, (*limit)? as f64 / *look as f64);
+        let part = |x: f64, p: f64| if x > 0.0 { x * (x / p).ln() } else { 0.0 };
+        Some((-k * (part(x, NEAR) + part(1.0 - x, 1.0 - NEAR))).exp())
+    });
+    Some(sieved.max(passed.sum()))
 }
 
 /// Whether every way to pass one boundary at its looks up to an item passes the other as well: at the
