@@ -70,7 +70,7 @@ fn the_first_forecast_holds_the_bill_as_often_as_it_says() {
 fn money_that_is_to_be_spent_is_forecast_to_be() {
     let runs = 100;
     let within = Cost::from_nanos(2_000 * 500_000);
-    let (mut held, mut planned) = (0, 0);
+    let (mut held, mut planned, mut over, mut far) = (0, 0, 0, 0);
     for seed in 0..runs {
         let objective = Objective::BestAgreement { within };
         let settings = ProfileSettings::default().with_objective(objective);
@@ -79,7 +79,11 @@ fn money_that_is_to_be_spent_is_forecast_to_be() {
         held += u64::from(first.low <= bill && bill <= first.high);
         let plan = report.plan.forecast;
         planned += u64::from(plan.low <= bill && bill <= plan.high);
+        over += u64::from(bill > within);
+        far += u64::from(bill.as_usd() > 1.05 * within.as_usd());
     }
+    // One in five and one in ten: P(Bin(100, 0.2) > 33) and P(Bin(100, 0.1) > 20) are below 1e-3.
+    assert!(over <= 33 && far <= 20, "{over} of {runs} over the money, {far} by more than 5 %");
     // P(Bin(100, 0.9) < 79) < 1e-3.
     assert!(held >= 79 && planned >= 79, "{held} and {planned} of {runs}");
 }

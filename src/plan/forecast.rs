@@ -10,14 +10,13 @@ use crate::pricing::Cost;
 ///
 /// # How far to believe it
 ///
-/// `low` and `high` are meant to have the bill above and below them in 19 of 20 runs each. Measured on
-/// simulated models, 500 to 20,000 items, 200 runs of each of sixty settings (`tests/forecasts.rs` repeats some):
-/// the first [`Event::Forecast`](crate::Event), made when some ten items are tested, held the bill in 97 % of
-/// runs on average, in 89 % where it did worst, and the bill lay above `high` in at most 8 %. It is wide: two to
-/// three times the bill, because the test may not be passed. In the middle of profiling it was 96 %, and 66 to
-/// 80 % in some runs of `Families::Consensus`. A plan's own, once something is certified, is a rule of thumb
-/// (`1.96 / sqrt(n)` of what is left, either side): 65 to 100 %, 88 % on average, above in at most 15 %. Where
-/// all that is left goes to the reference, or a sum of money is spent, it follows the bills that were seen.
+/// `low` and `high` are meant to have the bill above and below them in 19 of 20 runs each. The first
+/// [`Event::Forecast`](crate::Event), made when some ten items are tested, is held to that on simulated models
+/// by `tests/forecasts.rs`; it is wide, because the test may not be passed. In the middle of profiling the
+/// bill lies outside more often, mostly with `Families::Consensus`. A plan's own, once something is
+/// certified, is a rule of thumb (`1.96 / sqrt(n)` of what is left, either side) and misses more often still.
+/// Where all that is left goes to the reference, or a sum of money is spent, it follows the bills that were
+/// seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

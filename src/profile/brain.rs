@@ -359,23 +359,30 @@ impl Brain {
             live().flat_map(|test| test.chain.scored_models().iter().collect::<Vec<_>>()).collect();
         let rate = search::paid(&self.roster, scored);
         let compare = live().any(|test| test.chain.compares());
+        let gone: ModelSet = self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect();
+        let chain = live().next().filter(|_| live().count() == 1).map(|test| &test.chain);
+        let more = ask.len() > 1 || !rate.is_empty();
+        let unless = chain.filter(|chain| more && chain.delivers_first()).map(|chain| chain.first);
+        self.demand = Demand { ask, rate, compare, unless };
+        if !gone.is_empty() {
+            self.tell_dropped(gone);
+        }
+    }
+
+    /// Says that these are asked no more. Whoever is in the plan so far is not given up, though there is
+    /// no more to find out.
+    fn tell_dropped(&mut self, gone: ModelSet) {
         let profiled = self.profiled();
-        // Whoever is in the plan so far is not given up, though there is no more to find out.
         let (best, _) = self.best();
         let planned = best.and_then(|test| test.certified.as_ref());
         let planned = planned.map_or(ModelSet::EMPTY, |done| done.policy.clone().plain().models());
-        let gone = |id: &ModelId| !ask.contains(*id) && !planned.contains(*id);
-        for model in self.demand.ask.iter().filter(gone).collect::<Vec<_>>() {
+        for model in gone.iter().filter(|id| !planned.contains(*id)) {
             let ended = self.tests.iter().find(|test| !test.live && test.chain.first == model);
             let reason = ended
                 .map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
             let name = self.roster.name(model).to_owned();
             self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
         }
-        let chain = live().next().filter(|_| live().count() == 1).map(|test| &test.chain);
-        let more = ask.len() > 1 || !rate.is_empty();
-        let unless = chain.filter(|chain| more && chain.delivers_first()).map(|chain| chain.first);
-        self.demand = Demand { ask, rate, compare, unless };
     }
 
     fn halt(&mut self, reason: StopReason) {

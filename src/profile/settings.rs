@@ -45,10 +45,9 @@ pub enum Objective {
     /// confidence asked for. What is left after the test buys answers of the reference where a candidate is
     /// least sure; they raise the agreement that is delivered, not the one promised.
     ///
-    /// The money is a sum to plan for, and a run may exceed it: about one in five does, on 2,000 items, and
-    /// one in fifteen by more than 5 %; on 20,000 one in seven, hardly any by so much; on 500 one in four,
-    /// one in six by so much. Where the agreement asked for cannot be had for the money, it costs more. A
-    /// hard cap is [`Smart::with_budget`](crate::Smart::with_budget), and both can be set.
+    /// The money is a sum to plan for, and a run may exceed it: about one in five of 2,000 items, seldom by
+    /// more than 5 % (`tests/forecasts.rs`); fewer on more items. Where the agreement asked for cannot be had
+    /// for the money, it costs more. A hard cap is [`Smart::with_budget`](crate::Smart::with_budget), and both can be set.
     ///
     /// [`Verdict::MoneySuffices`]: crate::plan::Verdict::MoneySuffices
     BestAgreement {

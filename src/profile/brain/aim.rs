@@ -69,22 +69,8 @@ impl Brain {
     /// Whether the reference alone is likely within the money that is to be spent: then nothing needs testing.
     pub(super) fn affords_reference(&self) -> bool {
         let Some(money) = self.money() else { return false };
-        let (count, mean, spread) = self.sizes();
-        let likely = mean * (1.0 + LIKELY * (spread / f64::max(count - 1.0, 1.0)).sqrt());
+        let likely = self.bills.likely_mean(LIKELY);
         (self.order.population() - self.profiled()) as f64 * likely <= money
-    }
-
-    /// How many bills of the reference there are, their mean, and their variance in squares of it: how much
-    /// items differ in size.
-    fn sizes(&self) -> (f64, f64, f64) {
-        let till = self.till();
-        let bills = self.evidence.iter().map(|item| till.reference([item]));
-        let (count, sum, squares) = bills.fold((0.0, 0.0, 0.0), |(count, sum, squares), bill| {
-            (count + 1.0, sum + bill, squares + bill * bill)
-        });
-        let mean = sum / f64::max(count, 1.0);
-        let spread = count * squares / f64::max(sum * sum, 1.0) - 1.0;
-        (count, mean, spread.max(0.0))
     }
 
     /// Whether a pilot that would end goes on: what is known of costs decides what the money buys.
@@ -180,7 +166,7 @@ impl Brain {
         let (low, high) = (means.first().copied()?, means.get(1).copied()?);
         let squares: f64 = sample.iter().map(|one| one.weight * one.weight).sum();
         let known = (stand_for(sample).powi(2) / squares).max(1.0);
-        let (_, _, sizes) = self.sizes();
+        let sizes = self.bills.spread();
         let rest = (self.order.population() - self.profiled()).max(1) as f64;
         // By what was seen, and by what the others turn out to be.
         let about = |mean: f64, unsure: f64, sampled: f64| {

@@ -67,6 +67,16 @@ impl Bills {
         if self.count < 2.0 { self.mean * self.mean } else { self.squares / (self.count - 1.0) }
     }
 
+    /// The variance of the bills in squares of their mean: how much items differ in size.
+    pub(super) fn spread(&self) -> f64 {
+        if self.mean > 0.0 { self.squares / self.count / (self.mean * self.mean) } else { 0.0 }
+    }
+
+    /// The mean, so many standard errors above what was seen.
+    pub(super) fn likely_mean(&self, errors: f64) -> f64 {
+        self.mean * (1.0 + errors * (self.spread() / f64::max(self.count - 1.0, 1.0)).sqrt())
+    }
+
     /// The standard error of a mean of so many bills to come.
     fn error_of(&self, ahead: f64) -> f64 {
         (self.variance() * (1.0 / self.count.max(1.0) + 1.0 / ahead.max(1.0))).sqrt()
