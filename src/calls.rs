@@ -371,7 +371,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 Rated { score, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Rated { missed: kind.is_of_the_moment(), usage, cost, ..none }
+                Rated { missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
             Went::Unaffordable => Rated { missed: true, unaffordable: true, ..none },
         })
@@ -394,7 +394,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 Compared { equivalent, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Compared { missed: kind.is_of_the_moment(), usage, cost, ..none }
+                Compared { missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
             Went::Unaffordable => Compared { missed: true, unaffordable: true, ..none },
         })

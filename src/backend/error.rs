@@ -19,13 +19,14 @@ pub enum ErrorKind {
     Timeout,
     /// A fault of the network or the server that may pass. Retried.
     Transient,
-    /// The request itself is wrong (too long, malformed). Not retried: the item fails.
+    /// The request itself is wrong (too long, malformed): it would be at any time. Not retried: the item fails.
     InvalidRequest,
-    /// The model declined, or its answer could not be used. Not retried: the item fails.
+    /// The model declined, or its answer could not be used: it would at any time. Not retried: the item fails.
     Refused,
     /// The credentials are wrong or used up. Not retried.
     Unauthorized,
-    /// Any other lasting failure. Not retried.
+    /// Any other lasting failure, of which nobody says that it is the item's: a model that is not there, a
+    /// region that is closed. Not retried.
     Permanent,
     /// The backend panicked; the panic was caught. Not retried.
     Panicked,
@@ -43,6 +44,12 @@ impl ErrorKind {
     /// the model might have answered.
     pub(crate) const fn is_of_the_moment(self) -> bool {
         self.is_retryable() || matches!(self, Self::Unavailable | Self::Unauthorized)
+    }
+
+    /// Whether the failure is the item's own: asked at any other time, the model would fail on it as well.
+    /// Of every other kind nobody knows what the model would have answered.
+    pub(crate) const fn is_of_the_item(self) -> bool {
+        matches!(self, Self::InvalidRequest | Self::Refused)
     }
 
     /// The kind in words.
@@ -66,7 +73,8 @@ impl ErrorKind {
     /// use smart_core::ErrorKind;
     /// assert_eq!(ErrorKind::from_status(429), ErrorKind::RateLimited);
     /// assert!(ErrorKind::from_status(503).is_retryable());
-    /// assert!(!ErrorKind::from_status(400).is_retryable());
+    /// assert_eq!(ErrorKind::from_status(422), ErrorKind::InvalidRequest); // as it would be tomorrow
+    /// assert_eq!(ErrorKind::from_status(404), ErrorKind::Permanent); // as long as the model is not there
     /// ```
     pub const fn from_status(status: u16) -> Self {
         match status {
@@ -74,7 +82,7 @@ impl ErrorKind {
             408 | 504 => Self::Timeout,
             401..=403 => Self::Unauthorized,
             409 | 425 | 500..=599 => Self::Transient,
-            400..=499 => Self::InvalidRequest,
+            400 | 413 | 414 | 422 => Self::InvalidRequest,
             _ => Self::Permanent,
         }
     }
