@@ -126,8 +126,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
     }
 
-    /// Sets the seed of the random order. The promise is over this order: draw it before looking
-    /// at the items, and do not try several.
+    /// Sets the seed of the random order; 0 if none is set. The promise is over this order: draw it before
+    /// looking at the items, do not try several, and take another whenever a prompt, a model or an
+    /// equivalence was changed after a look at what a run found out, for it was fitted to the items that the
+    /// old order profiles. (A changed [version tag](Model::with_version) does that by itself.)
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -304,7 +306,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         // Nobody knows what a stream without end will cost.
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
         plan.forecast = forecast.unwrap_or_default();
-        plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
+        plan.order = self.order(items.unwrap_or(ENDLESS));
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
         self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)
     }
@@ -338,7 +340,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             let each = (0..items.count()).filter_map(|index| items.fetch(index));
             each.fold(0, |digest, item| fold(digest, (binding.fingerprint)((*item).borrow())))
         });
-        self.calls(Order::new(items.count(), self.seed), self.target, digest, None)
+        self.calls(self.order(items.count()), self.target, digest, None)
+    }
+
+    fn order(&self, population: u64) -> Order {
+        Order::of(self.roster.spec(), population, self.seed)
     }
 
     /// The calls of one run: with what its journal holds, and what is left of its budget. What the
@@ -395,7 +401,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let order = Order::new(items.count(), self.seed);
+        let order = self.order(items.count());
         let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
         let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
         let mut machine = machine.with_budget(calls.planned);
