@@ -30,7 +30,8 @@
 //! |---|---|
 //! | panics, in building or polling its future | fails for good, as [`ErrorKind::Panicked`]; the crate guards every call |
 //! | never ends | waits as long, unless a [`Timeout`] ends the call as [`ErrorKind::Timeout`] |
-//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed |
+//! | ends without saying what it used | costs nothing if it was turned away, and is counted as a call without a bill if it [may have been billed](ErrorKind::may_have_been_billed) |
+//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed, and those that do not say are counted |
 //! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
 //! | reports no usage | costs what the prices can know; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
 //! | reports usage that cannot be ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked like one of unknown usage, and counted in the report |
@@ -187,7 +188,8 @@ pub enum Scoring {
 /// * An answer that cannot be parsed is an answer (it will disagree) or a
 ///   [`BackendError::refused`], never a made-up default.
 /// * Dropping the returned future cancels the call; it may have been billed all the same.
-/// * Errors carry the usage that was billed ([`BackendError::with_usage`]).
+/// * Errors carry the usage that was billed ([`BackendError::with_usage`]). One that does not is taken to
+///   have cost nothing, or something unknown, by its kind ([`ErrorKind::may_have_been_billed`]).
 ///
 /// A backend that panics counts as failed for good on that item.
 #[async_trait]

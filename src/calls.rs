@@ -4,6 +4,7 @@
 //! failure), billed, kept in the journal, and only then handed on. Between the end of a call and
 //! its record there is no `await`: a run that is dropped has written down all it was told.
 
+mod dropped;
 mod errand;
 mod kept;
 mod memory;
@@ -22,6 +23,7 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
+use dropped::Sent;
 pub(crate) use errand::Errand;
 use kept::Paid;
 pub(crate) use kept::{Keeper, Keepsake, Kept};
@@ -272,7 +274,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if !comparison {
             self.started(key);
         }
-        match guarded(call).await {
+        let sent = Sent::new(&errand.tab, self.pricing(&key), key);
+        let went = guarded(call).await;
+        sent.over();
+        match went {
             Ok(value) if value.is_free() => Ok(Went::Well(value, Cost::ZERO)),
             Ok(mut value) => {
                 disbelieve(value.usage());
@@ -282,7 +287,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             }
             Err(error) => {
                 self.ledger.faults.note(&key, &error);
-                let (kind, usage) = (error.kind(), believed(error.usage()));
+                let kind = error.kind();
+                let usage = believed(kind.used(error.usage()));
                 let keepsake = Keepsake::Failure { kind, usage };
                 let (cost, _) = self.book(errand, key, keepsake, usage, Some(kind))?;
                 Ok(Went::Badly(kind, usage, cost))

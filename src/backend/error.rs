@@ -40,6 +40,37 @@ impl ErrorKind {
         matches!(self, Self::RateLimited | Self::Timeout | Self::Transient)
     }
 
+    /// Whether a call that failed so and says nothing of its usage may have been billed all the same.
+    ///
+    /// Providers bill what the model has read and written. So a call is taken to have been billed where
+    /// the model was reached or nobody can tell: one given up while it ran (`Timeout`), one whose reply
+    /// came and was of no use (`Refused`), or broke the code that read it (`Panicked`), and one of which
+    /// nothing is known (`Permanent`). It is not where the service turned it away before the model ran
+    /// (`RateLimited`, `Unauthorized`, `InvalidRequest`) or nobody was asked (`Unavailable`). Nor is
+    /// `Transient`: it stands for a connection that was not made and for a server's fault, which no
+    /// provider bills, and an outage of thousands of those must not eat a budget. Where a connection
+    /// broke *after* the request had gone out, say `Timeout`.
+    ///
+    /// A backend that knows better says so by the error's usage ([`BackendError::with_usage`]):
+    /// `Usage::billed(Cost::ZERO)` for nothing, `Usage::default()` for an amount unknown.
+    ///
+    /// ```
+    /// use smart_core::ErrorKind;
+    /// assert!(ErrorKind::Timeout.may_have_been_billed());
+    /// assert!(!ErrorKind::RateLimited.may_have_been_billed());
+    /// ```
+    pub const fn may_have_been_billed(self) -> bool {
+        matches!(self, Self::Timeout | Self::Refused | Self::Permanent | Self::Panicked)
+    }
+
+    /// What a call that failed so used: what it says, or that it may have been billed.
+    pub(crate) const fn used(self, told: Option<Usage>) -> Option<Usage> {
+        match told {
+            None if self.may_have_been_billed() => Some(Usage::UNBILLED),
+            told => told,
+        }
+    }
+
     /// Whether the failure says something of the moment and nothing of the item: asked at another time,
     /// the model might have answered.
     pub(crate) const fn is_of_the_moment(self) -> bool {
@@ -184,7 +215,7 @@ impl BackendError {
         self
     }
 
-    /// What the failed call was billed for.
+    /// What the failed call was billed for; without it, see [`ErrorKind::may_have_been_billed`].
     #[must_use]
     pub const fn with_usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
@@ -213,7 +244,8 @@ impl BackendError {
         self.retry_after
     }
 
-    /// What the failed call was billed for; `None` is unknown.
+    /// What the failed call was billed for; `None` where it did not say: then nothing, unless its kind
+    /// [may have been billed](ErrorKind::may_have_been_billed).
     pub const fn usage(&self) -> Option<Usage> {
         self.usage
     }

@@ -71,6 +71,8 @@ impl<B> Wrap for B {}
 
 /// What a call gives that may have been billed.
 pub(super) trait Billed {
+    /// What one used that does not say: a model was asked, or, to compare two answers, perhaps nobody.
+    const SILENT: Option<Usage> = Some(Usage::UNBILLED);
     /// What the call used, to read and to correct.
     fn usage(&mut self) -> &mut Option<Usage>;
 }
@@ -88,6 +90,7 @@ impl Billed for Rating {
 }
 
 impl Billed for Verdict {
+    const SILENT: Option<Usage> = None;
     fn usage(&mut self) -> &mut Option<Usage> {
         &mut self.usage
     }

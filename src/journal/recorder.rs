@@ -228,7 +228,7 @@ fn read<O>(
         }
         Recorded::Rating { score } => Kept::Rating { usage, score },
         Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
-        Recorded::Failure(kind) => Kept::Failure { kind, usage },
+        Recorded::Failure(kind) => Kept::Failure { kind, usage: kind.used(usage) },
     };
     Ok((CallKey { index, model, kind, other }, item, kept))
 }
