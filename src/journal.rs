@@ -20,6 +20,7 @@
 mod file;
 #[cfg(feature = "json")]
 mod fingerprint;
+mod found;
 mod recorder;
 #[cfg(feature = "redb")]
 mod redb;
@@ -189,7 +190,8 @@ pub struct Record {
 pub enum Recorded {
     /// An answer: the output as JSON text, and its confidence.
     Answer {
-        /// The output as JSON text, on one line.
+        /// The output as JSON text, on one line: a line break between its parts is white space, and is
+        /// kept as a space.
         output: String,
         /// The confidence that came with it.
         score: Option<Confidence>,
@@ -279,10 +281,12 @@ pub type Reader<'a> = dyn FnMut(Record) -> Result<(), String> + 'a;
 ///   journal's own flush policy promises. Records are read back in the order appended, each whole
 ///   or not at all.
 /// * It is called from many tasks at once, and blocks the task that calls it: be quick.
-/// * After a failed write every later one fails: a journal with a hole is no journal.
+/// * After a failed write every later one fails, and so does [`flush`](Self::flush): a journal with a
+///   hole is no journal.
 /// * One writer at a time: opening a journal that is open elsewhere is an error.
 ///
-/// The `conformance` feature has a suite for implementors: `conformance::check_journal`.
+/// The `conformance` feature has a suite for implementors: `conformance::check_journal`, and
+/// `check_failing_journal` for the case that a write fails.
 pub trait Journal: Send + Sync {
     /// The header, or `None` if nothing was ever begun.
     ///
@@ -312,7 +316,8 @@ pub trait Journal: Send + Sync {
     /// Hands everything to the disk.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the disk refuses.
+    /// [`JournalError`] when the disk refuses, or an earlier write failed: what was appended is then not
+    /// all there. A run asks before its first call, so as to pay for nothing that cannot be kept.
     fn flush(&self) -> Result<(), JournalError>;
 }
 

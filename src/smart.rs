@@ -16,7 +16,7 @@ use crate::calls::Calls;
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
-use crate::items::Items;
+use crate::items::{Items, held};
 use crate::journal::{Binding, Header, Recorder, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
@@ -337,9 +337,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
     {
         let digest = self.journal.as_ref().map(|binding| {
-            let each = (0..items.count()).filter_map(|index| items.fetch(index));
-            each.fold(0, |digest, item| fold(digest, (binding.fingerprint)((*item).borrow())))
+            (0..items.count()).try_fold(0, |digest, index| {
+                let item = held(items, index)?;
+                Ok::<_, RunError>(fold(digest, (binding.fingerprint)((*item).borrow())))
+            })
         });
+        let digest = digest.transpose()?;
         self.calls(self.order(items.count()), self.target, digest, None)
     }
 
