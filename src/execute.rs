@@ -35,7 +35,7 @@ use crate::order::First;
 use crate::plan::Plan;
 use crate::pricing::Cost;
 use crate::profile::{Router, StopReason, score};
-use crate::report::{REPORT_VERSION, Report};
+use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::tally::Tally;
 
 use audit::Auditor;
@@ -153,6 +153,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let Shared { calls, plan, tally, .. } = &*self.shared;
         let models = plan.roster.models().len();
         Report {
+            label: ReportLabel::Report,
             version: REPORT_VERSION,
             plan: Plan::clone(plan),
             allowance: plan.target.allowance(plan.order.population()),

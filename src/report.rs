@@ -3,7 +3,8 @@
 mod merge;
 mod words;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
@@ -13,7 +14,7 @@ use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
-/// The version of the stored form.
+/// The version of the stored form; a report of another version is refused.
 pub const REPORT_VERSION: u32 = 1;
 
 /// What one run promised, did, and cost.
@@ -21,7 +22,10 @@ pub const REPORT_VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Report {
+    /// `smart-core report`.
+    pub(crate) label: ReportLabel,
     /// [`REPORT_VERSION`].
+    #[serde(deserialize_with = "this_version")]
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
@@ -62,6 +66,29 @@ pub struct Report {
     /// How far the reference agrees with itself, if it was asked twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_agreement: Option<SelfAgreement>,
+}
+
+/// The label of a stored report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub(crate) enum ReportLabel {
+    #[default]
+    #[serde(rename = "smart-core report")]
+    Report,
+}
+
+/// What is wrong with a report of this version.
+fn version(found: u32) -> String {
+    format!("it is of version {found}, not {REPORT_VERSION}")
+}
+
+/// A report has no occasion on which it is checked later: whoever reads it reads its figures.
+fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    match u32::deserialize(from)? {
+        REPORT_VERSION => Ok(REPORT_VERSION),
+        other => {
+            Err(D::Error::custom(format_args!("the report cannot be read: {}", version(other))))
+        }
+    }
 }
 
 /// How a budget was kept.

@@ -26,7 +26,7 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
-use crate::report::{REPORT_VERSION, Report};
+use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
 use crate::stats::StatsError;
 use crate::target::Target;
@@ -445,6 +445,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let total = calls.ledger.models();
         let execution = total.iter().zip(&profiling).map(|(all, before)| all.since(*before));
         Report {
+            label: ReportLabel::Report,
             version: REPORT_VERSION,
             allowance: plan.target.allowance(plan.order.population()),
             profiled: profile.evidence.len() as u64,

@@ -187,14 +187,14 @@ impl Audited {
         let switch = |audited: &Self| audited.limit.map_or(0, |limit| limit.saturating_add(1));
         (self.share == other.share).then(|| Self {
             share: self.share,
-            audits: self.audits + other.audits,
-            caught: self.caught + other.caught,
+            audits: self.audits.saturating_add(other.audits),
+            caught: self.caught.saturating_add(other.caught),
             delivered: self.delivered.saturating_add(other.delivered),
             limit: switch(&self).saturating_add(switch(&other)).checked_sub(1),
             switched: self.switched && other.switched,
             drifted: self.drifted || other.drifted,
-            workers: self.workers + other.workers,
-            workers_switched: self.workers_switched + other.workers_switched,
+            workers: self.workers.saturating_add(other.workers),
+            workers_switched: self.workers_switched.saturating_add(other.workers_switched),
         })
     }
 }

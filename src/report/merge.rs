@@ -1,6 +1,6 @@
 //! The reports of many workers as one: [`Report::merge`].
 
-use super::{Budgeted, Report};
+use super::{Budgeted, REPORT_VERSION, Report, version};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
 use crate::profile::StopReason;
@@ -15,7 +15,7 @@ impl Report {
     /// whether the reports add up to the population.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plans differ, if both profiled and ended differently, or if
+    /// [`RunError::Mismatch`] if one is of another version, if the plans differ, if both profiled and ended differently, or if
     /// they audited different shares.
     ///
     /// # Example
@@ -49,6 +49,11 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn merge(self, other: &Self) -> Result<Self, RunError> {
+        for report in [&self, other] {
+            if report.version != REPORT_VERSION {
+                return Err(differ(&version(report.version)));
+            }
+        }
         if self.plan != other.plan {
             return Err(differ("they follow different plans"));
         }
@@ -75,8 +80,8 @@ impl Report {
             delivered: self.delivered.plus(&other.delivered),
             budget: self.budget.zip(other.budget).map(|(one, two)| Budgeted {
                 cap: one.cap + two.cap,
-                over_bound: one.over_bound + two.over_bound,
-                unbounded: one.unbounded + two.unbounded,
+                over_bound: one.over_bound.saturating_add(two.over_bound),
+                unbounded: one.unbounded.saturating_add(two.unbounded),
             }),
             audit,
             self_agreement,
