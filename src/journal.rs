@@ -7,6 +7,10 @@
 //! turned away, and, if asked for, what failed for now
 //! ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
 //!
+//! A record is a call as its outermost wrapper ends it, retries and all. What a
+//! [`Retry`](crate::backend::Retry) was told by attempts of a call that was still waiting for the next one
+//! when the run was dropped is in no record; that call is made again.
+//!
 //! ```text
 //! recorder   one run's journal: recalls, checks, writes
 //! file       one append-only JSON Lines file                 (feature `json`)

@@ -136,7 +136,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Sets how many items are under way at once. It changes the time a run takes, and no decision.
+    /// Sets how many items are under way at once. It changes the time a run takes, and no decision made on
+    /// the same evidence; but what is under way when profiling ends is paid for. Chains ask about nothing
+    /// beyond their next look. Single candidates ask about up to an eighth more items than they profile, and
+    /// eight: 0 to 2.4 % of the money of a run at 256 at once (`docs/scale.md`,
+    /// [`Report::overshoot`](crate::Report::overshoot)).
     #[must_use]
     pub fn with_concurrency(mut self, items: usize) -> Self {
         self.concurrency = items;
@@ -387,7 +391,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);
-        let observers = self.observers.clone();
+        let observers = self.observers.fresh();
         let mut calls =
             Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger);
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {

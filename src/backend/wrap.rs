@@ -14,6 +14,9 @@ use crate::pricing::Usage;
 /// limit next, so that every attempt keeps to it; the retries around both; the breaker outermost,
 /// so that it counts failures for good and not attempts.
 ///
+/// A run books and writes down *calls*, which is what comes out of the outermost wrapper. If it is dropped
+/// while a call is within one, what that call's earlier attempts reported is lost with it ([`Retry`]).
+///
 /// ```
 /// use std::time::Duration;
 /// use smart_core::backend::{BreakerPolicy, Limits, RetryPolicy, Wrap};
