@@ -182,7 +182,8 @@ impl BackendError {
     }
 
     /// The failure of a call over HTTP: the kind from the response's status (transient if there was
-    /// no response), and the wait from its `retry-after` header in seconds, where the kind is worth
+    /// no response; where the request had gone out and may be billed, prefer
+    /// [`timeout`](Self::timeout)), and the wait from its `retry-after` header in seconds, where the kind is worth
     /// a retry. A header with a date is ignored, for there is no clock here.
     ///
     /// ```

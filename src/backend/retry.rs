@@ -163,9 +163,9 @@ type Observer = Arc<dyn Fn(&RetryNotice<'_>) + Send + Sync>;
 /// the end or not; those that may have been billed and say nothing are counted in it
 /// ([`Usage::unbilled`]). Where `retry_after` does not fit in the time left, the call fails at once.
 /// What an attempt was billed for is known to the retry alone until the call ends: a call that is dropped
-/// while it waits is written down in no journal, and a budget takes it to have cost its bound. Who must
-/// not lose that either tells the attempts to a file of his own ([`with_observer`](Self::with_observer)
-/// is called before the wait, with the error and its usage).
+/// while it waits is written down in no journal, and a budget takes it to have cost its bound. To keep
+/// that too, write the attempts down yourself: [`with_observer`](Self::with_observer) tells each before
+/// its wait, with the error and its usage.
 /// An attempt that panics fails for good, as [`ErrorKind::Panicked`](super::ErrorKind::Panicked).
 ///
 /// ```
