@@ -222,6 +222,7 @@ impl Observers {
     }
 
     /// The same for another run: what panicked in an earlier one is told again.
+    #[must_use]
     pub fn fresh(&self) -> Self {
         let mut fresh = Self::default();
         self.all.iter().for_each(|watched| fresh.add(Arc::clone(&watched.observer)));

@@ -127,6 +127,7 @@ fn line_breaks_in_an_answer_s_json_are_white_space() {
             let text = format!("{{\n  \"item\": {item},\r\n  \"text\": \"a\\nb\"\n}}");
             async move { Ok(Completion::new(RawValue::from_string(text).unwrap())) }
         });
+        #[allow(clippy::borrowed_box, reason = "the output's type")]
         let same = |_: &u64, a: &Box<RawValue>, b: &Box<RawValue>| a.get() == b.get();
         let smart = Smart::new(alone(backend), equivalent(same).named("same"), target());
         let items: Vec<u64> = (0..ITEMS).collect();

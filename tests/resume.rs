@@ -362,10 +362,10 @@ fn what_a_dropped_stream_held_is_found_by_the_next_executor() {
         }
     }
     let kept = std::fs::read_to_string(&scratch.0).unwrap().lines().count() as u64 - 1;
-    let (before, whole) = (asked(), ITEMS + plan.asked);
+    let before = asked();
     let executor = smart.executor(plan, BTreeMap::new()).unwrap();
     block_on(executor.execute(futures::stream::iter(0..ITEMS)).count());
-    assert!(kept < ITEMS && kept >= ITEMS / 5, "{kept} of {whole}");
+    assert!((ITEMS / 5..ITEMS).contains(&kept), "{kept}");
     assert_eq!(asked() - before, ITEMS - kept, "one call an item, and none of them twice");
 }
 
