@@ -306,7 +306,8 @@ impl MeanCosts {
             } else {
                 continue;
             };
-            // A call that failed and reported nothing cost nothing; one that answered is unknown.
+            // A call that failed and reported nothing cost nothing (one that may have been billed reports
+            // that); one that answered is unknown.
             let failed = usage.is_none() && !answers(id, item);
             if let Some(mean) = self.answers.get_mut(id.position())
                 && (failed || model.pricing.is_metered(usage.as_ref()))

@@ -521,6 +521,13 @@ async fn the_suite_finds_what_is_wrong() {
     let absurd = Fault::Usage(Usage::tokens(5, 0).with_cached_input(6));
     let absurd = with(FaultPlan::new(1).with_random(1.0, absurd)).await;
     assert_eq!(failures(&absurd), ["reported usage is plausible"], "{absurd}");
+    let refused = FaultPlan::new(1).with_calls(0..1, Fault::Error(ErrorKind::Refused));
+    let advised = |report: &smart_core::conformance::Conformance| {
+        let told = report.checks().iter().find(|c| c.statement == "failures say what they used");
+        matches!(told.map(|check| &check.outcome), Some(Outcome::Advice(_)))
+    };
+    assert!(advised(&with(refused.clone()).await));
+    assert!(!advised(&with(refused.with_failed_usage(Usage::tokens(5, 0))).await));
     let dead = with(FaultPlan::new(1).dead_from(0)).await;
     assert_eq!(failures(&dead), ["sample items are answered"], "{dead}");
     let passing = Fault::Error(ErrorKind::Permanent);

@@ -75,9 +75,21 @@ pub fn check_journal<J: Journal>(open: impl Fn() -> Result<J, JournalError>) -> 
             let all = read(&journal).map(|(read, _)| is_crowd(read.get(records.len()..)));
             let statement = "records of several threads are all there, each thread's in its order";
             report.note(statement, holds(all));
+            let lines = Recorded::Answer { output: "[1,\r\n2]".to_owned(), score: None };
+            let kept = journal.append(&Record::new(1, "large", CallKind::Answer, lines));
+            let same = kept.and_then(|()| Ok(is_in_one_piece(read(&journal)?.0.last())));
+            report.note("line breaks between the parts of an output do no harm", holds(same));
         }
     }
     report
+}
+
+/// Whether it is the list of 1 and 2, whatever white space there is.
+fn is_in_one_piece(record: Option<&Record>) -> bool {
+    let Some(Recorded::Answer { output, .. }) = record.map(|record| &record.outcome) else {
+        return false;
+    };
+    output.chars().filter(|c| !c.is_whitespace()).eq("[1,2]".chars())
 }
 
 /// Says whether a journal keeps the contract of [`Journal`] when its storage fails.
