@@ -41,6 +41,7 @@
 //! | answers differently each time | is compared as answered; the promise covers answers that stay (see the contract) |
 //! | has an equivalence that errs or panics | counts as *not equivalent*, in profiling as in execution |
 
+mod batched;
 mod breaker;
 mod error;
 mod function;
@@ -57,6 +58,7 @@ use async_trait::async_trait;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use batched::{BatchBackend, BatchOutcome, Batched};
 pub use breaker::{Breaker, BreakerPolicy, Cooldown};
 pub use error::{BackendError, ErrorKind};
 pub use function::{FnBackend, from_fn};

@@ -245,6 +245,11 @@ impl BackendError {
         self.retry_after
     }
 
+    /// The same failure of another call that was in it: without a bill and a cause.
+    pub(crate) fn again(&self) -> Self {
+        Self { retry_after: self.retry_after, ..Self::new(self.kind, self.message.clone()) }
+    }
+
     /// What the failed call was billed for; `None` where it did not say: then nothing, unless its kind
     /// [may have been billed](ErrorKind::may_have_been_billed).
     pub const fn usage(&self) -> Option<Usage> {

@@ -1,0 +1,134 @@
+//! Batch interfaces: calls that come together are one request, and a run needs few of them.
+#![cfg(feature = "tokio")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{join, join_all};
+use futures::poll;
+use smart_core::backend::{BatchBackend, BatchOutcome, Batched};
+use smart_core::equivalence::Exact;
+use smart_core::sleep::TokioSleeper;
+use smart_core::{
+    BackendError, Completion, Cost, ErrorKind, LlmBackend, Model, Pricing, Roster, Smart, Target,
+    Usage, async_trait,
+};
+
+/// Takes an hour for each batch, and remembers what was in it.
+#[derive(Clone, Default)]
+struct Overnight {
+    batches: Arc<Mutex<Vec<Vec<u64>>>>,
+    /// Every so manieth item is answered wrongly.
+    wrong: Option<u64>,
+}
+
+#[async_trait]
+impl BatchBackend<u64> for Overnight {
+    type Output = u64;
+    async fn complete_all(&self, items: &[u64]) -> BatchOutcome<u64> {
+        self.batches.lock().unwrap().push(items.to_vec());
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let wrong = |item: u64| self.wrong.is_some_and(|nth| item.is_multiple_of(nth));
+        let usage = Usage::tokens(100, 1);
+        let answer = |item: &u64| match item {
+            13 => Err(BackendError::refused("not this one")),
+            item => Ok(Completion::new(item * 2 + u64::from(wrong(*item))).with_usage(usage)),
+        };
+        Ok(items.iter().map(answer).collect())
+    }
+}
+
+fn batched(inner: Overnight) -> Batched<Overnight, u64> {
+    Batched::new(inner).with_sleeper(TokioSleeper::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_together_is_one_request_and_each_has_its_outcome() {
+    let service = Overnight::default();
+    let model = batched(service.clone()).with_most(10);
+    let items: Vec<u64> = (0..25).collect();
+    let answers = join_all(items.iter().map(|item| model.complete(item))).await;
+    for (item, answer) in items.iter().zip(answers) {
+        match answer {
+            Ok(answer) => assert_eq!(answer.output, item * 2),
+            Err(error) => assert_eq!((*item, error.kind()), (13, ErrorKind::Refused)),
+        }
+    }
+    let sizes: Vec<usize> = service.batches.lock().unwrap().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [10, 10, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_takes_no_other_along() {
+    let service = Overnight::default();
+    let model = batched(service.clone());
+    let (mut first, mut second) = (Box::pin(model.complete(&1)), Box::pin(model.complete(&2)));
+    assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+    drop(first); // it opened the batch, and drove it
+    assert_eq!(second.await.unwrap().output, 4);
+    // With the last call the batch is gone, and the next one opens another.
+    let mut third = Box::pin(model.complete(&3));
+    assert!(poll!(&mut third).is_pending());
+    drop(third);
+    assert_eq!(model.complete(&4).await.unwrap().output, 8);
+    assert_eq!(*service.batches.lock().unwrap(), [vec![1, 2], vec![4]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_is_billed_once() {
+    struct Down;
+    #[async_trait]
+    impl BatchBackend<u64> for Down {
+        type Output = u64;
+        async fn complete_all(&self, items: &[u64]) -> BatchOutcome<u64> {
+            if items.len() == 1 {
+                return Ok(Vec::new());
+            }
+            let bill = Usage::billed(Cost::from_nanos(70));
+            Err(BackendError::transient("the batch expired").with_usage(bill))
+        }
+    }
+    let model = Batched::new(Down).with_sleeper(TokioSleeper::new());
+    let (a, b) = join(model.complete(&1), model.complete(&2)).await;
+    let errors = [a.unwrap_err(), b.unwrap_err()];
+    assert!(errors.iter().all(|error| error.to_string().contains("the batch expired")));
+    let bills = errors.iter().filter_map(|e| e.usage()?.cost).map(Cost::as_nanos);
+    assert_eq!(bills.sum::<u64>(), 70);
+    // A service that forgets an item has failed on it.
+    assert_eq!(model.complete(&3).await.unwrap_err().kind(), ErrorKind::Permanent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_takes_few_batches_and_decides_as_without_them() {
+    struct Plainly(Overnight, AtomicUsize);
+    #[async_trait]
+    impl LlmBackend<u64> for Plainly {
+        type Output = u64;
+        async fn complete(&self, item: &u64) -> Result<Completion<u64>, BackendError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let mut outcomes = self.0.complete_all(&[*item]).await?;
+            outcomes.remove(0)
+        }
+    }
+    let items: Vec<u64> = (100..3_100).collect();
+    let price = |usd| Pricing::per_million(usd, usd).unwrap();
+    let small = Overnight { wrong: Some(50), ..Overnight::default() };
+    let smart = |roster| Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+    let large = Overnight::default();
+    let roster = Roster::new(
+        Model::new("large", batched(large.clone())).with_pricing(price(10.0)),
+        [Model::new("small", batched(small.clone())).with_pricing(price(0.1))],
+    );
+    let outcome = smart(roster.unwrap()).with_concurrency(3_000).run(&items).await.unwrap();
+    let plainly = |service: &Overnight| Plainly(service.clone(), AtomicUsize::new(0));
+    let roster = Roster::new(
+        Model::new("large", plainly(&large)).with_pricing(price(10.0)),
+        [Model::new("small", plainly(&small)).with_pricing(price(0.1))],
+    );
+    let batches = small.batches.lock().unwrap().len();
+    let alone = smart(roster.unwrap()).with_concurrency(1).run(&items).await.unwrap();
+    assert_eq!(outcome.report.plan.policy, alone.report.plan.policy);
+    assert_ne!(outcome.report.plan.policy.family(), "reference");
+    assert!(batches <= 15, "{batches} batches of 3,000 items");
+}
