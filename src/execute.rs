@@ -169,6 +169,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             audit: self.audit(),
             self_agreement: None,
         }
+        .estimated()
     }
 
     /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
-use crate::plan::{Plan, ratio};
+use crate::order::ENDLESS;
+use crate::plan::{Plan, Policy, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
+
+pub(crate) use words::compared;
 
 /// The version of the stored form.
 pub const REPORT_VERSION: u32 = 1;
@@ -49,8 +52,11 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What the reference alone would have cost for every item: its mean cost over the profiled items,
-    /// or, where none was profiled, over those it answered, times the number of items. An estimate, for
-    /// it never saw the others: they may be longer or shorter.
+    /// times the number of items. An estimate, for it never saw the others: they may be longer or shorter.
+    /// Where nothing was profiled, where a stored plan is followed at other prices than it was made at, and
+    /// where the reference answered everything, it is the mean over what it answered in execution instead.
+    /// Zero also where nothing is known
+    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)).
     /// [`reference_cost_of_answered`](Self::reference_cost_of_answered) is the part to compare with.
     pub reference_cost: Cost,
     /// The budget, if there was one.
@@ -94,9 +100,22 @@ impl Report {
 
     /// How many times cheaper than the reference alone is estimated to be, on the items that were
     /// answered ([`reference_cost_of_answered`](Self::reference_cost_of_answered)); 1 if nothing cost
-    /// anything, 0 if nothing was answered for what was spent.
+    /// anything, or what the reference costs is not known
+    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)); 0 if nothing was answered for what was
+    /// spent.
     pub fn saving(&self) -> f64 {
+        if self.delivered.answered() > 0 && !self.is_reference_cost_known() {
+            return 1.0;
+        }
         ratio(self.reference_cost_of_answered(), self.cost())
+    }
+
+    /// Whether anything is known of what the reference costs: it answered something here, and said what
+    /// that used; or the plan's profile saw it do so, at the same prices.
+    pub fn is_reference_cost_known(&self) -> bool {
+        let answered = |part: &[Spending]| part.first().copied().map_or(0, metered);
+        self.reference_cost > Cost::ZERO
+            || answered(&self.profiling) + answered(&self.execution) > 0
     }
 
     /// What the reference alone would have cost for the items that were answered: like for like with
@@ -116,17 +135,34 @@ impl Report {
     /// What the reference would cost for so many items, by its mean over those it answered in execution.
     pub(crate) fn reference_seen(&self, items: u64) -> Cost {
         let seen = self.execution.first().copied().unwrap_or_default();
-        let answers = seen.answers.saturating_sub(seen.failures).max(1);
+        let answers = metered(seen).max(1);
         let total = u128::from(seen.cost.as_nanos()) * u128::from(items) / u128::from(answers);
         Cost::from_nanos(u64::try_from(total).unwrap_or(u64::MAX))
     }
 
-    /// The same report with the reference's cost as seen in execution, where profiling saw none.
+    /// The same report with the reference's cost as the plan has it; or as seen in execution, where the plan
+    /// knows of none, or where what was answered is what the reference answered there.
     pub(crate) fn estimated(mut self) -> Self {
-        if self.reference_cost == Cost::ZERO {
-            self.reference_cost = self.reference_seen(self.plan.order.population());
+        self.reference_cost = self.plan.forecast.reference_cost;
+        let items = self.plan.order.population();
+        let answered = self.delivered.answered();
+        let all = self.plan.policy == Policy::Reference
+            && answered > 0
+            && self.execution.first().copied().map_or(0, metered) >= answered;
+        if items < ENDLESS && (all || self.reference_cost == Cost::ZERO) {
+            self.reference_cost = self.reference_seen(items);
         }
         self
+    }
+
+    /// What the reference costs for one item, as far as it is known.
+    pub(crate) fn reference_cost_each(&self) -> Option<Cost> {
+        let (whole, items) = match self.reference_cost {
+            Cost::ZERO => (self.reference_cost_of_answered(), self.delivered.answered()),
+            whole => (whole, self.plan.order.population()),
+        };
+        let each = Cost::from_nanos(whole.as_nanos() / items.max(1));
+        self.is_reference_cost_known().then_some(each)
     }
 
     /// The name of a model, such as [`Answer::by`](crate::Answer::by) names.
@@ -139,4 +175,9 @@ impl Report {
         let at = |list: &[Spending]| list.get(id.position()).copied().unwrap_or_default();
         at(&self.profiling).plus(at(&self.execution))
     }
+}
+
+/// Answers that were had and whose cost is known.
+fn metered(spent: Spending) -> u64 {
+    spent.answers.saturating_sub(spent.failures).saturating_sub(spent.unmetered)
 }

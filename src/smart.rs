@@ -266,6 +266,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// [`Profiled`], or a map of answers by index (may be empty: those items are then asked of the
     /// reference).
     ///
+    /// The prices are those of this roster, and not those the plan was made at: the plan is followed
+    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`] is handed over, and the report sets
+    /// what was spent against what the reference costs at these.
+    ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
     pub fn executor(
@@ -274,9 +278,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         profiled: impl Into<Handed<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
+        let profiled = profiled.into();
+        let plan = profiled.price(&plan, self.roster.spec())?;
         // The journal is of the run, which asked for this target; the plan may aim higher.
         let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
-        let Handed { answers, late } = profiled.into();
+        let Handed { answers, late, .. } = profiled;
         calls.hand_over(late)?;
         let population = Some(plan.order.population());
         self.executor_with(&calls, Arc::new(plan), answers, population)
@@ -299,11 +305,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         if self.audit.is_none() {
             return Err(SettingsError::Unaudited.into());
         }
-        let mut plan = plan.clone();
+        let mut plan = plan.at_prices(self.roster.spec())?;
         plan.asked = 0;
         // Nobody knows what a stream without end will cost.
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
-        plan.forecast = forecast.unwrap_or_default();
+        plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
         plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
         self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)

@@ -146,7 +146,7 @@ fn what_was_answered_is_set_against_what_the_reference_costs_for_that() {
     assert!((0.5..=1.0).contains(&report.saving()), "{report}");
     assert_eq!(report.reference_cost_of_answered(), Cost::from_usd(0.01).unwrap().times(answered));
     assert_eq!(report.reference_cost, Cost::from_usd(4.0).unwrap());
-    assert!(report.to_string().contains(&format!(" cheaper (of {answered} items answered)")));
+    assert!(report.to_string().contains(&format!(" dearer (of {answered} items answered)")));
     let unanswered = 400 - answered;
     says(
         &report.to_string(),

@@ -75,6 +75,19 @@ pub struct Considered {
     pub chosen: bool,
 }
 
+/// What an outcome begins with that was found at other prices than the plan's.
+const ELSEWHERE: &str = "at the prices it was made at, ";
+
+impl Considered {
+    /// The same, where prices are not those that it tells of.
+    pub(super) fn at_other_prices(self) -> Self {
+        let Self { outcome, .. } = self;
+        let told = outcome.starts_with(ELSEWHERE);
+        let outcome = if told { outcome } else { format!("{ELSEWHERE}{outcome}") };
+        Self { outcome, cost_per_item: None, ..self }
+    }
+}
+
 /// Whether the plan saves money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

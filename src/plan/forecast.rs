@@ -37,7 +37,8 @@ impl Forecast {
     pub(crate) const UNKNOWN: Self =
         Self { cost: Cost::ZERO, low: Cost::ZERO, high: Cost::MAX, reference_cost: Cost::ZERO };
 
-    /// Whether anything is known to forecast from: not before the first item is profiled.
+    /// Whether anything is known to forecast from: not before the first item is profiled, nor for a stream
+    /// without a known end, nor where a stored plan is followed at other prices than it was made at.
     pub fn is_known(&self) -> bool {
         self.high < Cost::MAX
     }
@@ -75,7 +76,7 @@ pub(crate) fn ratio(reference: Cost, cost: Cost) -> f64 {
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_known() {
-            return f.write_str("unknown before the first item is profiled");
+            return f.write_str("unknown");
         }
         let said = |cost: Cost| cost.said(f.alternate());
         let [cost, low, high, reference] =

@@ -230,17 +230,29 @@ impl Brain {
         ends.min().unwrap_or(profiled)
     }
 
-    /// Adds the next item of the random order.
-    pub(super) fn fold(&mut self, item: ItemEvidence) {
-        let rank = self.profiled();
-        let coin = self.order.coin(item.index);
-        self.means.fold(&self.roster, &item);
+    /// The same brain told of one more item, from which it decides nothing.
+    pub(super) fn told(mut self, item: ItemEvidence) -> Self {
+        self.book(&item);
+        self.evidence.push(item);
+        self
+    }
+
+    /// Books what an item's calls cost.
+    fn book(&mut self, item: &ItemEvidence) {
+        self.means.fold(&self.roster, item);
         if item.judged.is_some() {
             self.judged += self.judge.cost(item.judged.as_ref()).as_nanos() as f64;
             self.comparisons += item.comparisons();
         }
-        self.spent += self.spent_on(&item);
-        self.bills.add(self.till().reference([&item]));
+        self.spent += self.spent_on(item);
+        self.bills.add(self.till().reference([item]));
+    }
+
+    /// Adds the next item of the random order.
+    pub(super) fn fold(&mut self, item: ItemEvidence) {
+        let rank = self.profiled();
+        let coin = self.order.coin(item.index);
+        self.book(&item);
         for test in &mut self.tests {
             if test.live && rank >= test.start {
                 test.fold(&item, coin, &self.roster);

@@ -142,6 +142,27 @@ impl Profile {
         Ok(brain.plan(self.asked, self.equivalence.clone()))
     }
 
+    /// A plan of this run at other prices, with the forecast that the evidence gives there, as if it had been
+    /// profiled at them: see [`Plan::at_prices`].
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan is of another run, or the roster differs in more than prices.
+    pub fn at_prices(&self, plan: &Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
+        self.check(roster, &plan.equivalence)?;
+        if plan.order != self.order {
+            let difference = "its seed or population is another".to_owned();
+            return Err(RunError::Mismatch { what: "the stored plan", difference });
+        }
+        let priced = plan.at_prices(roster)?;
+        if priced.forecast.is_known() {
+            return Ok(priced);
+        }
+        let brain = Brain::new(roster, self.judge, plan.target, self.order, &self.settings)?;
+        let brain = self.evidence.iter().cloned().fold(brain.with_budget(self.budget), Brain::told);
+        let forecast = brain.forecast_of(plan.asked, &plan.policy);
+        Ok(Plan { forecast, ..priced })
+    }
+
     /// A brain told of the evidence, as far as all is there that it asks for.
     fn refold(&self, mut brain: Brain) -> Brain {
         for item in &self.evidence {

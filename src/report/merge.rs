@@ -3,6 +3,7 @@
 use super::{Budgeted, Report};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
+use crate::plan::Plan;
 use crate::profile::StopReason;
 
 impl Report {
@@ -15,7 +16,7 @@ impl Report {
     /// whether the reports add up to the population.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plans differ, if both profiled and ended differently, or if
+    /// [`RunError::Mismatch`] if the plans differ or were followed at different prices, if both profiled and ended differently, or if
     /// they audited different shares.
     ///
     /// # Example
@@ -49,9 +50,7 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn merge(self, other: &Self) -> Result<Self, RunError> {
-        if self.plan != other.plan {
-            return Err(differ("they follow different plans"));
-        }
+        let plan = Plan::of_both(&self.plan, &other.plan).map_err(differ)?;
         let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
             .ok_or_else(|| differ("each profiled, and ended for another reason"))?;
         let audit = match (self.audit, other.audit) {
@@ -80,8 +79,8 @@ impl Report {
             }),
             audit,
             self_agreement,
-            // Where nothing was profiled it is worked out anew, from what both saw.
-            reference_cost: self.plan.forecast.reference_cost,
+            // Worked out anew, where it comes from what both saw.
+            plan,
             ..self
         }
         .estimated())

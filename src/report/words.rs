@@ -7,7 +7,19 @@ use crate::execute::Audited;
 use crate::order::ENDLESS;
 use crate::plan::Verdict;
 use crate::pricing::Cost;
+use crate::profile::StopReason;
 use crate::roster::ModelId;
+
+/// How a bill compares with another that it is so many times cheaper than, in words.
+pub(crate) fn compared(saving: f64) -> String {
+    let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
+    match factor {
+        f if f.is_infinite() => "which costs nothing".to_owned(),
+        f if f >= 100.0 => format!("{f:.0} times {what}"),
+        f if f >= 10.0 => format!("{f:.1} times {what}"),
+        f => format!("{f:.2} times {what}"),
+    }
+}
 
 /// How many of the chains considered are printed.
 const SHOWN: usize = 12;
@@ -33,6 +45,18 @@ impl Report {
         Some(format!("best agreement within {}; {came_to}{money}", said(within)))
     }
 
+    /// Why the plan has no forecast, in words.
+    fn why_no_forecast(&self) -> &'static str {
+        match self.plan.order.population() {
+            ENDLESS => "nobody knows how long the stream is",
+            _ if self.stopped == StopReason::Elsewhere => {
+                "the prices are not those that the plan was made at"
+            }
+            _ if self.profiled == 0 => "no item was profiled",
+            _ => "nothing is known to have cost anything",
+        }
+    }
+
     /// What the run was to cost, and what it did.
     fn write_money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |cost: Cost| cost.said(f.alternate());
@@ -43,7 +67,7 @@ impl Report {
         if self.plan.forecast.is_known() {
             fmt::Display::fmt(&self.plan.forecast, f)?;
         } else {
-            f.write_str("without a forecast: no item was profiled")?;
+            write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
         if done < items {
             return writeln!(f, "\nSpent      {spent} on {done} items so far");
@@ -51,11 +75,11 @@ impl Report {
         if answered == 0 {
             return writeln!(f, "\nSpent      {spent}, and no item was answered");
         }
-        let saving = self.saving();
-        write!(
-            f,
-            "\nSpent      {spent} against about {alone} for the reference alone: {saving:.2} times cheaper"
-        )?;
+        if !self.is_reference_cost_known() {
+            return writeln!(f, "\nSpent      {spent}; what the reference costs is not known");
+        }
+        let saving = compared(self.saving());
+        write!(f, "\nSpent      {spent} against about {alone} for the reference alone: {saving}")?;
         if answered < items {
             write!(f, " (of {answered} items answered)")?;
         }
@@ -105,9 +129,11 @@ impl Report {
         if considered.is_empty() {
             return Ok(());
         }
-        let reference = self.reference_cost.as_nanos() / self.plan.order.population().max(1);
-        let reference = Cost::from_nanos(reference).said(bare);
-        writeln!(f, "\nConsidered, with what each costs an item (the reference: {reference})")?;
+        write!(f, "\nConsidered, with what each costs an item")?;
+        match self.reference_cost_each() {
+            Some(each) => writeln!(f, " (the reference: {})", each.said(bare))?,
+            None => writeln!(f)?,
+        }
         for chain in considered.iter().take(SHOWN) {
             let mark = if chain.chosen { '*' } else { ' ' };
             write!(f, " {mark} {}", chain.name)?;

@@ -21,7 +21,7 @@
 use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
 use super::{Brain, cost};
-use crate::plan::{Forecast, Mark, failing, stand_for};
+use crate::plan::{Forecast, Mark, Policy, failing, stand_for};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{BoundaryKind, RatePosterior};
@@ -279,7 +279,6 @@ impl Brain {
         if self.evidence.is_empty() {
             return Forecast::UNKNOWN;
         }
-        let reference = self.means.answer(ModelId::REFERENCE);
         let late = asked.saturating_sub(self.profiled()) as f64;
         let left = self.order.population().saturating_sub(asked) as f64;
         // The mean of n costs is known to about their spread over sqrt(n): under a policy taken to be as
@@ -291,6 +290,31 @@ impl Brain {
             Some(_) => per_item * 1.96 / (self.profiled().max(1) as f64).sqrt(),
             None => EACH_SIDE * self.bills.error_of(left + late),
         };
+        self.total(asked, (per_item, spread), alone)
+    }
+
+    /// What the whole run will cost under a policy that nothing is tested of here.
+    pub(in super::super) fn forecast_of(&self, asked: u64, policy: &Policy) -> Forecast {
+        if self.evidence.is_empty() {
+            return Forecast::UNKNOWN;
+        }
+        let left = self.order.population().saturating_sub(self.profiled()) as f64;
+        let (per_item, spread) = match policy {
+            Policy::Reference => {
+                (self.means.answer(ModelId::REFERENCE), EACH_SIDE * self.bills.error_of(left))
+            }
+            Policy::Chain { chain, threshold } => {
+                let mean = self.till().mean(chain, threshold, &self.sample(chain));
+                (mean, mean * 1.96 / (self.profiled().max(1) as f64).sqrt())
+            }
+        };
+        self.total(asked, (per_item, spread), *policy == Policy::Reference)
+    }
+
+    fn total(&self, asked: u64, (per_item, spread): (f64, f64), alone: bool) -> Forecast {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let late = asked.saturating_sub(self.profiled()) as f64;
+        let left = self.order.population().saturating_sub(asked) as f64;
         let cap = self.budget.unwrap_or(Cost::MAX);
         let total = |spread: f64| {
             let late = late * (reference + if alone { spread } else { 0.0 }).max(0.0);
