@@ -7,6 +7,7 @@ mod forecast;
 mod policy;
 mod sample;
 mod walk;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +104,7 @@ impl Plan {
         if self.roster == *roster {
             return Ok(self.clone());
         }
-        let considered = self.considered.iter().cloned().map(Considered::at_other_prices).collect();
+        let considered = self.considered.iter().cloned().map(Considered::as_profiled).collect();
         let (roster, forecast) = (roster.clone(), Forecast::UNKNOWN);
         Ok(Self { roster, forecast, considered, ..self.clone() })
     }

@@ -8,9 +8,9 @@ use smart_core::backend::Simulated;
 use smart_core::equivalence::{Exact, Normalized, Verdict as EqualOrNot, equivalent};
 use smart_core::plan::Verdict;
 use smart_core::{
-    Audit, BackendError, Budget, Completion, Cost, Equivalence, Event, Generated, LlmBackend,
-    Model, ModelId, Objective, Pricing, ProfileSettings, Report, Roster, RunError, Smart, Target,
-    Usage, async_trait, from_fn,
+    Audit, BackendError, Budget, Completion, Cost, Equivalence, Event, Families, Generated,
+    LlmBackend, Model, ModelId, Objective, Pricing, ProfileSettings, Reason, Report, Roster,
+    RunError, Smart, Target, Usage, async_trait, from_fn,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -392,4 +392,55 @@ fn a_plan_on_other_items_is_set_against_what_the_reference_costs_for_those() {
             assert!((1.0..20.0).contains(&report.saving()), "{report}");
         }
     });
+}
+
+/// Two candidates without scores: only whether they agree tells a right answer from a wrong one.
+#[test]
+fn a_consensus_that_asks_nobody_says_so() {
+    let hash = |a: u64, b: u64| {
+        let mut x = a.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        for _ in 0..3 {
+            x ^= x >> 31;
+            x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            x ^= x >> 29;
+        }
+        (x >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let model = |name: &str, salt: u64, fails: f64, usd: f64| {
+        let backend = from_fn(move |item: &u64| {
+            let kind = 1 + (hash(*item, salt + 9) * 4.0) as u8;
+            let answer = if hash(*item, salt) < fails { kind } else { 0 };
+            async move { Ok(Completion::new(answer).with_usage(Usage::default())) }
+        });
+        Model::new(name, backend).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    let consensus = ProfileSettings::default().with_families(Families::Consensus);
+    let items = Generated::new(5_000, |index| index);
+    let mut seen = [false; 2];
+    for seed in 0..8 {
+        let cheap = [model("small", 6, 0.1, 0.0005), model("tiny", 4, 0.2, 0.0001)];
+        let roster = Roster::new(model("large", 5, 0.0, 0.01), cheap);
+        let run = Smart::new(roster.unwrap(), Exact, Target::new(0.92, 0.95).unwrap());
+        let run = run.with_seed(seed).with_settings(consensus.clone());
+        let outcome = futures::executor::block_on(run.run(&items)).unwrap();
+        let plan = &outcome.report.plan;
+        let words = plan.policy.describe(&plan.roster);
+        let kept = outcome.answers.iter().filter(|answer| answer.reason == Reason::Accepted);
+        let alone = kept.filter(|answer| answer.asked.len() == 1).count() as f64;
+        let rest = (5_000 - plan.asked) as f64;
+        match words.split_once(" % of the items by coin, else where ") {
+            Some((before, second)) => {
+                let share: f64 = before.rsplit(' ').next().unwrap().parse().unwrap();
+                assert!((alone / rest - share / 100.0).abs() < 0.03, "{words}: {alone} of {rest}");
+                assert!(second.ends_with(" agrees"), "{words}");
+                seen[0] = true;
+            }
+            None if words.contains("agrees") => {
+                assert!(alone == 0.0, "{words}: {alone} of {rest}");
+                seen[1] = true;
+            }
+            None => {}
+        }
+    }
+    assert!(seen[0], "no seed keeps answers without asking the second");
 }

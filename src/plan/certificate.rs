@@ -75,12 +75,12 @@ pub struct Considered {
     pub chosen: bool,
 }
 
-/// What an outcome begins with that was found at other prices than the plan's.
-const ELSEWHERE: &str = "at the prices it was made at, ";
+/// What an outcome begins with that was found at other prices than the plan's, or for another target.
+const ELSEWHERE: &str = "when profiled, ";
 
 impl Considered {
-    /// The same, where prices are not those that it tells of.
-    pub(super) fn at_other_prices(self) -> Self {
+    /// The same, told of a plan at other prices, or for another target.
+    pub(crate) fn as_profiled(self) -> Self {
         let Self { outcome, .. } = self;
         let told = outcome.starts_with(ELSEWHERE);
         let outcome = if told { outcome } else { format!("{ELSEWHERE}{outcome}") };
