@@ -7,6 +7,7 @@ mod aim;
 mod choose;
 mod outlook;
 mod planning;
+mod retest;
 mod review;
 mod sieve;
 
@@ -22,7 +23,7 @@ use super::chain_test::ChainTest;
 use super::decision::{CLOSELY, Decision, Demand, EVERY, Standing};
 use super::scheme::Schedule;
 use super::search;
-use super::settings::{Families, ProfileSettings};
+use super::settings::{Families, Objective, ProfileSettings};
 use super::thrift::Thrift;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
@@ -73,6 +74,9 @@ pub struct Brain {
     decisions: VecDeque<Decision>,
     /// The cap on the whole run's money that profiling is planned within.
     budget: Option<Cost>,
+    /// Why stored evidence certifies nothing, if it does not.
+    #[serde(skip)]
+    stored: Option<&'static str>,
     /// The looks at hand for an allowance, once worked out.
     #[serde(skip)]
     looks: Option<(u64, Arc<Schedule>)>,
@@ -117,6 +121,7 @@ impl Brain {
             stop: None,
             decisions: VecDeque::new(),
             budget: None,
+            stored: None,
             looks: None,
         };
         brain.begin()?;
@@ -432,6 +437,17 @@ impl Brain {
     /// The same brain for a run whose money is capped, before it has folded anything.
     pub(super) fn with_budget(self, budget: Option<Cost>) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Whether the target asked for is what counts, and one chain is tested for it after a pilot.
+    pub(super) fn tests_one_chain(&self) -> bool {
+        let pilots = !matches!(self.settings.families, Families::Single | Families::Reference);
+        pilots && self.settings.objective == Objective::LeastCost
+    }
+
+    /// Says that the evidence at hand ends before what this brain would find out.
+    pub(super) fn lacks_evidence(&mut self) {
+        self.stored = Some("the stored evidence does not test this chain");
     }
 
     /// Where the pilot ended, if a test came after it.

@@ -123,7 +123,7 @@ impl Brain {
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less than the reference".to_owned();
         }
-        "no policy could be certified at a cost that pays".to_owned()
+        self.stored.unwrap_or("no policy could be certified at a cost that pays").to_owned()
     }
 
     /// Why the reference costs nothing, as far as is known.
