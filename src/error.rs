@@ -44,6 +44,12 @@ pub enum SettingsError {
         /// The candidates that there are, in words.
         candidates: String,
     },
+    /// What a model is expected to use says nothing of what that costs.
+    #[error("the prices of `{model}` need token counts, which the expected usage does not give")]
+    UnknownUsage {
+        /// The model named.
+        model: String,
+    },
     /// A budget bounds the calls of a model that is not in the roster.
     #[error("the budget bounds the calls of `{model}`, which is not in the roster")]
     Bound {

@@ -28,7 +28,6 @@ use crate::profile::{
 };
 use crate::report::{REPORT_VERSION, Report};
 use crate::roster::Roster;
-use crate::stats::StatsError;
 use crate::target::Target;
 
 pub use handed::Handed;
@@ -193,13 +192,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     }
 
     /// What a run over so many items is expected to cost, before any call: from the roster's prices, the usage
-    /// to expect of a model on an item, and the guesses in the settings
-    /// ([`ProfileSettings::forecast`]).
+    /// to expect of a model on an item, and the guesses and the objective in the settings
+    /// ([`ProfileSettings::forecast`]). No more than the budget's cap, if there is one: where it would cost
+    /// more, items stay unanswered.
     ///
     /// # Errors
-    /// [`StatsError`] for none or too many items, or a guess that is no probability.
-    pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, StatsError> {
-        self.settings.forecast(self.roster.spec(), self.target, items, usage)
+    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for none or too many items, or a
+    /// guess that is no probability.
+    pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, SettingsError> {
+        let forecast = self.settings.forecast(self.roster.spec(), self.target, items, usage)?;
+        Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
     }
 
     /// Profiles, plans, and answers every item.

@@ -444,3 +444,22 @@ fn a_consensus_that_asks_nobody_says_so() {
     }
     assert!(seen[0], "no seed keeps answers without asking the second");
 }
+
+#[test]
+fn where_nothing_ever_cost_anything_nothing_is_planned() {
+    let dead = |name: &str, usd: f64| {
+        let refuses = from_fn(|_: &u64| async {
+            Err::<Completion<u32>, _>(BackendError::from_status(401, None, "no key"))
+        });
+        Model::new(name, refuses).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    let roster = Roster::new(dead("large", 0.01), [dead("small", 0.0001)]).unwrap();
+    let run = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+    let items = Generated::new(500, |index| index);
+    let report = futures::executor::block_on(run.run(&items)).unwrap().report;
+    assert_eq!((report.cost(), report.plan.forecast.is_known()), (Cost::ZERO, false));
+    let said = report.to_string();
+    let reason = "nothing is known of what the reference costs";
+    says(&said, &format!("Planned    without a forecast: {reason}"));
+    says(&said, "Spent      $0.00, and no item was answered");
+}

@@ -48,6 +48,12 @@ impl Forecast {
         ratio(self.reference_cost, self.cost)
     }
 
+    /// The same where no more than so much is spent.
+    pub(crate) fn capped(self, cap: Cost) -> Self {
+        let [cost, low, high] = [self.cost, self.low, self.high].map(|cost| cost.min(cap));
+        Self { cost, low, high, ..self }
+    }
+
     /// The same for so many items instead of as many as it was made for.
     pub(crate) fn for_items(self, items: u64, instead_of: u64) -> Self {
         if !self.is_known() {

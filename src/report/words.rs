@@ -53,7 +53,7 @@ impl Report {
                 "the prices are not those that the plan was made at"
             }
             _ if self.profiled == 0 => "no item was profiled",
-            _ => "nothing is known to have cost anything",
+            _ => "nothing is known of what the reference costs",
         }
     }
 
