@@ -138,6 +138,7 @@ fn outcome(request: Request) -> ItemEvidence {
         judged: None,
         compared: false,
         unless: None,
+        item: None,
     }
 }
 

@@ -127,6 +127,13 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     pub(crate) planned: Option<Cost>,
 }
 
+impl<I: ?Sized + Sync, O> Calls<I, O> {
+    /// What tells an item from others, if items have a key.
+    pub(crate) fn fingerprint_of(&self, item: &I) -> Option<u64> {
+        self.fingerprint.as_ref().map(|of| of(item))
+    }
+}
+
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn new(
         roster: Roster<I, O>,
@@ -139,6 +146,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let (keeper, fingerprint) = (None, None);
         let planned = ledger.purse().map(Purse::cap);
         Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory, planned }
+    }
+
+    /// Tells items apart by this.
+    pub(crate) fn with_item_key(mut self, key: Option<Arc<Fingerprint<I>>>) -> Self {
+        self.fingerprint = key;
+        self
     }
 
     /// Recalls from this keeper and writes down there.

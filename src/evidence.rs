@@ -165,6 +165,11 @@ pub struct ItemEvidence {
     /// little of them. The state machine notes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<ModelId>,
+    /// A fingerprint of the item itself, where items have a key
+    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)): whoever follows a plan elsewhere is told if
+    /// the items there are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u64>,
 }
 
 impl ItemEvidence {
@@ -180,6 +185,7 @@ impl ItemEvidence {
             judged: None,
             compared: false,
             unless: None,
+            item: None,
         }
     }
 

@@ -18,7 +18,6 @@
 
 #[cfg(feature = "json")]
 mod file;
-#[cfg(feature = "json")]
 mod fingerprint;
 mod recorder;
 #[cfg(feature = "redb")]
@@ -40,7 +39,6 @@ use crate::target::Target;
 
 #[cfg(feature = "json")]
 pub use file::{FileJournal, FlushPolicy};
-#[cfg(feature = "json")]
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use recorder::{Binding, Recorder};
 #[cfg(feature = "redb")]

@@ -24,7 +24,7 @@ const ROUNDS: usize = 10;
 const MIN_SIDE: u64 = 16;
 
 /// The population of a stream whose length is not known.
-pub(crate) const ENDLESS: u64 = 1 << 62;
+pub(crate) const ENDLESS: u64 = Order::ENDLESS;
 
 /// The `SplitMix64` finaliser: a bijection on 64 bits in which every input bit moves every output bit.
 pub(crate) const fn mix(x: u64) -> u64 {
@@ -67,6 +67,9 @@ struct Stored {
 }
 
 impl Order {
+    /// The population of a stream whose length is not known.
+    pub const ENDLESS: u64 = 1 << 62;
+
     /// The order of `population` items under `seed`.
     pub fn new(population: u64, seed: u64) -> Self {
         let left = population.isqrt().max(MIN_SIDE);

@@ -68,7 +68,15 @@ pub struct Plan {
     pub considered: Vec<Considered>,
     /// Whether the plan pays, and if not, why.
     pub verdict: Verdict,
+    /// Fingerprints of the items of the first ranks, where items have a key
+    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)): whoever follows the plan is told if the items
+    /// are others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<u64>,
 }
+
+/// How many items a plan knows again.
+pub(crate) const KNOWN_ITEMS: usize = 16;
 
 /// The label of a stored plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]

@@ -179,6 +179,7 @@ pub fn evidence<S: Outcomes + ?Sized>(
         judged: None,
         compared: false,
         unless: None,
+        item: None,
     }
 }
 

@@ -9,15 +9,16 @@ mod ranks;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::answer::Answer;
-use crate::calls::Calls;
+use crate::calls::{Calls, Fingerprint};
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
 use crate::items::Items;
-use crate::journal::{Binding, Header, Recorder, fold};
+use crate::journal::{Binding, Header, Recorder, fingerprint, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::{ENDLESS, Order};
@@ -72,6 +73,8 @@ pub struct Smart<I: ?Sized + Sync, O> {
     observers: Observers,
     router: Option<Arc<Router<I>>>,
     journal: Option<Arc<Binding<I, O>>>,
+    /// What tells items apart.
+    key: Option<Arc<Fingerprint<I>>>,
     budget: Option<Budget>,
     audit: Option<Audit>,
     in_order: Option<usize>,
@@ -117,6 +120,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             observers: Observers::default(),
             router: None,
             journal: None,
+            key: None,
             budget: None,
             audit: None,
             in_order: None,
@@ -160,6 +164,29 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     #[must_use]
     pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
         self.router = Some(Arc::new(router));
+        self
+    }
+
+    /// Names what tells one item from another: an identifier, a content hash, or the item itself.
+    ///
+    /// Profiles and plans then know the profiled items again, by a fingerprint of the key, and an
+    /// [`executor`](Self::executor) with the same key refuses a plan, or answers, of other items. Without it
+    /// nothing can tell yesterday's items from today's. Runs with a journal have a key and need no other: that of
+    /// [`with_keyed_journal`](Self::with_keyed_journal), or the item itself.
+    ///
+    /// ```
+    /// use smart_core::backend::Simulated;
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::{Model, Roster, Smart, Target};
+    ///
+    /// let roster = Roster::new(Model::new("large", Simulated::reference(1)), [])?;
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?).with_item_key(|item: &u64| *item);
+    /// # let _ = smart;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_item_key<K: Hash>(mut self, key: impl Fn(&I) -> K + Send + Sync + 'static) -> Self {
+        self.key = Some(Arc::new(move |item: &I| fingerprint(&key(item))));
         self
     }
 
@@ -268,6 +295,15 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// [`Profiled`], or a map of answers by index (may be empty: those items are then asked of the
     /// reference).
     ///
+    /// # The items must be the profiled ones
+    /// A plan's promise is about the items it was profiled on, in their order, and about no others: for others
+    /// there is [`apply`](Self::apply). With other items behind the same indices, the answers handed over are
+    /// **those of other items**, and the promise is void. Where items have a key
+    /// ([`with_item_key`](Self::with_item_key), or a journal) here and in profiling, that is found out at the
+    /// first profiled item, and ends the run with [`RunError::Mismatch`]. Where they have none, **nobody can
+    /// tell**: it is then up to the caller.
+    ///
+    /// # Prices
     /// The prices are those of this roster, and not those the plan was made at: the plan is followed
     /// [at these](Plan::at_prices), with a forecast if a [`Profiled`] is handed over, and the report sets
     /// what was spent against what the reference costs at these.
@@ -284,10 +320,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let plan = profiled.price(&plan, self.roster.spec())?;
         // The journal is of the run, which asked for this target; the plan may aim higher.
         let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
+        let known = profiled.items();
         let Handed { answers, late, .. } = profiled;
         calls.hand_over(late)?;
         let population = Some(plan.order.population());
-        self.executor_with(&calls, Arc::new(plan), answers, population)
+        let executor = self.executor_with(&calls, Arc::new(plan), answers, population)?;
+        let executor = executor.knowing(known);
+        executor.announce();
+        Ok(executor)
     }
 
     /// An executor that follows a stored plan on *new* items, audited: so many of them, or a
@@ -314,7 +354,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
         plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
-        self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)
+        let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
+        executor.announce();
+        Ok(executor)
     }
 
     async fn repeat<S>(
@@ -388,7 +430,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let ledger = Ledger::new(roster.models().len(), purse);
         let observers = self.observers.clone();
         let mut calls =
-            Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger);
+            Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger)
+                .with_item_key(self.key.clone());
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
             let (records, torn) = (recorder.records(), recorder.torn());
             calls.planned = recorder.budget();

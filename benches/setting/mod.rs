@@ -114,6 +114,7 @@ impl Models {
             judged: None,
             compared: false,
             unless: None,
+            item: None,
         }
     }
 

@@ -256,6 +256,7 @@ mod tests {
             judged: None,
             compared: false,
             unless: None,
+            item: None,
         }
     }
 

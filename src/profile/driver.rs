@@ -223,6 +223,7 @@ where
         judged: None,
         compared: false,
         unless: None,
+        item: errand.fingerprint(),
     };
     let models = calls.roster.spec().candidate_count();
     evidence.candidates.resize(models, None);

@@ -41,6 +41,7 @@ fn evidence(items: &Items, index: u64) -> ItemEvidence {
         judged: None,
         compared: false,
         unless: None,
+        item: None,
     }
 }
 

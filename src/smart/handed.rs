@@ -35,6 +35,12 @@ impl<O> Handed<O> {
 }
 
 impl<O> Handed<O> {
+    /// Fingerprints of the items that were profiled, by index, as far as they have one.
+    pub(super) fn items(&self) -> BTreeMap<u64, u64> {
+        let evidence = self.profile.iter().flat_map(|p| p.evidence.iter().chain(&p.late));
+        evidence.filter_map(|item| Some((item.index, item.item?))).collect()
+    }
+
     /// The plan at these prices, with a forecast if its evidence is here.
     pub(super) fn price(&self, plan: &Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
         let known = self.profile.as_ref().filter(|profile| profile.order == plan.order);

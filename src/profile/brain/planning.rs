@@ -61,6 +61,7 @@ impl Brain {
             forecast: self.forecast(asked, per_item),
             considered,
             verdict,
+            items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
         }
     }
 
