@@ -95,6 +95,8 @@ pub(crate) struct Rated {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compared {
     pub(crate) equivalent: bool,
+    /// How the comparison failed, if it did.
+    pub(crate) failed: Option<ErrorKind>,
     /// Whether another moment might have brought another verdict.
     pub(crate) missed: bool,
     /// Whether the budget kept the call from being made.
@@ -401,14 +403,19 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let key = CallKey::comparison(errand.index, left, right);
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
         let (equivalent, usage, cost) = (false, None, Cost::ZERO);
-        let none = Compared { equivalent, missed: false, unaffordable: false, usage, cost };
+        let (missed, failed, unaffordable) = (false, None, false);
+        let none = Compared { equivalent, failed, missed, unaffordable, usage, cost };
         Ok(match self.pay(errand, key, call).await? {
             Went::Well(Verdict { equivalent, usage }, cost) => {
                 Compared { equivalent, usage, cost, ..none }
             }
-            Went::Badly(kind, usage, cost) => {
-                Compared { missed: kind.is_of_the_moment(), usage, cost, ..none }
-            }
+            Went::Badly(kind, usage, cost) => Compared {
+                failed: Some(kind),
+                missed: kind.is_of_the_moment(),
+                usage,
+                cost,
+                ..none
+            },
             Went::Unaffordable => Compared { missed: true, unaffordable: true, ..none },
         })
     }
@@ -417,7 +424,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn budgeted(&self) -> Option<Budgeted> {
         let purse = self.ledger.purse()?;
         let (cap, over_bound) = (purse.cap(), purse.over_bound());
-        Some(Budgeted { cap, over_bound, unbounded: purse.unbounded() })
+        let planned = self.planned.filter(|planned| *planned != cap);
+        Some(Budgeted { cap, over_bound, unbounded: purse.unbounded(), planned })
     }
 
     /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is

@@ -133,6 +133,11 @@ impl CandidateRecord {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_nobody(models: &ModelSet) -> bool {
+    models.is_empty()
+}
+
 /// What one profiled item showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +175,10 @@ pub struct ItemEvidence {
     /// the items there are others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u64>,
+    /// The candidates whose comparison with the reference failed: they count as differing, and it may be the
+    /// judge's fault.
+    #[serde(default, skip_serializing_if = "is_nobody")]
+    pub unjudged: ModelSet,
 }
 
 impl ItemEvidence {
@@ -186,6 +195,7 @@ impl ItemEvidence {
             compared: false,
             unless: None,
             item: None,
+            unjudged: ModelSet::EMPTY,
         }
     }
 

@@ -112,7 +112,7 @@ impl Plan {
         if self.roster == *roster {
             return Ok(self.clone());
         }
-        let considered = self.considered.iter().cloned().map(Considered::as_profiled).collect();
+        let considered = self.considered.iter().cloned().map(Considered::into_profiled).collect();
         let (roster, forecast) = (roster.clone(), Forecast::UNKNOWN);
         Ok(Self { roster, forecast, considered, ..self.clone() })
     }

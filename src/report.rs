@@ -1,6 +1,8 @@
 //! What happened: [`Report`], for people (`Display`) and for machines (serde).
 
 mod merge;
+mod stored;
+mod summary;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -14,14 +16,19 @@ use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
+use stored::Stored;
+pub use summary::{ModelSummary, Summary};
 pub(crate) use words::compared;
 
 /// The version of the stored form.
 pub const REPORT_VERSION: u32 = 1;
 
 /// What one run promised, did, and cost.
+///
+/// Its JSON holds all of this, and beside it a [`Summary`] under `summary`, of figures that are worked out and not
+/// kept: [`summary`](Self::summary). Reading a report back passes over it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Stored", into = "Stored")]
 #[non_exhaustive]
 pub struct Report {
     /// [`REPORT_VERSION`].
@@ -36,7 +43,6 @@ pub struct Report {
     /// no evidence, and the plan answers them from the calls already paid for. Bounded by the look
     /// schedule, not by the concurrency: none for chains, at most an eighth of the profiled items
     /// and eight for single candidates.
-    #[serde(default)]
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
@@ -49,7 +55,6 @@ pub struct Report {
     /// What was delivered.
     pub delivered: Delivered,
     /// How calls failed for good, by model and kind.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What the reference alone would have cost for every item: its mean cost over the profiled items,
     /// times the number of items. An estimate, for it never saw the others: they may be longer or shorter.
@@ -60,13 +65,10 @@ pub struct Report {
     /// [`reference_cost_of_answered`](Self::reference_cost_of_answered) is the part to compare with.
     pub reference_cost: Cost,
     /// The budget, if there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budgeted>,
     /// What audits found, if execution was audited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audited>,
     /// How far the reference agrees with itself, if it was asked twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_agreement: Option<SelfAgreement>,
 }
 
@@ -84,6 +86,10 @@ pub struct Budgeted {
     /// nobody could tell what was left, and nothing more was spent.
     #[serde(default)]
     pub unbounded: u64,
+    /// The cap that profiling was planned within, where that is another: that of the run which began the
+    /// journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Cost>,
 }
 
 impl Report {

@@ -180,6 +180,7 @@ pub fn evidence<S: Outcomes + ?Sized>(
         compared: false,
         unless: None,
         item: None,
+        unjudged: ModelSet::EMPTY,
     }
 }
 

@@ -317,7 +317,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
         let profiled = profiled.into();
-        let plan = profiled.price(&plan, self.roster.spec())?;
+        let plan = profiled.price(plan, self.roster.spec())?;
         // The journal is of the run, which asked for this target; the plan may aim higher.
         let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
         let known = profiled.items();

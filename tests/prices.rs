@@ -8,8 +8,8 @@ use futures::stream;
 use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::{
-    Audit, BackendError, Completion, Cost, Generated, Model, Plan, Policy, Pricing, Profiled,
-    Report, Roster, Smart, Target, Usage, from_fn,
+    Audit, BackendError, Completion, Cost, Generated, Handed, Model, Plan, Policy, Pricing,
+    Profiled, Report, Roster, Smart, Target, Usage, from_fn,
 };
 
 const ITEMS: u64 = 2_000;
@@ -64,10 +64,9 @@ fn a_stored_plan_is_set_against_the_reference_at_the_prices_of_execution() {
 fn workers_at_one_price_list_merge_with_or_without_the_evidence() {
     let (profiled, plan) = profiled();
     let part = |smart: &Smart<u64, u32>, handed: bool, part: std::ops::Range<u64>| -> Report {
-        let executor = match handed {
-            true => smart.executor(plan.clone(), profiled.clone()),
-            false => smart.executor(plan.clone(), BTreeMap::new()),
-        };
+        let handed: Handed<u32> =
+            if handed { profiled.clone().into() } else { BTreeMap::new().into() };
+        let executor = smart.executor(plan.clone(), handed);
         let executor = executor.unwrap();
         block_on(executor.execute_indexed(stream::iter(part.map(|i| (i, i)))).count());
         executor.finish().unwrap()

@@ -408,7 +408,8 @@ fn a_consensus_that_asks_nobody_says_so() {
     };
     let model = |name: &str, salt: u64, fails: f64, usd: f64| {
         let backend = from_fn(move |item: &u64| {
-            let kind = 1 + (hash(*item, salt + 9) * 4.0) as u8;
+            let luck = hash(*item, salt + 9);
+            let kind = 1 + [0.25, 0.5, 0.75].iter().filter(|part| luck >= **part).count();
             let answer = if hash(*item, salt) < fails { kind } else { 0 };
             async move { Ok(Completion::new(answer).with_usage(Usage::default())) }
         });
@@ -462,4 +463,77 @@ fn where_nothing_ever_cost_anything_nothing_is_planned() {
     let reason = "nothing is known of what the reference costs";
     says(&said, &format!("Planned    without a forecast: {reason}"));
     says(&said, "Spent      $0.00, and no item was answered");
+}
+
+/// Says the same of everything, but fails on every tenth item.
+struct Moody;
+
+#[async_trait]
+impl Equivalence<u64, u32> for Moody {
+    async fn compare(&self, item: &u64, a: &u32, b: &u32) -> Result<EqualOrNot, BackendError> {
+        if item.is_multiple_of(10) {
+            return Err(BackendError::refused("maybe"));
+        }
+        Ok(EqualOrNot::new(a == b))
+    }
+}
+
+#[test]
+fn failures_that_are_the_judges_are_told_apart() {
+    let model = |name: &str, usd| {
+        let answer = from_fn(|_: &u64| async { Ok(Completion::new(1)) });
+        Model::new(name, answer).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    let report = |agreement| {
+        let roster = Roster::new(model("large", 0.01), [model("small", 0.0005)]).unwrap();
+        let run = Smart::new(roster, Moody, Target::new(agreement, 0.95).unwrap());
+        let items = Generated::new(2_000, |index| index);
+        futures::executor::block_on(run.run(&items)).unwrap().report
+    };
+    let lax = report(0.8);
+    let certificate = lax.plan.certificate.as_ref().expect("nine in ten agree");
+    assert!(certificate.failures > 0, "{lax}");
+    assert_eq!(certificate.unjudged, certificate.failures, "{lax}");
+    let count = certificate.failures;
+    assert!(
+        lax.to_string().contains(&format!("({count} of them comparisons that failed), at most"))
+    );
+    let json = serde_json::to_string(&lax).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), lax);
+}
+
+#[test]
+fn the_summary_says_what_the_report_comes_to() {
+    let report = simulated(0.97, 2_000, |run| run);
+    let json = serde_json::to_value(&report).unwrap();
+    let summary = &json["summary"];
+    assert_eq!(summary["cost"], report.cost().as_usd());
+    assert_eq!((&summary["reference_cost"], &summary["items"]), (&20.0.into(), &2_000.into()));
+    assert_eq!(summary["saving"], report.saving());
+    assert_eq!(summary["models"][1]["name"], "small");
+    assert_eq!(summary["unit"], "USD, or the unit of the prices");
+    assert_eq!(serde_json::from_value::<Report>(json.clone()).unwrap(), report);
+    // It is worked out, and not believed; and nothing that is unknown is let in beside it.
+    let mut other = json.clone();
+    other["summary"]["cost"] = 1e6.into();
+    assert_eq!(serde_json::from_value::<Report>(other).unwrap(), report);
+    let mut strange = json;
+    strange["sumary"] = 1.into();
+    assert!(serde_json::from_value::<Report>(strange).is_err());
+}
+
+#[test]
+fn names_are_set_by_their_characters() {
+    let model = |name: &str, usd| {
+        let answer = from_fn(|_: &u64| async { Ok(Completion::new(1)) });
+        Model::new(name, answer).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    let roster = Roster::new(model("großes Modell", 0.01), [model("小", 0.0005)]).unwrap();
+    let run = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+    let items = Generated::new(300, |index| index);
+    let report = futures::executor::block_on(run.run(&items)).unwrap().report.to_string();
+    let table = report.lines().skip_while(|line| !line.starts_with("model ")).take(3);
+    let widths: Vec<usize> = table.map(|line| line.chars().count()).collect();
+    assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{report}");
+    assert!(report.contains("\nmodel            answers"), "{report}");
 }

@@ -76,6 +76,7 @@ impl Report {
                 cap: one.cap + two.cap,
                 over_bound: one.over_bound + two.over_bound,
                 unbounded: one.unbounded + two.unbounded,
+                planned: one.planned.max(two.planned),
             }),
             audit,
             self_agreement,

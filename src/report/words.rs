@@ -90,7 +90,8 @@ impl Report {
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
-        let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
+        let width =
+            plan.roster.models().iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(5);
         writeln!(
             f,
             "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
@@ -227,8 +228,12 @@ impl fmt::Display for Report {
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
-        if let Some(Budgeted { cap, over_bound, unbounded }) = self.budget {
+        if let Some(Budgeted { cap, over_bound, unbounded, planned }) = self.budget {
             write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
+            if let Some(planned) = planned {
+                let began = "the cap that the journal was begun with";
+                write!(f, "; profiling was planned within {}, {began}", said(planned))?;
+            }
             if over_bound > 0 {
                 write!(f, "; {over_bound} calls cost more than the bound given for them")?;
             }

@@ -42,9 +42,12 @@ impl<O> Handed<O> {
     }
 
     /// The plan at these prices, with a forecast if its evidence is here.
-    pub(super) fn price(&self, plan: &Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
+    pub(super) fn price(&self, plan: Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
+        if plan.roster == *roster {
+            return Ok(plan);
+        }
         let known = self.profile.as_ref().filter(|profile| profile.order == plan.order);
-        known.map_or_else(|| plan.at_prices(roster), |profile| profile.at_prices(plan, roster))
+        known.map_or_else(|| plan.at_prices(roster), |profile| profile.at_prices(&plan, roster))
     }
 }
 

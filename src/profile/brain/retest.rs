@@ -38,7 +38,7 @@ impl Brain {
     /// again for what this one is asked for.
     pub(in super::super) fn retold(mut self, recorded: Self) -> Self {
         let same = self.roster == recorded.roster && self.target == recorded.target;
-        let told = |row: Considered| if same { row } else { row.as_profiled() };
+        let told = |row: Considered| if same { row } else { row.into_profiled() };
         self.considered = recorded.considered.into_iter().map(told).collect();
         self.pilot = recorded.pilot;
         self.tests.clear();
@@ -47,7 +47,7 @@ impl Brain {
                 Some(boundary) => ChainTest::new(test.chain, boundary, test.start),
                 None => continue,
             };
-            again.ended = TOO_LITTLE.to_owned();
+            TOO_LITTLE.clone_into(&mut again.ended);
             self.tests.push(again);
         }
         recorded.evidence.into_iter().for_each(|item| self.retell(item));
