@@ -1,13 +1,4 @@
 //! The [`Chain`]s that policies come from.
-//!
-//! A chain puts all items in an order, by a [`Mark`], in which they are given to its candidates;
-//! a policy of the chain gives away the items whose mark reaches its threshold and sends the rest
-//! to the reference. What a candidate would deliver for an item does not depend on the threshold,
-//! so lower thresholds only add failures: that is what makes a whole chain testable at once.
-//!
-//! [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)). Execution follows it call by call, and
-//! planning follows it over recorded evidence, so both agree on what a policy asks, what it costs
-//! and what it delivers.
 
 use std::cmp::Ordering;
 
@@ -108,7 +99,16 @@ pub enum Key {
     },
 }
 
-/// A family of policies over one or two candidates: see the head of this file.
+/// A family of policies over one or two candidates.
+///
+/// A chain puts all items in an order, by a [`Mark`], in which they are given to its candidates;
+/// a policy of the chain gives away the items whose mark reaches its threshold and sends the rest
+/// to the reference. What a candidate would deliver for an item does not depend on the threshold,
+/// so lower thresholds only add failures: that is what makes a whole chain testable at once.
+///
+/// [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)). Execution
+/// follows it call by call, and planning follows it over recorded evidence, so both agree on what a policy
+/// asks, what it costs and what it delivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
