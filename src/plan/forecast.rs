@@ -17,6 +17,10 @@ use crate::pricing::Cost;
 /// certified, is a rule of thumb (`1.96 / sqrt(n)` of what is left, either side) and misses more often still.
 /// Where all that is left goes to the reference, or a sum of money is spent, it follows the bills that were
 /// seen.
+///
+/// Before the first call ([`Smart::forecast`](crate::Smart::forecast)) it is a range of what the caller guessed,
+/// as wide as [`forecast_before`](crate::profile::forecast_before) says and no wider: how far the guesses are off
+/// is not in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
