@@ -15,7 +15,8 @@ use crate::pricing::Cost;
 pub struct Certificate {
     /// Items whose failures were bounded: all of them, less the pilot's.
     pub population: u64,
-    /// How many delivered answers may fail: `floor(delta N)` over all `N` items.
+    /// How many delivered answers may fail: `floor(delta N)` over all `N` items, or fewer where the limits of a
+    /// test for a stricter target are kept ([`Profile::replan`](crate::Profile::replan)).
     pub allowance: u64,
     /// Items in the pilot, which chose the chain and are not part of the test.
     pub pilot: u64,
