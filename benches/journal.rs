@@ -4,7 +4,8 @@
 //! another: records a second for each flush policy without a sync per record, and the same loop
 //! without a journal. Medians over slices of 256 records, which a scheduler seldom interrupts; every
 //! round has a new file. Budget: 200,000 records a second under the default policy, which hands each
-//! record to the system before its answer is used.
+//! record to the system before its answer is used. At the end, what a resumed run holds of each record
+//! until its call is asked for: the growth of resident memory (`VmRSS`) where the system tells it.
 //!
 //! The files lie in the directory for temporary files: what is measured is this crate and the
 //! system's writes to it, not a disk.
@@ -50,6 +51,8 @@ fn smart() -> Smart<u64, u32> {
 async fn main() {
     let profiled = smart().profile(&Generated::new(ITEMS, |index| index)).await.expect("a profile");
     let plan = profiled.profile.plan().expect("a plan");
+    // First, while nothing that was given back is there to be used again.
+    let held = resumed(&plan).await;
     println!("| journal | ns a record | records a second |");
     println!("|---|---|---|");
     let policies = [
@@ -66,6 +69,33 @@ async fn main() {
         let median = times[times.len() / 2];
         println!("| {name} | {median:.0} | {:.0} |", 1e9 / median);
     }
+    if let Some(bytes) = held {
+        println!("\nresumed: {bytes:.0} bytes a record");
+    }
+}
+
+/// What a resumed run holds of each record, in bytes.
+async fn resumed(plan: &Plan) -> Option<f64> {
+    let path = std::env::temp_dir().join(format!("journal-resumed-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let open = || smart().with_journal(FileJournal::open(&path).expect("a file of its own"));
+    let executor = open().executor(plan.clone(), BTreeMap::new()).expect("its own plan");
+    assert_eq!(executor.execute(stream::iter(0..ITEMS)).count().await as u64, ITEMS);
+    drop(executor);
+    let before = resident()?;
+    let executor = open().executor(plan.clone(), BTreeMap::new()).expect("its own plan");
+    let held = resident()? - before;
+    drop(executor);
+    let _ = std::fs::remove_file(&path);
+    Some(held / ITEMS as f64)
+}
+
+/// Resident memory in bytes.
+fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024.0)
 }
 
 /// Notes the nanoseconds an item of every slice.

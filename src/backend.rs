@@ -30,7 +30,8 @@
 //! |---|---|
 //! | panics, in building or polling its future | fails for good, as [`ErrorKind::Panicked`]; the crate guards every call |
 //! | never ends | waits as long, unless a [`Timeout`] ends the call as [`ErrorKind::Timeout`] |
-//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed |
+//! | ends without saying what it used | costs nothing if it was turned away, and is counted as a call without a bill if it [may have been billed](ErrorKind::may_have_been_billed) |
+//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed, and those that do not say are counted |
 //! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
 //! | reports no usage | costs what the prices can know; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
 //! | reports usage that cannot be ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked like one of unknown usage, and counted in the report |
@@ -53,7 +54,8 @@ mod wrap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use breaker::{Breaker, BreakerPolicy, Cooldown};
 pub use error::{BackendError, ErrorKind};
@@ -74,7 +76,15 @@ use crate::pricing::Usage;
 /// tried sooner.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Confidence(f64);
+pub struct Confidence(#[serde(deserialize_with = "finite")] f64);
+
+/// A stored score is one that [`Confidence::new`] takes.
+fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let score = f64::deserialize(from)?;
+    Confidence::new(score).map(Confidence::as_f64).ok_or_else(|| {
+        D::Error::custom(format_args!("a score must be a finite number, got {score}"))
+    })
+}
 
 impl Confidence {
     /// A score, or `None` if it is not a finite number: a NaN score is *no* score.
@@ -187,7 +197,8 @@ pub enum Scoring {
 /// * An answer that cannot be parsed is an answer (it will disagree) or a
 ///   [`BackendError::refused`], never a made-up default.
 /// * Dropping the returned future cancels the call; it may have been billed all the same.
-/// * Errors carry the usage that was billed ([`BackendError::with_usage`]).
+/// * Errors carry the usage that was billed ([`BackendError::with_usage`]). One that does not is taken to
+///   have cost nothing, or something unknown, by its kind ([`ErrorKind::may_have_been_billed`]).
 ///
 /// A backend that panics counts as failed for good on that item.
 #[async_trait]
@@ -240,7 +251,24 @@ forward!(&B);
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IntoDeserializer as _;
+    use serde::de::value::{Error, F64Deserializer};
+
     use super::*;
+
+    #[test]
+    fn a_stored_score_is_a_finite_number() {
+        let read = |score: f64| {
+            let stored: F64Deserializer<Error> = score.into_deserializer();
+            Confidence::deserialize(stored)
+        };
+        assert_eq!(read(0.5).unwrap(), Confidence::new(0.5).unwrap());
+        assert!(read(-0.0).unwrap().as_f64().is_sign_positive());
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let said = read(bad).unwrap_err().to_string();
+            assert_eq!(said, format!("a score must be a finite number, got {bad}"));
+        }
+    }
 
     #[test]
     fn a_score_that_is_not_a_number_is_none() {

@@ -1,9 +1,12 @@
 //! The one place where calls are made and paid: every answer, rating and judgement passes here.
 //!
 //! A call is recalled if an earlier run paid for it, else made if the budget bears it (a panic is a
-//! failure), billed, kept in the journal, and only then handed on. Between the end of a call and
-//! its record there is no `await`: a run that is dropped has written down all it was told.
+//! failure), kept in the journal, billed, and only then handed on. Between the end of a call and
+//! its record there is no `await`: a run that is dropped has written down all it was told. What a wrapper
+//! was told *within* a call is in that call's usage and nowhere else: a [`Retry`](crate::backend::Retry)
+//! that is dropped while it waits takes along what its failed attempts reported.
 
+mod dropped;
 mod errand;
 mod kept;
 mod memory;
@@ -22,6 +25,7 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
+use dropped::Sent;
 pub(crate) use errand::Errand;
 use kept::Paid;
 pub(crate) use kept::{Keeper, Keepsake, Kept};
@@ -287,7 +291,13 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if !comparison {
             self.started(key);
         }
-        match guarded(call).await {
+        if let Some(keeper) = &self.keeper {
+            keeper.is_ready()?;
+        }
+        let sent = Sent::new(&errand.tab, self.pricing(&key), key);
+        let went = guarded(call).await;
+        sent.over();
+        match went {
             Ok(value) if value.is_free() => Ok(Went::Well(value, Cost::ZERO)),
             Ok(mut value) => {
                 disbelieve(value.usage());
@@ -297,7 +307,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             }
             Err(error) => {
                 self.ledger.faults.note(&key, &error);
-                let (kind, usage) = (error.kind(), believed(error.usage()));
+                let kind = error.kind();
+                let usage = believed(kind.used(error.usage()));
                 let keepsake = Keepsake::Failure { kind, usage };
                 let (cost, _) = self.book(errand, key, keepsake, usage, Some(kind))?;
                 Ok(Went::Badly(kind, usage, cost))
@@ -305,8 +316,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
     }
 
-    /// Books a call that was made: kept, then billed, settled and told. Returns what it cost, and how it
-    /// failed if its answer cannot be kept.
+    /// Books a call that was made: kept, then billed, settled and told, also if it could not be written
+    /// down. Returns what it cost, and how it failed if its answer cannot be kept.
     fn book(
         &self,
         errand: &Errand<'_, I>,
@@ -316,9 +327,9 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         error: Option<ErrorKind>,
     ) -> Result<(Cost, Option<ErrorKind>), RunError> {
         let mut unkept = None;
-        if let Some(keeper) = &self.keeper
-            && let Some(why) = keeper.keep(&key, errand.fingerprint, keepsake)?
-        {
+        let keep = |keeper: &Arc<dyn Keeper<O>>| keeper.keep(&key, errand.fingerprint, keepsake);
+        let kept = self.keeper.as_ref().map_or(Ok(None), keep);
+        if let Ok(Some(why)) = &kept {
             let error = BackendError::new(ErrorKind::Permanent, format!("not to be kept: {why}"));
             self.ledger.faults.note(&key, &error);
             unkept = Some(error.kind());
@@ -329,7 +340,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, bill);
         self.finished(key, usage, cost, error, false);
-        Ok((cost, unkept))
+        kept.map(|_| (cost, unkept))
     }
 
     /// The bill of a call that was made.
@@ -386,7 +397,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 Rated { score, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Rated { missed: kind.is_of_the_moment(), usage, cost, ..none }
+                Rated { missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
             Went::Unaffordable => Rated { missed: true, unaffordable: true, ..none },
         })
@@ -409,13 +420,9 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             Went::Well(Verdict { equivalent, usage }, cost) => {
                 Compared { equivalent, usage, cost, ..none }
             }
-            Went::Badly(kind, usage, cost) => Compared {
-                failed: Some(kind),
-                missed: kind.is_of_the_moment(),
-                usage,
-                cost,
-                ..none
-            },
+            Went::Badly(kind, usage, cost) => {
+                Compared { failed: Some(kind), missed: !kind.is_of_the_item(), usage, cost, ..none }
+            }
             Went::Unaffordable => Compared { missed: true, unaffordable: true, ..none },
         })
     }

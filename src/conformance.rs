@@ -33,7 +33,7 @@ use futures::future::{Either, select};
 pub use backend::check_backend;
 pub use equivalence::check_equivalence;
 pub use faults::{Fault, FaultPlan, Faulty};
-pub use journal::check_journal;
+pub use journal::{check_failing_journal, check_journal};
 
 use crate::backend::BackendError;
 use crate::backend::guard::guarded;

@@ -117,6 +117,14 @@ pub enum RunError {
     /// The state machine was driven out of turn.
     #[error("the profiler was driven out of turn")]
     Protocol(#[from] ProtocolError),
+    /// A collection of items panicked over one.
+    #[error("item {index} cannot be fetched: {why}")]
+    Item {
+        /// The item's index.
+        index: u64,
+        /// What the panic said.
+        why: String,
+    },
     /// The stream of items does not hold what the plan is for.
     #[error("item {index} is outside the plan's population of {population}")]
     OutsidePopulation {

@@ -84,8 +84,10 @@ pub enum Agreement {
     Differs,
     /// The candidate gave no answer to this item: a policy escalates, in execution as in profiling.
     NoAnswer,
-    /// The candidate could not be reached (a time-out, a limit, a fault of the server, an open circuit),
-    /// or could not rate an answer that differs. What it would have said at another time is anyone's
+    /// The candidate could not be reached (a time-out, a limit, a fault of the server, an open circuit, a
+    /// model that is not there), its backend panicked, or it could not rate an answer: anything but a
+    /// refusal or a request that is wrong, which are the item's own
+    /// ([`ErrorKind`](crate::ErrorKind)). What it would have said at another time is anyone's
     /// guess, so the item counts as a failure of every policy that may ask it.
     Unheard,
 }
@@ -320,7 +322,8 @@ impl MeanCosts {
             } else {
                 continue;
             };
-            // A call that failed and reported nothing cost nothing; one that answered is unknown.
+            // A call that failed and reported nothing cost nothing (one that may have been billed reports
+            // that); one that answered is unknown.
             let failed = usage.is_none() && !answers(id, item);
             if let Some(mean) = self.answers.get_mut(id.position())
                 && (failed || model.pricing.is_metered(usage.as_ref()))

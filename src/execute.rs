@@ -35,7 +35,7 @@ use crate::order::First;
 use crate::plan::Plan;
 use crate::pricing::Cost;
 use crate::profile::{Router, StopReason, score};
-use crate::report::{REPORT_VERSION, Report};
+use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::tally::Tally;
 
 use audit::Auditor;
@@ -193,6 +193,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let Shared { calls, plan, tally, .. } = &*self.shared;
         let models = plan.roster.models().len();
         Report {
+            label: ReportLabel::Report,
             version: REPORT_VERSION,
             plan: Plan::clone(plan),
             allowance: plan.target.allowance(plan.order.population()),
@@ -245,6 +246,15 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// Answers come as they are ready, and [`Answer::index`] tells them apart; or in the order of
     /// the items: [`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order). An error
     /// ends the run: the journal failed, or the stream holds more items than the plan is for.
+    ///
+    /// A stream works while it is polled. **With a budget** all streams of an executor share one purse, and
+    /// an item waits in line until what is set aside for those before it comes back: a stream that is not
+    /// polled while it holds calls under way keeps the others waiting for ever. Poll them together, or drop
+    /// the one that is not wanted.
+    ///
+    /// A stream that is **dropped** takes along what was paid for items not yet delivered. This executor
+    /// asks about them again, also with a journal, for it has recalled each record once. To pay nothing
+    /// twice, drop the executor too and make another one on the same journal, which finds them all.
     pub fn execute<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
@@ -259,7 +269,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
 
     /// Answers any part of the population, in any order: pairs of index and item.
     ///
-    /// An index answers alike whatever part it comes in, so that parts may be spread over workers.
+    /// An index answers alike whatever part it comes in, so that parts may be spread over workers. Of streams
+    /// that are dropped, and of several with one budget, holds what is said of [`execute`](Self::execute).
     pub fn execute_indexed<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,

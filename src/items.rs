@@ -3,7 +3,9 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::backend::guard::panicked;
 use crate::error::RunError;
 
 /// A finite collection of items that can be fetched by index, in any order.
@@ -22,17 +24,24 @@ pub trait Items<I: ?Sized>: Send + Sync {
     /// How many items there are.
     fn count(&self) -> u64;
 
-    /// The item at an index below [`count`](Self::count).
+    /// The item at an index below [`count`](Self::count). A panic ends the run, as
+    /// [`RunError::Item`], after the calls under way.
     fn fetch(&self, index: u64) -> Option<Self::Held<'_>>;
 }
 
-/// The item at an index, or the error of a collection that does not have it.
+/// The item at an index, or the error of a collection that does not have it or panics over it: a run ends
+/// with the calls under way, and not in the middle of them.
 pub(crate) fn held<I: ?Sized, S: Items<I> + ?Sized>(
     items: &S,
     index: u64,
 ) -> Result<S::Held<'_>, RunError> {
     let population = items.count();
-    items.fetch(index).ok_or(RunError::OutsidePopulation { index, population })
+    let fetched = catch_unwind(AssertUnwindSafe(|| items.fetch(index)));
+    let fetched = fetched.map_err(|panic| {
+        let why = panicked(&*panic).message().to_owned();
+        RunError::Item { index, why }
+    })?;
+    fetched.ok_or(RunError::OutsidePopulation { index, population })
 }
 
 macro_rules! contiguous {

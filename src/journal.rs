@@ -7,6 +7,10 @@
 //! turned away, and, if asked for, what failed for now
 //! ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
 //!
+//! A record is a call as its outermost wrapper ends it, retries and all. What a
+//! [`Retry`](crate::backend::Retry) was told by attempts of a call that was still waiting for the next one
+//! when the run was dropped is in no record; that call is made again.
+//!
 //! ```text
 //! recorder   one run's journal: recalls, checks, writes
 //! file       one append-only JSON Lines file                 (feature `json`)
@@ -19,6 +23,7 @@
 #[cfg(feature = "json")]
 mod file;
 mod fingerprint;
+mod found;
 mod recorder;
 #[cfg(feature = "redb")]
 mod redb;
@@ -187,7 +192,8 @@ pub struct Record {
 pub enum Recorded {
     /// An answer: the output as JSON text, and its confidence.
     Answer {
-        /// The output as JSON text, on one line.
+        /// The output as JSON text, on one line: a line break between its parts is white space, and is
+        /// kept as a space.
         output: String,
         /// The confidence that came with it.
         score: Option<Confidence>,
@@ -277,10 +283,12 @@ pub type Reader<'a> = dyn FnMut(Record) -> Result<(), String> + 'a;
 ///   journal's own flush policy promises. Records are read back in the order appended, each whole
 ///   or not at all.
 /// * It is called from many tasks at once, and blocks the task that calls it: be quick.
-/// * After a failed write every later one fails: a journal with a hole is no journal.
+/// * After a failed write every later one fails, and so does [`flush`](Self::flush): a journal with a
+///   hole is no journal.
 /// * One writer at a time: opening a journal that is open elsewhere is an error.
 ///
-/// The `conformance` feature has a suite for implementors: `conformance::check_journal`.
+/// The `conformance` feature has a suite for implementors: `conformance::check_journal`, and
+/// `check_failing_journal` for the case that a write fails.
 pub trait Journal: Send + Sync {
     /// The header, or `None` if nothing was ever begun.
     ///
@@ -310,7 +318,8 @@ pub trait Journal: Send + Sync {
     /// Hands everything to the disk.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the disk refuses.
+    /// [`JournalError`] when the disk refuses, or an earlier write failed: what was appended is then not
+    /// all there. A run asks before its first call, so as to pay for nothing that cannot be kept.
     fn flush(&self) -> Result<(), JournalError>;
 }
 

@@ -39,9 +39,13 @@ pub struct Spending {
     /// Those of them that were never made, the model's circuit breaker being open.
     #[serde(default)]
     pub turned_away: u64,
-    /// Calls whose usage was not reported although the prices need it, or cannot be believed
-    /// ([`Usage::is_plausible`]): their cost is unknown.
+    /// Calls whose usage was not reported, of all their attempts, although the prices need it, or cannot
+    /// be believed ([`Usage::is_plausible`]): their cost is unknown, and what is known of it is a part.
     pub unmetered: u64,
+    /// Attempts that may have been billed and said nothing of it ([`Usage::unbilled`]): they timed out,
+    /// say. What they cost beyond the fee of a request is in no figure.
+    #[serde(default)]
+    pub unbilled: u64,
     /// Calls of any kind that an earlier run had paid for.
     pub recalled: u64,
     /// Input tokens, as far as reported.
@@ -68,6 +72,7 @@ impl Spending {
             failures: self.failures.saturating_add(other.failures),
             turned_away: self.turned_away.saturating_add(other.turned_away),
             unmetered: self.unmetered.saturating_add(other.unmetered),
+            unbilled: self.unbilled.saturating_add(other.unbilled),
             recalled: self.recalled.saturating_add(other.recalled),
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
@@ -85,6 +90,7 @@ impl Spending {
             failures: self.failures.saturating_sub(earlier.failures),
             turned_away: self.turned_away.saturating_sub(earlier.turned_away),
             unmetered: self.unmetered.saturating_sub(earlier.unmetered),
+            unbilled: self.unbilled.saturating_sub(earlier.unbilled),
             recalled: self.recalled.saturating_sub(earlier.recalled),
             input_tokens: self.input_tokens.saturating_sub(earlier.input_tokens),
             output_tokens: self.output_tokens.saturating_sub(earlier.output_tokens),
@@ -117,7 +123,8 @@ impl<'a> Bill<'a> {
         self.recalled = true;
         self
     }
-    /// A failed call that reports no usage is taken to have cost nothing.
+    /// A failed call without usage cost nothing: one that may have been billed has some
+    /// ([`ErrorKind::used`]).
     pub(crate) fn cost(&self) -> Cost {
         if self.failed.is_some() && self.usage.is_none() {
             return Cost::ZERO;
@@ -126,6 +133,21 @@ impl<'a> Bill<'a> {
     }
     pub(crate) const fn has_failed(&self) -> bool {
         self.failed.is_some()
+    }
+    /// Attempts that said nothing of what they cost.
+    pub(crate) fn unbilled(&self) -> u64 {
+        self.usage.map_or(0, |usage| usage.unbilled)
+    }
+    /// Whether the model has no prices: it is free, or sends its bills.
+    pub(crate) fn is_unpriced(&self) -> bool {
+        self.pricing.is_empty()
+    }
+    /// Whether the cost is known of the attempts that said anything.
+    pub(crate) fn says_something(&self) -> bool {
+        match self.usage {
+            Some(usage) => self.pricing.is_metered(Some(&usage.with_unbilled(0))),
+            None => self.is_metered(),
+        }
     }
     /// Whether the cost is known.
     pub(crate) fn is_metered(&self) -> bool {
@@ -203,6 +225,7 @@ impl Ledger {
         account.failures += u64::from(failed);
         account.turned_away += u64::from(turned_away);
         account.unmetered += u64::from(unmetered);
+        account.unbilled = account.unbilled.saturating_add(bill.unbilled());
         account.recalled += u64::from(bill.recalled);
         account.input_tokens = account.input_tokens.saturating_add(read);
         account.output_tokens = account.output_tokens.saturating_add(written);

@@ -2,7 +2,7 @@
 //!
 //! Observers are how progress bars, logs and dashboards see a run. They are told, never asked:
 //! infallible, synchronous, and unable to change anything. One that panics is silenced for the
-//! rest of the run; the run goes on.
+//! rest of the run; the run goes on, and the next one tells it again.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -221,6 +221,14 @@ impl Observers {
         self.all.push(Arc::new(Watched { observer, silenced: AtomicBool::new(false) }));
     }
 
+    /// The same for another run: what panicked in an earlier one is told again.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        let mut fresh = Self::default();
+        self.all.iter().for_each(|watched| fresh.add(Arc::clone(&watched.observer)));
+        fresh
+    }
+
     /// Whether nobody watches.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
@@ -263,5 +271,7 @@ mod tests {
             observers.emit(&Event::Answered { index, by: None, cost: Cost::ZERO });
         }
         assert_eq!(seen.load(Ordering::Relaxed), 3);
+        assert!(observers.all[0].silenced.load(Ordering::Relaxed));
+        assert!(!observers.fresh().all[0].silenced.load(Ordering::Relaxed), "in the next run");
     }
 }

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use first::First;
 
+use crate::journal::fingerprint;
+use crate::roster::RosterSpec;
+
 /// Rounds of the network, half of them on each side. Three a side already resist a distinguisher
 /// that sees few pairs (Luby and Rackoff 1988); the rest is margin for small populations.
 const ROUNDS: usize = 10;
@@ -52,6 +55,7 @@ pub(crate) const fn keyed(key: u64, value: u64) -> u64 {
 pub struct Order {
     population: u64,
     seed: u64,
+    salt: u64,
     keys: [u64; ROUNDS],
     coin_key: u64,
     audit_key: u64,
@@ -64,6 +68,13 @@ pub struct Order {
 struct Stored {
     population: u64,
     seed: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    salt: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(salt: &u64) -> bool {
+    *salt == 0
 }
 
 impl Order {
@@ -72,16 +83,48 @@ impl Order {
 
     /// The order of `population` items under `seed`.
     pub fn new(population: u64, seed: u64) -> Self {
+        Self::salted(population, seed, 0)
+    }
+
+    /// The order that a run of these models has under `seed`: that of [`Order::new`] unless models have
+    /// version tags, which are part of what it is drawn from.
+    ///
+    /// A prompt that was mended after a look at what it failed on has been fitted to the items profiled. The
+    /// promise is about answers that were fixed before the order was drawn, so with the new tag comes a new
+    /// order, and other items are profiled.
+    ///
+    /// ```
+    /// use smart_core::{Completion, Model, Order, Roster, from_fn};
+    /// let model = || Model::new("large", from_fn(|_: &str| async { Ok(Completion::new(1)) }));
+    /// let plain = Roster::new(model(), [])?;
+    /// assert_eq!(Order::of(plain.spec(), 1_000, 7), Order::new(1_000, 7));
+    /// let mended = Roster::new(model().with_version("prompt 2"), [])?;
+    /// assert_ne!(Order::of(mended.spec(), 1_000, 7), Order::new(1_000, 7));
+    /// # Ok::<(), smart_core::RosterError>(())
+    /// ```
+    pub fn of(roster: &RosterSpec, population: u64, seed: u64) -> Self {
+        let tagged = roster.models().iter().filter_map(|m| Some((&m.name, m.version.as_ref()?)));
+        let salt = tagged.fold(0, |salt, tag| keyed(salt, fingerprint(&tag)));
+        Self::salted(population, seed, salt)
+    }
+
+    /// The same with another seed.
+    pub(crate) fn with_seed(self, seed: u64) -> Self {
+        Self::salted(self.population, seed, self.salt)
+    }
+
+    fn salted(population: u64, seed: u64, salt: u64) -> Self {
         let left = population.isqrt().max(MIN_SIDE);
         let right = population.div_ceil(left).max(MIN_SIDE);
-        let key =
-            |label: u64| mix(mix(seed).wrapping_add(label.wrapping_mul(0xa076_1d64_78bd_642f)));
+        let key = |label: u64| {
+            mix((mix(seed) ^ salt).wrapping_add(label.wrapping_mul(0xa076_1d64_78bd_642f)))
+        };
         let mut keys = [0; ROUNDS];
         for (round, slot) in (1..).zip(&mut keys) {
             *slot = key(round);
         }
         let audit_key = key(ROUNDS as u64 + 1);
-        Self { population, seed, keys, coin_key: key(0), audit_key, left, right }
+        Self { population, seed, salt, keys, coin_key: key(0), audit_key, left, right }
     }
 
     /// How many items are ordered.
@@ -171,13 +214,13 @@ const fn add(a: u64, b: u64, side: u64) -> u64 {
 
 impl From<Stored> for Order {
     fn from(stored: Stored) -> Self {
-        Self::new(stored.population, stored.seed)
+        Self::salted(stored.population, stored.seed, stored.salt)
     }
 }
 
 impl From<Order> for Stored {
     fn from(order: Order) -> Self {
-        Self { population: order.population, seed: order.seed }
+        Self { population: order.population, seed: order.seed, salt: order.salt }
     }
 }
 

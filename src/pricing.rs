@@ -250,18 +250,24 @@ impl Pricing {
 
     /// What a call costs: the backend's own bill if it gave one, else tokens times prices.
     ///
-    /// Unknown counts cost nothing here; [`Pricing::is_metered`] says whether that hides money.
+    /// Unknown counts cost nothing here; [`Pricing::is_metered`] says whether that hides money. Attempts
+    /// that said nothing ([`Usage::unbilled`]) cost the fee of a request each.
     #[allow(clippy::cast_possible_truncation, reason = "clamped to u64 first")]
     pub fn cost(&self, usage: Option<&Usage>) -> Cost {
         let usage = usage.unwrap_or(&Usage::UNKNOWN);
         let beside = usage.beside.unwrap_or_default();
         if let Some(bill) = usage.cost {
-            return bill + beside;
+            let fees = match usage.unbilled {
+                0 => Cost::ZERO,
+                requests => self.fees(requests),
+            };
+            return bill + beside + fees;
         }
         let input = usage.input_tokens.unwrap_or(0);
         let cached = usage.cached_input_tokens.unwrap_or(0).min(input);
         let part = |tokens: u64, price: Cost| u128::from(tokens) * u128::from(price.0);
-        let requests = u128::from(usage.requests.unwrap_or(1)) * 1_000_000;
+        let requests = usage.requests.unwrap_or(1).saturating_add(usage.unbilled);
+        let requests = u128::from(requests) * 1_000_000;
         let micro_nanos = part(input - cached, self.input)
             .saturating_add(part(cached, self.cached_input.unwrap_or(self.input)))
             .saturating_add(part(usage.output_tokens.unwrap_or(0), self.output))
@@ -276,16 +282,40 @@ impl Pricing {
         Cost(nanos.min(u128::from(u64::MAX)) as u64) + beside
     }
 
-    /// Whether `usage` holds every count these prices need to bill the call.
+    /// The fees of so many requests.
+    #[cold]
+    fn fees(&self, requests: u64) -> Cost {
+        let Self { request, discount_ppm, .. } = *self;
+        let alone = Self { request, discount_ppm, ..Self::NONE };
+        alone.cost(Some(&Usage::default().with_requests(requests)))
+    }
+
+    /// Whether `usage` holds every count these prices need to bill the call, with all its attempts.
+    ///
+    /// An attempt that said nothing is metered where a request has one price, whatever its length, and
+    /// no other attempt sent a bill of its own.
     pub fn is_metered(&self, usage: Option<&Usage>) -> bool {
         let needs = |price: Cost, count: Option<u64>| price == Cost::ZERO || count.is_some();
         match usage {
+            Some(usage) if usage.unbilled > 0 => {
+                self.is_by_request() && usage.cost.is_none() && usage.beside.is_none()
+            }
             Some(usage) if usage.cost.is_some() => true,
             Some(usage) => {
                 needs(self.input, usage.input_tokens) && needs(self.output, usage.output_tokens)
             }
-            None => self.input == Cost::ZERO && self.output == Cost::ZERO,
+            None => self.is_by_request(),
         }
+    }
+
+    /// Whether tokens cost nothing.
+    fn is_by_request(&self) -> bool {
+        self.input == Cost::ZERO && self.output == Cost::ZERO
+    }
+
+    /// Whether there is no price: such a model is free, or sends its bills.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_by_request() && self.request == Cost::ZERO
     }
 }
 
@@ -367,6 +397,30 @@ mod tests {
         assert!(!pricing.is_metered(Some(&billed.plus(Usage::default()))), "one did not say");
         let both = Usage { beside: Some(Cost::from_nanos(4)), ..billed };
         assert_eq!(cost(counted.plus(both)), 1_500_000_007);
+    }
+
+    #[test]
+    fn an_attempt_that_said_nothing_costs_a_request_and_is_not_known() {
+        let tokens = Pricing::per_million(1.0, 2.0).unwrap().with_request_fee(0.5).unwrap();
+        let fee = Pricing::per_request(0.5).unwrap();
+        let (counted, billed) = (Usage::tokens(1_000_000, 0), Usage::billed(Cost::from_nanos(3)));
+        let silent = Usage::UNBILLED;
+        let cost = |pricing: Pricing, usage: Usage| pricing.cost(Some(&usage)).as_nanos();
+        assert_eq!(cost(tokens, silent), 500_000_000);
+        assert_eq!(silent.plus(silent).unbilled, 2);
+        for both in [counted.plus(silent), silent.plus(counted)] {
+            assert_eq!(both, counted.with_unbilled(1));
+            assert_eq!(cost(tokens, both), 2_000_000_000);
+            assert!(!tokens.is_metered(Some(&both)) && fee.is_metered(Some(&both)));
+        }
+        for both in [billed.plus(silent), silent.plus(billed)] {
+            assert_eq!(both, billed.with_unbilled(1));
+            assert_eq!(cost(fee, both), 500_000_003);
+            assert!(!fee.is_metered(Some(&both)) && !Pricing::NONE.is_metered(Some(&both)));
+            assert_eq!(both.plus(counted).unbilled, 1);
+        }
+        let half = fee.with_batch_discount(0.5).unwrap();
+        assert_eq!(cost(half, billed.with_unbilled(2)), 500_000_003);
     }
 
     #[test]

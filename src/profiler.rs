@@ -63,7 +63,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Profiler<I, O> {
         Self(Smart::new(roster, equivalence, target))
     }
 
-    /// Sets the seed of the random order.
+    /// Sets the seed of the random order: see [`Smart::with_seed`].
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self(self.0.with_seed(seed))

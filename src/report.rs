@@ -20,7 +20,7 @@ use stored::Stored;
 pub use summary::{ModelSummary, Summary};
 pub(crate) use words::compared;
 
-/// The version of the stored form.
+/// The version of the stored form; a report of another version is refused.
 pub const REPORT_VERSION: u32 = 1;
 
 /// What one run promised, did, and cost.
@@ -31,6 +31,8 @@ pub const REPORT_VERSION: u32 = 1;
 #[serde(from = "Stored", into = "Stored")]
 #[non_exhaustive]
 pub struct Report {
+    /// `smart-core report`.
+    pub(crate) label: ReportLabel,
     /// [`REPORT_VERSION`].
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
@@ -70,6 +72,19 @@ pub struct Report {
     pub audit: Option<Audited>,
     /// How far the reference agrees with itself, if it was asked twice.
     pub self_agreement: Option<SelfAgreement>,
+}
+
+/// The label of a stored report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub(crate) enum ReportLabel {
+    #[default]
+    #[serde(rename = "smart-core report")]
+    Report,
+}
+
+/// What is wrong with a report of this version.
+fn version(found: u32) -> String {
+    format!("it is of version {found}, not {REPORT_VERSION}")
 }
 
 /// How a budget was kept.
@@ -141,7 +156,11 @@ impl Report {
     /// What the reference would cost for so many items, by its mean over those it answered in execution.
     pub(crate) fn reference_seen(&self, items: u64) -> Cost {
         let seen = self.execution.first().copied().unwrap_or_default();
-        let answers = metered(seen).max(1);
+        // What failed calls cost says nothing of an answer.
+        let answers = metered(seen);
+        if answers == 0 {
+            return Cost::ZERO;
+        }
         let total = u128::from(seen.cost.as_nanos()) * u128::from(items) / u128::from(answers);
         Cost::from_nanos(u64::try_from(total).unwrap_or(u64::MAX))
     }

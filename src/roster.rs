@@ -266,7 +266,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
         self
     }
 
-    /// Tags prompt, parameters and parsing; stored evidence is refused under another tag.
+    /// Tags prompt, parameters and parsing; stored evidence is refused under another tag, and the random order
+    /// is another one ([`Order::of`](crate::Order::of)).
     #[must_use]
     pub fn with_version(mut self, version: impl Into<String>) -> Self {
         self.spec.version = Some(version.into());

@@ -17,7 +17,7 @@ use crate::calls::{Calls, Fingerprint};
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
-use crate::items::Items;
+use crate::items::{Items, held};
 use crate::journal::{Binding, Header, Recorder, fingerprint, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
@@ -27,7 +27,7 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::profile::{
     Profile, ProfileMachine, ProfileSettings, Router, SelfAgreement, drive, repeat,
 };
-use crate::report::{REPORT_VERSION, Report};
+use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
 use crate::target::Target;
 
@@ -129,15 +129,21 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
     }
 
-    /// Sets the seed of the random order. The promise is over this order: draw it before looking
-    /// at the items, and do not try several.
+    /// Sets the seed of the random order; 0 if none is set. The promise is over this order: draw it before
+    /// looking at the items, do not try several, and take another whenever a prompt, a model or an
+    /// equivalence was changed after a look at what a run found out, for it was fitted to the items that the
+    /// old order profiles. (A changed [version tag](Model::with_version) does that by itself.)
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets how many items are under way at once. It changes the time a run takes, and no decision.
+    /// Sets how many items are under way at once. It changes the time a run takes, and no decision made on
+    /// the same evidence; but what is under way when profiling ends is paid for. Chains ask about nothing
+    /// beyond their next look. Single candidates ask about up to an eighth more items than they profile, and
+    /// eight: 0 to 2.4 % of the money of a run at 256 at once (`docs/scale.md`,
+    /// [`Report::overshoot`](crate::Report::overshoot)).
     #[must_use]
     pub fn with_concurrency(mut self, items: usize) -> Self {
         self.concurrency = items;
@@ -352,7 +358,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         // Nobody knows what a stream without end will cost.
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
         plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
-        plan.order = Order::new(items.unwrap_or(ENDLESS), self.seed);
+        plan.order = self.order(items.unwrap_or(ENDLESS));
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
         let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
         executor.announce();
@@ -385,10 +391,17 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
     {
         let digest = self.journal.as_ref().map(|binding| {
-            let each = (0..items.count()).filter_map(|index| items.fetch(index));
-            each.fold(0, |digest, item| fold(digest, (binding.fingerprint)((*item).borrow())))
+            (0..items.count()).try_fold(0, |digest, index| {
+                let item = held(items, index)?;
+                Ok::<_, RunError>(fold(digest, (binding.fingerprint)((*item).borrow())))
+            })
         });
-        self.calls(Order::new(items.count(), self.seed), self.target, digest, None)
+        let digest = digest.transpose()?;
+        self.calls(self.order(items.count()), self.target, digest, None)
+    }
+
+    fn order(&self, population: u64) -> Order {
+        Order::of(self.roster.spec(), population, self.seed)
     }
 
     /// The calls of one run: with what its journal holds, and what is left of its budget. What the
@@ -428,7 +441,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);
-        let observers = self.observers.clone();
+        let observers = self.observers.fresh();
         let mut calls =
             Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger)
                 .with_item_key(self.key.clone());
@@ -446,7 +459,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let order = Order::new(items.count(), self.seed);
+        let order = self.order(items.count());
         let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
         let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
         let mut machine = machine.with_budget(calls.planned);
@@ -487,6 +500,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let total = calls.ledger.models();
         let execution = total.iter().zip(&profiling).map(|(all, before)| all.since(*before));
         Report {
+            label: ReportLabel::Report,
             version: REPORT_VERSION,
             allowance: plan.target.allowance(plan.order.population()),
             profiled: profile.evidence.len() as u64,

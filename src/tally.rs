@@ -42,7 +42,7 @@ impl Delivered {
 
     /// Items dealt with, with an answer or without.
     pub fn items(&self) -> u64 {
-        self.answered() + self.unanswered()
+        self.answered().saturating_add(self.unanswered())
     }
 
     /// Both together.
@@ -52,16 +52,16 @@ impl Delivered {
         let at = |list: &[u64], model: usize| list.get(model).copied().unwrap_or(0);
         Self {
             by_model: (0..models)
-                .map(|model| at(&self.by_model, model) + at(&other.by_model, model))
+                .map(|model| at(&self.by_model, model).saturating_add(at(&other.by_model, model)))
                 .collect(),
-            profiled: self.profiled + other.profiled,
-            accepted: self.accepted + other.accepted,
-            routed: self.routed + other.routed,
-            escalated: self.escalated + other.escalated,
-            candidate_failures: self.candidate_failures + other.candidate_failures,
-            audited: self.audited + other.audited,
-            reference_failures: self.reference_failures + other.reference_failures,
-            unaffordable: self.unaffordable + other.unaffordable,
+            profiled: self.profiled.saturating_add(other.profiled),
+            accepted: self.accepted.saturating_add(other.accepted),
+            routed: self.routed.saturating_add(other.routed),
+            escalated: self.escalated.saturating_add(other.escalated),
+            candidate_failures: self.candidate_failures.saturating_add(other.candidate_failures),
+            audited: self.audited.saturating_add(other.audited),
+            reference_failures: self.reference_failures.saturating_add(other.reference_failures),
+            unaffordable: self.unaffordable.saturating_add(other.unaffordable),
         }
     }
 
@@ -163,5 +163,27 @@ impl Tally {
             reference_failures: reference,
             unaffordable: broke,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_read_and_absurd_saturate() {
+        let most = u64::MAX;
+        let absurd = Delivered {
+            by_model: vec![most, most],
+            profiled: most,
+            accepted: most,
+            routed: most,
+            escalated: most,
+            candidate_failures: most,
+            audited: most,
+            reference_failures: most,
+            unaffordable: most,
+        };
+        assert_eq!((absurd.items(), absurd.plus(&absurd)), (most, absurd.clone()));
     }
 }

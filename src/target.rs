@@ -34,6 +34,17 @@ impl Share {
         Self::from_billionths((share * WHOLE as f64).round() as u64)
     }
 
+    /// Reads a share that is promised: one between two billionths is the higher of them.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
+    fn at_least(share: f64) -> Option<Self> {
+        if !(share > 0.0 && share < 1.0) {
+            return None;
+        }
+        let parts = share * WHOLE as f64;
+        // A binary fraction misses a decimal one by less than a ten-millionth of a billionth.
+        Self::from_billionths((parts - 1e-3).ceil() as u64)
+    }
+
     /// A share in billionths; `None` unless strictly between nothing and the whole.
     pub const fn from_billionths(parts: u64) -> Option<Self> {
         if parts == 0 || parts >= WHOLE { None } else { Some(Self(parts)) }
@@ -95,14 +106,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// An agreement target `1 - delta` and a confidence `1 - alpha`, both in `(0, 1)`.
+    /// An agreement target `1 - delta` and a confidence `1 - alpha`, both in `(0, 1)`, rounded up to a
+    /// billionth.
     ///
     /// # Errors
-    /// [`TargetError`] when either is not strictly between 0 and 1 (NaN included).
+    /// [`TargetError`] when either is not strictly between 0 and 1 (NaN included), then as well.
     pub fn new(agreement: f64, confidence: f64) -> Result<Self, TargetError> {
         Ok(Self {
-            agreement: Share::new(agreement).ok_or(TargetError::Agreement(agreement))?,
-            confidence: Share::new(confidence).ok_or(TargetError::Confidence(confidence))?,
+            agreement: Share::at_least(agreement).ok_or(TargetError::Agreement(agreement))?,
+            confidence: Share::at_least(confidence).ok_or(TargetError::Confidence(confidence))?,
         })
     }
 
@@ -183,6 +195,20 @@ mod tests {
         assert_eq!(Target::new(0.9, 0.95).unwrap().allowance(1_000), 100);
         assert_eq!(Target::new(0.95, 0.95).unwrap().allowance(5_574), 278);
         assert_eq!(Target::new(0.95, 0.95).unwrap().allowance(19), 0);
+    }
+
+    #[test]
+    fn no_less_is_promised_than_was_asked_for() {
+        let target = |agreement, confidence| Target::new(agreement, confidence);
+        let asked = target(0.950_000_000_1, 0.999_999_998_2).unwrap();
+        assert_eq!(asked.agreement().billionths(), 950_000_001);
+        assert_eq!(asked.confidence().billionths(), 999_999_999);
+        assert!(target(0.95, 0.999_999_999_4).is_err(), "more than a share can say");
+        for thousandth in 1..1000_u32 {
+            let share = f64::from(thousandth) / 1000.0;
+            let read = target(share, share).unwrap();
+            assert_eq!(read.agreement().billionths(), u64::from(thousandth) * 1_000_000);
+        }
     }
 
     #[test]

@@ -187,6 +187,45 @@ async fn the_promise_survives_adversaries() {
     }
 }
 
+/// Answers these items until so many are handed over; the failures among those, which are taken off.
+async fn take(executor: &Executor<u64, u32>, left: &mut Vec<u64>, most: usize) -> u64 {
+    let mut failures = 0;
+    let mut answers = executor.execute_indexed(futures::stream::iter(left.clone()).map(|i| (i, i)));
+    for _ in 0..most {
+        let Some(answer) = answers.next().await else { break };
+        let answer = answer.unwrap();
+        failures += u64::from(answer.output == Some(1));
+        left.retain(|index| *index != answer.index);
+    }
+    failures
+}
+
+#[tokio::test]
+async fn a_process_that_is_started_again_goes_on_from_the_catches_of_the_first() {
+    let plan = plan().await;
+    let allowed = plan.target.allowance(ITEMS);
+    let audit = || Audit::new(SHARE).unwrap();
+    let runs = 150;
+    for goes_on in [true, false] {
+        let mut missed = 0;
+        for seed in 0..runs {
+            let (mut left, mut failures) = ((0..ITEMS).collect::<Vec<u64>>(), 0);
+            let mut earlier = None;
+            // Each gets to answer a third of what there is; the last all the rest.
+            for most in [330, 330, usize::MAX] {
+                let audit = earlier.filter(|_| goes_on).map_or(audit(), |e| audit().after(&e));
+                let smart = smart(Attack::Always, seed).with_audit(audit);
+                let executor = smart.apply(&plan, Some(ITEMS)).unwrap();
+                failures += take(&executor, &mut left, most).await;
+                earlier = executor.audit();
+            }
+            assert!(left.is_empty());
+            missed += u64::from(failures > allowed);
+        }
+        assert_eq!(is_kept(missed, runs), goes_on, "{missed} of {runs}");
+    }
+}
+
 #[tokio::test]
 async fn streams_of_unknown_length_are_right_at_every_time() {
     let plan = plan().await;

@@ -94,17 +94,24 @@ async fn the_promise_holds_through_a_storm() {
     }
 }
 
-/// While it is profiled half of a candidate's calls time out, and later none: what it did not say then is
-/// not taken for silence, or half of its failures would be overlooked.
+/// While it is profiled half of a candidate's calls fail, and later none: what it did not say then is
+/// not taken for silence, or half of its failures would be overlooked. Whatever the kind, unless it says that
+/// the item is to blame: a gateway that answers 404 for an hour is an outage like any other.
 #[tokio::test(start_paused = true)]
 async fn an_outage_while_profiling_hides_no_failure() {
     let runs = 60;
-    for families in [Families::Single, Families::Auto] {
+    let missing = ErrorKind::from_status(404);
+    for (families, fault) in [
+        (Families::Single, Fault::Error(ErrorKind::Unauthorized)),
+        (Families::Auto, Fault::Error(ErrorKind::Unauthorized)),
+        (Families::Single, Fault::Error(missing)),
+        (Families::Auto, Fault::Panic),
+    ] {
         let mut missed = 0;
         for seed in 0..runs {
             let mut outage = FaultPlan::new(seed);
             for call in (0..400).step_by(2) {
-                outage = outage.with_calls(call..call + 1, Fault::Error(ErrorKind::Unauthorized));
+                outage = outage.with_calls(call..call + 1, fault);
             }
             // Fails on a fifth more items than are allowed.
             let (outcome, failures) =
@@ -112,7 +119,7 @@ async fn an_outage_while_profiling_hides_no_failure() {
             missed += u64::from(failures > outcome.report.allowance);
         }
         let (low, _) = two_sided_rate(runs, missed, Probability::new(0.002).unwrap()).unwrap();
-        assert!(low <= 0.1, "{families:?}: {missed} of {runs} promises broken");
+        assert!(low <= 0.1, "{families:?}, {fault:?}: {missed} of {runs} promises broken");
     }
 }
 
@@ -125,14 +132,14 @@ async fn every_fault_has_its_outcome() {
         (Fault::Error(ErrorKind::Refused), ErrorKind::Refused),
     ];
     for (fault, kind) in kinds {
-        // On some items for good: they escalate, and the others are as they were. Only what may pass is
-        // not known to be the item's fault: a candidate that is silent so often is not used.
+        // On some items for good: they escalate, and the others are as they were. Unless it says so the
+        // item is not known to be at fault: a candidate that is silent so often is not used.
         let plan = none().with_items(0.2, fault);
         let (outcome, failures) = run(1, 1.0, none(), plan, Families::Auto, ITEMS).await;
         assert_eq!(failures, 0);
         let escalated = Reason::CandidateFailed(kind);
         let used = outcome.answers.iter().any(|answer| answer.reason == escalated);
-        assert_eq!(used, !kind.is_retryable(), "{fault:?}");
+        assert_eq!(used, kind == ErrorKind::Refused, "{fault:?}");
         assert!(outcome.answers.iter().all(smart_core::Answer::is_answered));
         // The same of the reference: those items stay unanswered wherever it is needed.
         let plan = none().with_items(0.2, fault);

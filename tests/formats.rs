@@ -13,7 +13,8 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::profile::{ProfileMachine, Step};
 use smart_core::{
-    Cost, Families, Model, Order, Pricing, ProfileSettings, Roster, Smart, Target, Usage,
+    Audit, Cost, Families, Model, Order, Pricing, ProfileSettings, Report, Roster, Smart, Target,
+    Usage,
 };
 
 /// What stands in a damaged place: what numbers, words and brackets are most often wrong about.
@@ -137,9 +138,49 @@ fn profiles_plans_and_reports() {
         let plan = serde_json::to_vec(&profiled.profile.plan().unwrap()).unwrap();
         read_damaged("plan", &plan, 1_500, text(reading::plan));
         let capped = smart(families).with_budget(Cost::from_usd(2.0).unwrap());
-        let report = block_on(capped.with_reference_check(3).run(&items())).unwrap().report;
+        let watched = capped.with_reference_check(3).with_audit(Audit::new(0.2).unwrap());
+        let report = block_on(watched.run(&items())).unwrap().report;
         read_damaged("report", &serde_json::to_vec(&report).unwrap(), 1_500, text(reading::report));
     }
+}
+
+#[test]
+fn a_report_says_what_it_is_and_of_which_version() {
+    let report = block_on(smart(Families::Single).run(&items())).unwrap().report;
+    let text = serde_json::to_string(&report).unwrap();
+    assert!(text.starts_with(r#"{"label":"smart-core report","version":1,"#), "{}", &text[..80]);
+    assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+    let read = |text: &str| serde_json::from_str::<Report>(text).unwrap_err().to_string();
+    let newer = text.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(read(&newer).starts_with("the report cannot be read: it is of version 2, not 1"));
+    let plan = text.replacen("smart-core report", "smart-core plan", 1);
+    assert!(read(&plan).contains("`smart-core plan`"), "{}", read(&plan));
+    let unlabelled = text.replacen("\"label\":\"smart-core report\",", "", 1);
+    assert!(read(&unlabelled).contains("missing field `label`"), "{}", read(&unlabelled));
+    let mut other = report.clone();
+    other.version = 2;
+    let refused = report.merge(&other).unwrap_err().to_string();
+    assert!(refused.contains("it is of version 2, not 1"), "{refused}");
+}
+
+#[test]
+fn figures_of_stored_reports_that_cannot_be_are_added_up_all_the_same() {
+    let audited = smart(Families::Single).with_audit(Audit::new(0.2).unwrap());
+    let capped = audited.with_budget(Cost::from_usd(2.0).unwrap());
+    let report = block_on(capped.run(&items())).unwrap().report;
+    let mut stored = serde_json::to_value(&report).unwrap();
+    for part in ["delivered", "budget", "audit", "judging"] {
+        for (name, value) in stored[part].as_object_mut().unwrap() {
+            if value.is_u64() && !["share", "limit"].contains(&name.as_str()) {
+                *value = u64::MAX.into();
+            }
+        }
+    }
+    stored["delivered"]["by_model"][0] = u64::MAX.into();
+    let absurd: Report = serde_json::from_value(stored).unwrap();
+    let twice = absurd.clone().merge(&absurd).unwrap();
+    assert_eq!(twice.delivered.items(), u64::MAX);
+    assert!(!twice.is_whole() && !twice.to_string().is_empty());
 }
 
 #[test]

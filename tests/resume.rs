@@ -340,6 +340,32 @@ fn an_item_too_many_loses_no_answer() {
     }
 }
 
+/// An executor has recalled each record once; another one on the same journal finds them all.
+#[test]
+fn what_a_dropped_stream_held_is_found_by_the_next_executor() {
+    let scratch = Scratch::new();
+    let (large, small) = (Flaky::sound(false), Flaky::sound(true));
+    let plan = {
+        let smart = smart(large.clone(), &small);
+        block_on(smart.profile(&items())).unwrap().profile.plan().unwrap()
+    };
+    let smart = smart(Slow(large.clone()), &small).with_journal(scratch.journal());
+    let asked = || large.calls() + small.calls();
+    for _ in 0..4 {
+        let executor = smart.executor(plan.clone(), BTreeMap::new()).unwrap();
+        let mut answers = executor.execute(futures::stream::iter(0..ITEMS));
+        for _ in 0..ITEMS / 5 {
+            assert!(block_on(answers.next()).unwrap().is_ok());
+        }
+    }
+    let kept = std::fs::read_to_string(&scratch.0).unwrap().lines().count() as u64 - 1;
+    let before = asked();
+    let executor = smart.executor(plan, BTreeMap::new()).unwrap();
+    block_on(executor.execute(futures::stream::iter(0..ITEMS)).count());
+    assert!((ITEMS / 5..ITEMS).contains(&kept), "{kept}");
+    assert_eq!(asked() - before, ITEMS - kept, "one call an item, and none of them twice");
+}
+
 #[test]
 fn a_router_that_panics_scores_nothing() {
     std::panic::set_hook(Box::new(|_| {}));

@@ -52,8 +52,8 @@ async fn failed_attempts_are_billed_and_told() {
         notes.lock().unwrap().push((notice.attempt, notice.error.kind(), notice.wait));
     });
     let answer = retry.complete(&0).await.unwrap();
-    // The attempt that timed out said nothing.
-    let both = Usage { requests: Some(2), ..Usage::tokens(12, 2) };
+    // The attempt that timed out said nothing, and is not forgotten.
+    let both = Usage::tokens(12, 2).with_requests(2).with_unbilled(1);
     assert_eq!(answer.usage, Some(both));
     assert_eq!(calls.load(Ordering::Relaxed), 3);
     assert_eq!(clock.elapsed(), 3 * SECOND);
@@ -74,7 +74,8 @@ async fn a_panic_forgets_no_bill_and_an_observer_s_panic_is_its_own() {
     let error = retry.complete(&0).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Panicked);
     assert_eq!(error.to_string(), "backend panicked: a parser met its match");
-    assert_eq!(error.usage(), Some(Usage::tokens(5, 0)), "the first attempt was billed");
+    let first = Usage::tokens(5, 0).with_unbilled(1);
+    assert_eq!(error.usage(), Some(first), "the first attempt was billed, the second perhaps");
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
@@ -86,7 +87,7 @@ async fn attempts_and_time_are_bounded() {
     let (backend, calls) = failing();
     let error = backend.with_retry(plain()).with_sleeper(clock).complete(&0).await.unwrap_err();
     assert_eq!((error.kind(), calls.load(Ordering::Relaxed)), (ErrorKind::Transient, 5));
-    let five = Usage { requests: Some(5), ..Usage::tokens(5, 0) };
+    let five = Usage::tokens(5, 0).with_requests(5);
     assert_eq!(error.usage(), Some(five), "every attempt is billed");
 
     let (backend, calls) = failing();
@@ -155,7 +156,7 @@ async fn judges_are_wrapped_like_models() {
         .with_guard();
     let verdict = judge.compare(&0, &1, &1).await.unwrap();
     assert!(verdict.equivalent);
-    assert_eq!(verdict.usage, Some(Usage { requests: Some(2), ..Usage::tokens(6, 2) }));
+    assert_eq!(verdict.usage, Some(Usage::tokens(6, 2).with_requests(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -520,6 +521,13 @@ async fn the_suite_finds_what_is_wrong() {
     let absurd = Fault::Usage(Usage::tokens(5, 0).with_cached_input(6));
     let absurd = with(FaultPlan::new(1).with_random(1.0, absurd)).await;
     assert_eq!(failures(&absurd), ["reported usage is plausible"], "{absurd}");
+    let refused = FaultPlan::new(1).with_calls(0..1, Fault::Error(ErrorKind::Refused));
+    let advised = |report: &smart_core::conformance::Conformance| {
+        let told = report.checks().iter().find(|c| c.statement == "failures say what they used");
+        matches!(told.map(|check| &check.outcome), Some(Outcome::Advice(_)))
+    };
+    assert!(advised(&with(refused.clone()).await));
+    assert!(!advised(&with(refused.with_failed_usage(Usage::tokens(5, 0))).await));
     let dead = with(FaultPlan::new(1).dead_from(0)).await;
     assert_eq!(failures(&dead), ["sample items are answered"], "{dead}");
     let passing = Fault::Error(ErrorKind::Permanent);

@@ -19,13 +19,14 @@ pub enum ErrorKind {
     Timeout,
     /// A fault of the network or the server that may pass. Retried.
     Transient,
-    /// The request itself is wrong (too long, malformed). Not retried: the item fails.
+    /// The request itself is wrong (too long, malformed): it would be at any time. Not retried: the item fails.
     InvalidRequest,
-    /// The model declined, or its answer could not be used. Not retried: the item fails.
+    /// The model declined, or its answer could not be used: it would at any time. Not retried: the item fails.
     Refused,
     /// The credentials are wrong or used up. Not retried.
     Unauthorized,
-    /// Any other lasting failure. Not retried.
+    /// Any other lasting failure, of which nobody says that it is the item's: a model that is not there, a
+    /// region that is closed. Not retried.
     Permanent,
     /// The backend panicked; the panic was caught. Not retried.
     Panicked,
@@ -39,10 +40,47 @@ impl ErrorKind {
         matches!(self, Self::RateLimited | Self::Timeout | Self::Transient)
     }
 
+    /// Whether a call that failed so and says nothing of its usage may have been billed all the same.
+    ///
+    /// Providers bill what the model has read and written. So a call is taken to have been billed where
+    /// the model was reached or nobody can tell: one given up while it ran (`Timeout`), one whose reply
+    /// came and was of no use (`Refused`), or broke the code that read it (`Panicked`), and one of which
+    /// nothing is known (`Permanent`). It is not where the service turned it away before the model ran
+    /// (`RateLimited`, `Unauthorized`, `InvalidRequest`) or nobody was asked (`Unavailable`). Nor is
+    /// `Transient`: it stands for a connection that was not made and for a server's fault, which no
+    /// provider bills, and an outage of thousands of those must not eat a budget. Where a connection
+    /// broke *after* the request had gone out, say `Timeout`.
+    ///
+    /// A backend that knows better says so by the error's usage ([`BackendError::with_usage`]):
+    /// `Usage::billed(Cost::ZERO)` for nothing, `Usage::default()` for an amount unknown.
+    ///
+    /// ```
+    /// use smart_core::ErrorKind;
+    /// assert!(ErrorKind::Timeout.may_have_been_billed());
+    /// assert!(!ErrorKind::RateLimited.may_have_been_billed());
+    /// ```
+    pub const fn may_have_been_billed(self) -> bool {
+        matches!(self, Self::Timeout | Self::Refused | Self::Permanent | Self::Panicked)
+    }
+
+    /// What a call that failed so used: what it says, or that it may have been billed.
+    pub(crate) const fn used(self, told: Option<Usage>) -> Option<Usage> {
+        match told {
+            None if self.may_have_been_billed() => Some(Usage::UNBILLED),
+            told => told,
+        }
+    }
+
     /// Whether the failure says something of the moment and nothing of the item: asked at another time,
     /// the model might have answered.
     pub(crate) const fn is_of_the_moment(self) -> bool {
         self.is_retryable() || matches!(self, Self::Unavailable | Self::Unauthorized)
+    }
+
+    /// Whether the failure is the item's own: asked at any other time, the model would fail on it as well.
+    /// Of every other kind nobody knows what the model would have answered.
+    pub(crate) const fn is_of_the_item(self) -> bool {
+        matches!(self, Self::InvalidRequest | Self::Refused)
     }
 
     /// The kind in words.
@@ -66,7 +104,8 @@ impl ErrorKind {
     /// use smart_core::ErrorKind;
     /// assert_eq!(ErrorKind::from_status(429), ErrorKind::RateLimited);
     /// assert!(ErrorKind::from_status(503).is_retryable());
-    /// assert!(!ErrorKind::from_status(400).is_retryable());
+    /// assert_eq!(ErrorKind::from_status(422), ErrorKind::InvalidRequest); // as it would be tomorrow
+    /// assert_eq!(ErrorKind::from_status(404), ErrorKind::Permanent); // as long as the model is not there
     /// ```
     pub const fn from_status(status: u16) -> Self {
         match status {
@@ -74,7 +113,7 @@ impl ErrorKind {
             408 | 504 => Self::Timeout,
             401..=403 => Self::Unauthorized,
             409 | 425 | 500..=599 => Self::Transient,
-            400..=499 => Self::InvalidRequest,
+            400 | 413 | 414 | 422 => Self::InvalidRequest,
             _ => Self::Permanent,
         }
     }
@@ -143,7 +182,8 @@ impl BackendError {
     }
 
     /// The failure of a call over HTTP: the kind from the response's status (transient if there was
-    /// no response), and the wait from its `retry-after` header in seconds, where the kind is worth
+    /// no response; where the request had gone out and may be billed, prefer
+    /// [`timeout`](Self::timeout)), and the wait from its `retry-after` header in seconds, where the kind is worth
     /// a retry. A header with a date is ignored, for there is no clock here.
     ///
     /// ```
@@ -176,7 +216,7 @@ impl BackendError {
         self
     }
 
-    /// What the failed call was billed for.
+    /// What the failed call was billed for; without it, see [`ErrorKind::may_have_been_billed`].
     #[must_use]
     pub const fn with_usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
@@ -205,7 +245,8 @@ impl BackendError {
         self.retry_after
     }
 
-    /// What the failed call was billed for; `None` is unknown.
+    /// What the failed call was billed for; `None` where it did not say: then nothing, unless its kind
+    /// [may have been billed](ErrorKind::may_have_been_billed).
     pub const fn usage(&self) -> Option<Usage> {
         self.usage
     }

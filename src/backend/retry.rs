@@ -160,7 +160,12 @@ type Observer = Arc<dyn Fn(&RetryNotice<'_>) + Send + Sync>;
 /// would escalate an item to the reference, or lose it. The error's kind decides
 /// ([`ErrorKind::is_retryable`](super::ErrorKind::is_retryable)), attempts and time are bounded,
 /// and what failed attempts were billed for is added to the call's usage, whether it succeeds in
-/// the end or not. Where `retry_after` does not fit in the time left, the call fails at once.
+/// the end or not; those that may have been billed and say nothing are counted in it
+/// ([`Usage::unbilled`]). Where `retry_after` does not fit in the time left, the call fails at once.
+/// What an attempt was billed for is known to the retry alone until the call ends: a call that is dropped
+/// while it waits is written down in no journal, and a budget takes it to have cost its bound. To keep
+/// that too, write the attempts down yourself: [`with_observer`](Self::with_observer) tells each before
+/// its wait, with the error and its usage.
 /// An attempt that panics fails for good, as [`ErrorKind::Panicked`](super::ErrorKind::Panicked).
 ///
 /// ```
@@ -182,7 +187,7 @@ type Observer = Arc<dyn Fn(&RetryNotice<'_>) + Send + Sync>;
 /// let backend = flaky.with_retry(RetryPolicy::default().with_base(Duration::from_millis(1)));
 /// let answer = futures::executor::block_on(backend.complete("item"))?;
 /// // Both attempts, and what the prices ask for each request twice.
-/// assert_eq!(answer.usage, Some(Usage { requests: Some(2), ..Usage::tokens(20, 1) }));
+/// assert_eq!(answer.usage, Some(Usage::tokens(20, 1).with_requests(2)));
 /// # Ok::<(), BackendError>(())
 /// ```
 pub struct Retry<B> {
@@ -235,12 +240,15 @@ impl<B> Retry<B> {
             // Caught here and not further out, where what failed attempts cost would be forgotten.
             let error = match guarded(&mut call).await {
                 Ok(mut answer) => {
-                    *answer.usage() = sum(billed, *answer.usage());
+                    if billed.is_some() {
+                        let own = answer.usage().or(T::SILENT);
+                        *answer.usage() = sum(billed, own);
+                    }
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            billed = sum(billed, error.usage());
+            billed = sum(billed, error.kind().used(error.usage()));
             let wait = self.policy.wait(number, attempt, error.retry_after());
             let spent = self.sleeper.elapsed().saturating_sub(start);
             let again = error.kind().is_retryable()

@@ -17,8 +17,11 @@ use crate::sleep::{SharedSleeper, Sleeper, shared};
 /// A connection that hangs holds its place in the run for ever, and the run waits for its last
 /// item. After the limit the call is dropped, which cancels it, and fails as
 /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), which a [`Retry`](super::Retry) further out
-/// retries. What the dropped call was billed for is unknown. A backend that blocks its thread
-/// cannot be timed out: nothing else runs there meanwhile.
+/// retries. What the dropped call was billed for is unknown, and booked so: the report counts it
+/// among the attempts that ended without a bill, and a budget takes it to have cost its bound
+/// ([`ErrorKind::may_have_been_billed`](super::ErrorKind::may_have_been_billed)). A call that waits
+/// for its turn has not been sent, so put the time-out inside a [`Limit`](super::Limit). A backend
+/// that blocks its thread cannot be timed out: nothing else runs there meanwhile.
 ///
 /// ```
 /// use std::time::Duration;

@@ -14,6 +14,9 @@ use crate::pricing::Usage;
 /// limit next, so that every attempt keeps to it; the retries around both; the breaker outermost,
 /// so that it counts failures for good and not attempts.
 ///
+/// A run books and writes down *calls*, which is what comes out of the outermost wrapper. If it is dropped
+/// while a call is within one, what that call's earlier attempts reported is lost with it ([`Retry`]).
+///
 /// ```
 /// use std::time::Duration;
 /// use smart_core::backend::{BreakerPolicy, Limits, RetryPolicy, Wrap};
@@ -71,6 +74,8 @@ impl<B> Wrap for B {}
 
 /// What a call gives that may have been billed.
 pub(super) trait Billed {
+    /// What one used that does not say: a model was asked, or, to compare two answers, perhaps nobody.
+    const SILENT: Option<Usage> = Some(Usage::UNBILLED);
     /// What the call used, to read and to correct.
     fn usage(&mut self) -> &mut Option<Usage>;
 }
@@ -88,6 +93,7 @@ impl Billed for Rating {
 }
 
 impl Billed for Verdict {
+    const SILENT: Option<Usage> = None;
     fn usage(&mut self) -> &mut Option<Usage> {
         &mut self.usage
     }

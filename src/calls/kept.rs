@@ -49,6 +49,8 @@ pub(crate) trait Keeper<O>: Send + Sync {
         item: Option<u64>,
         what: Keepsake<'_, O>,
     ) -> Result<Option<String>, RunError>;
+    /// Whether calls can be written down: after a write that failed, none is to be made.
+    fn is_ready(&self) -> Result<(), RunError>;
     /// The calls about an item that an earlier run paid for and no one asked about yet.
     fn paid_for(&self, index: u64) -> Vec<CallKey>;
     /// What earlier runs paid for and no one asked about, each once: key, usage, how it failed. Of

@@ -86,7 +86,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     #[cold]
     fn failed_plainly(&self, key: CallKey, error: &BackendError) -> (ErrorKind, Cost) {
         self.ledger.faults.note(&key, error);
-        let (kind, usage) = (error.kind(), believed(error.usage()));
+        let kind = error.kind();
+        let usage = believed(kind.used(error.usage()));
         let bill = self.bill(&key, usage.as_ref(), Some(kind));
         (kind, self.ledger.bill(key, bill))
     }

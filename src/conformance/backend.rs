@@ -27,6 +27,7 @@ where
     together(&mut report, backend, items, suite, &alone).await;
     cancelled(&mut report, backend, items, suite, &alone).await;
     usage(&mut report, suite, &alone);
+    paid_in_vain(&mut report, &alone);
     ratings(&mut report, backend, items, suite, &alone).await;
     report
 }
@@ -195,6 +196,21 @@ fn usage<O>(report: &mut Conformance, suite: &Suite, alone: &Answers<O>) {
         "reported usage is plausible",
         reported.filter_map(|(n, usage)| Some(format!("sample {n}: {}", implausible(&usage)?))),
     );
+}
+
+/// Whether failures for which the model was surely at work say what it used.
+fn paid_in_vain<O>(report: &mut Conformance, alone: &Answers<O>) {
+    let silent = |asked: &Asked<Completion<O>>| {
+        let error = asked.error()?;
+        let paid = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Permanent);
+        (paid && error.usage().is_none()).then(|| error.kind())
+    };
+    if let Some((n, kind)) =
+        alone.iter().enumerate().find_map(|(n, asked)| Some((n, silent(asked)?)))
+    {
+        let why = format!("sample {n} ({kind}) does not, so it counts as a call without a bill");
+        report.note("failures say what they used", Outcome::Advice(why));
+    }
 }
 
 async fn ratings<I, B>(

@@ -75,8 +75,57 @@ pub fn check_journal<J: Journal>(open: impl Fn() -> Result<J, JournalError>) -> 
             let all = read(&journal).map(|(read, _)| is_crowd(read.get(records.len()..)));
             let statement = "records of several threads are all there, each thread's in its order";
             report.note(statement, holds(all));
+            let lines = Recorded::Answer { output: "[1,\r\n2]".to_owned(), score: None };
+            let kept = journal.append(&Record::new(1, "large", CallKind::Answer, lines));
+            let same = kept.and_then(|()| Ok(is_in_one_piece(read(&journal)?.0.last())));
+            report.note("line breaks between the parts of an output do no harm", holds(same));
         }
     }
+    report
+}
+
+/// Whether it is the list of 1 and 2, whatever white space there is.
+fn is_in_one_piece(record: Option<&Record>) -> bool {
+    let Some(Recorded::Answer { output, .. }) = record.map(|record| &record.outcome) else {
+        return false;
+    };
+    output.chars().filter(|c| !c.is_whitespace()).eq("[1,2]".chars())
+}
+
+/// Says whether a journal keeps the contract of [`Journal`] when its storage fails.
+///
+/// Hand over a journal that has begun and whose next write fails (on a disk that is full, say).
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use smart_core::conformance::check_failing_journal;
+/// use smart_core::journal::{FileJournal, Header, Journal, JournalError, Reader, Record, Torn};
+///
+/// struct Full; // a journal of yours, on storage that is full
+/// # impl Journal for Full {
+/// #     fn header(&self) -> Result<Option<Header>, JournalError> { Ok(None) }
+/// #     fn read(&self, _: &mut Reader<'_>) -> Result<Option<Torn>, JournalError> { Ok(None) }
+/// #     fn begin(&self, _: &Header) -> Result<(), JournalError> { Err(JournalError::Begun) }
+/// #     fn append(&self, _: &Record) -> Result<(), JournalError> { Err(JournalError::Broken) }
+/// #     fn flush(&self) -> Result<(), JournalError> { Err(JournalError::Broken) }
+/// # }
+/// let report = check_failing_journal(&Full);
+/// assert!(report.is_conformant(), "{report}");
+/// # }
+/// ```
+pub fn check_failing_journal(journal: &impl Journal) -> Conformance {
+    let mut report = Conformance::new();
+    let records = samples();
+    let before = read(journal).map(|read| read.0.len());
+    // A journal that holds records back tells with one of the next, or when it is to let them go.
+    let kept = records.iter().take_while(|record| journal.append(record).is_ok()).count();
+    let told = kept < records.len() || journal.flush().is_err();
+    report.note("a write that fails is told", holds(Ok(told)));
+    let later = records.iter().any(|record| journal.append(record).is_ok());
+    report.note("after it every other one fails", holds(Ok(!later)));
+    report.note("and nothing is handed to the disk", holds(Ok(journal.flush().is_err())));
+    let more = before.and_then(|before| Ok(read(journal)?.0.len() > before + kept));
+    report.note("no more is read back than was written", holds(more.map(|more| !more)));
     report
 }
 

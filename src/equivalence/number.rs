@@ -13,11 +13,17 @@ use crate::backend::BackendError;
 /// percent sign), not as the first number it mentions. Text that is no number is equivalent only
 /// to the same text.
 ///
+/// Commas are read where they stand between groups of three digits, as in `1,234.50`, and nowhere
+/// else: `1,2` is no number, for nobody can tell whether a decimal comma is meant, and neither is
+/// `12,34`. Where answers have decimal commas, turn them into points in the backend: `1,234` is
+/// read as one thousand and more.
+///
 /// ```
 /// use smart_core::equivalence::Numeric;
 /// let cents = Numeric::default().with_absolute(0.005);
 /// assert!(cents.same("$1,234.50", "1234.501"));
 /// assert!(!cents.same("1234", "1235"));
+/// assert!(!cents.same("1,2", "12") && cents.same("1,2", "1,2"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Numeric {
@@ -73,13 +79,25 @@ impl Numeric {
 
 /// The number a text is.
 fn read(text: &str) -> Option<f64> {
-    let text = text.trim().trim_end_matches('.').replace(',', "");
-    let text = text.replace(['$', '€', '£'], "");
+    let text = text.trim().trim_end_matches('.').replace(['$', '€', '£'], "");
     let (text, scale) = match text.trim().strip_suffix('%') {
         Some(rest) => (rest.to_owned(), 0.01),
         None => (text, 1.0),
     };
-    text.trim().parse::<f64>().ok().filter(|x| x.is_finite()).map(|x| x * scale)
+    ungrouped(text.trim())?.parse::<f64>().ok().filter(|x| x.is_finite()).map(|x| x * scale)
+}
+
+/// The text without its commas, if they are thousands separators.
+fn ungrouped(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(',') {
+        return Some(Cow::Borrowed(text));
+    }
+    let (whole, fraction) = text.find(['.', 'e', 'E']).map_or((text, ""), |at| text.split_at(at));
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = whole.trim_start_matches(['+', '-']).split(',');
+    let leads = groups.next().is_some_and(|group| matches!(group.len(), 1..=3) && digits(group));
+    let grouped = leads && groups.all(|group| group.len() == 3 && digits(group));
+    (grouped && !fraction.contains(',')).then(|| Cow::Owned(text.replace(',', "")))
 }
 
 #[async_trait]
@@ -106,5 +124,31 @@ mod tests {
         assert!(n.same("none", "none ") && !n.same("none", "0"));
         assert!(!n.same("NaN", "0") && n.same("NaN", "NaN"));
         assert!(!Numeric::default().with_absolute(f64::NAN).same("1", "2"));
+    }
+
+    #[test]
+    fn commas_are_read_between_groups_of_three_digits() {
+        let n = Numeric::default();
+        for (text, number) in [
+            ("1,234,567", "1234567"),
+            ("-$12,345.60", "-12345.6"),
+            ("$-1,234", "-1234"),
+            ("+100,000%", "1000"),
+            ("1,000e3", "1000000"),
+        ] {
+            assert!(n.same(text, number), "{text}");
+        }
+        for (text, number) in [
+            ("1,2", "12"),
+            ("1,23", "123"),
+            ("12,34", "1234"),
+            ("1234,567", "1234567"),
+            ("1,,234", "1234"),
+            (",123", "123"),
+            ("1,234,", "1234"),
+            ("1.5,000", "1.5"),
+        ] {
+            assert!(!n.same(text, number) && n.same(text, text), "{text}");
+        }
     }
 }

@@ -68,6 +68,15 @@ pub struct Audit {
     tolerated: Option<Share>,
     mean_run: f64,
     part: Part,
+    earlier: Earlier,
+}
+
+/// What a process found that this one goes on from.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Earlier {
+    audits: u64,
+    caught: u64,
+    delivered: u64,
 }
 
 impl Audit {
@@ -78,7 +87,8 @@ impl Audit {
     /// [`SettingsError::AuditShare`] unless the share lies strictly between 0 and 1.
     pub fn new(share: f64) -> Result<Self, SettingsError> {
         let share = Share::new(share).ok_or(SettingsError::AuditShare(share))?;
-        Ok(Self { share, tolerated: None, mean_run: MEAN_RUN, part: Part::WHOLE })
+        let earlier = Earlier::default();
+        Ok(Self { share, tolerated: None, mean_run: MEAN_RUN, part: Part::WHOLE, earlier })
     }
 
     /// Sets the failure rate of candidates' answers above which the drift alarm should sound: by
@@ -101,6 +111,32 @@ impl Audit {
         self
     }
 
+    /// Goes on from what an earlier process found, which ended before all items were answered: its catches
+    /// and its delivered answers count as this one's. Without that a process that is started again begins
+    /// anew, and each may let as many failures through as were promised of all together.
+    ///
+    /// Give the same number of items as before, the whole of them, and let this process answer those that
+    /// the earlier one did not hand over. Its findings are what [`Executor::audit`](crate::Executor::audit) says
+    /// once its stream has ended or was dropped: audits that were under way then count as caught. Where they
+    /// are lost with it (it was killed), run *all* items again over its journal: that pays nothing twice and
+    /// finds the same catches. Or give each attempt a [`Part`] from the start.
+    ///
+    /// ```
+    /// use smart_core::{Audit, Audited};
+    /// # fn stored() -> Option<Audited> { None }
+    /// let mut audit = Audit::new(0.1)?;
+    /// if let Some(earlier) = stored() {
+    ///     audit = audit.after(&earlier);
+    /// }
+    /// # Ok::<(), smart_core::SettingsError>(())
+    /// ```
+    #[must_use]
+    pub const fn after(mut self, earlier: &Audited) -> Self {
+        let Audited { audits, caught, delivered, .. } = *earlier;
+        self.earlier = Earlier { audits, caught, delivered };
+        self
+    }
+
     /// Sets the mean number of audits between false alarms.
     #[must_use]
     pub const fn with_mean_run(mut self, audits: f64) -> Self {
@@ -120,6 +156,9 @@ pub struct Audited {
     pub audits: u64,
     /// Failures caught.
     pub caught: u64,
+    /// Answers handed over, by whomever.
+    #[serde(default)]
+    pub delivered: u64,
     /// The most catches with which candidates still answer; `None` where the length of the stream
     /// is not known, or where no number would be safe.
     pub limit: Option<u64>,
@@ -152,13 +191,14 @@ impl Audited {
         let switch = |audited: &Self| audited.limit.map_or(0, |limit| limit.saturating_add(1));
         (self.share == other.share).then(|| Self {
             share: self.share,
-            audits: self.audits + other.audits,
-            caught: self.caught + other.caught,
+            audits: self.audits.saturating_add(other.audits),
+            caught: self.caught.saturating_add(other.caught),
+            delivered: self.delivered.saturating_add(other.delivered),
             limit: switch(&self).saturating_add(switch(&other)).checked_sub(1),
             switched: self.switched && other.switched,
             drifted: self.drifted || other.drifted,
-            workers: self.workers + other.workers,
-            workers_switched: self.workers_switched + other.workers_switched,
+            workers: self.workers.saturating_add(other.workers),
+            workers_switched: self.workers_switched.saturating_add(other.workers_switched),
         })
     }
 }
@@ -223,12 +263,14 @@ impl Auditor {
         };
         let tolerated = audit.tolerated.map_or_else(|| target.delta(), Share::as_f64);
         let detector = DriftDetector::new(Probability::new(tolerated)?, audit.mean_run)?;
+        let Earlier { audits, caught, delivered } = audit.earlier;
+        let over = matches!(rule, Rule::Known(limit) if limit.is_none_or(|limit| caught > limit));
         let state = State {
-            caught: 0,
+            caught,
             pending: 0,
-            audits: 0,
-            delivered: 0,
-            switched: matches!(rule, Rule::Known(None)),
+            audits,
+            delivered,
+            switched: over,
             detector: Some(detector),
             bounds: BTreeMap::new(),
             waiting: Vec::new(),
@@ -306,6 +348,7 @@ impl Auditor {
             share: self.share,
             audits: state.audits,
             caught: state.caught,
+            delivered: state.delivered,
             limit: if let Rule::Known(limit) = self.rule { limit } else { None },
             switched: state.switched,
             drifted: state.detector.as_ref().is_some_and(DriftDetector::is_alarmed),

@@ -67,10 +67,12 @@ impl FileJournal {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
         let path = path.as_ref().to_path_buf();
         let io = |what, source| JournalError::Io { what, path: path.clone(), source };
+        // Not to append: on some systems a file opened so cannot be cut off.
         let mut file = OpenOptions::new()
             .read(true)
-            .append(true)
+            .write(true)
             .create(true)
+            .truncate(false)
             .open(&path)
             .map_err(|source| io("open", source))?;
         match file.try_lock() {
@@ -154,7 +156,7 @@ impl FileJournal {
             return Err(JournalError::Broken);
         }
         let Inner { file, held, length, .. } = inner;
-        let written = file.write_all(held);
+        let written = file.seek(SeekFrom::Start(*length)).and_then(|_| file.write_all(held));
         let added = held.len() as u64;
         held.clear();
         if let Err(error) = written {
@@ -281,6 +283,9 @@ impl Journal for FileJournal {
 
     fn flush(&self) -> Result<(), JournalError> {
         let mut inner = self.lock();
+        if inner.broken {
+            return Err(JournalError::Broken);
+        }
         self.push(&mut inner)?;
         self.sync(&mut inner)
     }
@@ -303,5 +308,32 @@ impl fmt::Debug for FileJournal {
             .field("flush", flush)
             .field("torn", torn)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use super::*;
+    use crate::conformance::check_failing_journal;
+
+    /// A journal whose disk takes nothing more: its handle is exchanged for one that cannot write.
+    #[test]
+    fn a_full_disk_is_told_and_nothing_is_handed_over_after_it() {
+        for policy in [
+            FlushPolicy::EachWrite,
+            FlushPolicy::EachSync,
+            FlushPolicy::Buffered(3),
+            FlushPolicy::Buffered(99),
+        ] {
+            let name = format!("full-{}-{policy:?}.jsonl", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let journal = FileJournal::open(&path).unwrap().with_flush(policy);
+            journal.lock().file = File::open(&path).unwrap();
+            let report = check_failing_journal(&journal);
+            assert!(report.is_conformant(), "{policy:?}\n{report}");
+            assert!(matches!(journal.flush(), Err(JournalError::Broken)));
+            drop(journal);
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! One run's journal: recalls what was paid for, checks that it is the same run, writes the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::found::{Found, Recalls};
 use super::{Header, Journal, JournalError, Record, Recorded, Torn};
+use crate::backend::guard::panicked;
 use crate::backend::{Completion, ErrorKind};
 use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
@@ -37,7 +41,9 @@ impl<I: ?Sized, O> Binding<I, O> {
     {
         Self {
             journal: Arc::new(journal),
-            encode: Arc::new(|output| serde_json::to_string(output).map_err(|e| e.to_string())),
+            encode: Arc::new(|output| {
+                serde_json::to_string(output).map(super::wire::one_line).map_err(|e| e.to_string())
+            }),
             decode: Arc::new(|text| serde_json::from_str(text).map_err(|e| e.to_string())),
             fingerprint: Arc::new(fingerprint),
             busy: Arc::default(),
@@ -52,14 +58,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
-}
-
-/// A kept call with the fingerprint of its item.
-struct Found<O> {
-    item: Option<u64>,
-    kept: Kept<O>,
-    /// Whether it was booked before anyone asked for it.
-    booked: bool,
 }
 
 /// A call that failed and was or will be made again: paid for, and of no use.
@@ -77,9 +75,11 @@ pub(crate) struct Recorder<O> {
     decode: Arc<Decode<O>>,
     /// Whether an output was written that reads back: then those that do not are odd ones.
     sound: AtomicBool,
+    /// Whether a record could not be written: then none is any more, and no call is made.
+    broken: AtomicBool,
     roster: RosterSpec,
     /// What was recorded and not asked for yet. A call that was made twice is recalled twice.
-    found: Mutex<BTreeMap<CallKey, VecDeque<Found<O>>>>,
+    found: Mutex<BTreeMap<CallKey, Recalls<O>>>,
     vain: Mutex<Vec<Vain>>,
     records: u64,
     torn: Option<Torn>,
@@ -106,7 +106,7 @@ impl<O> Recorder<O> {
         let busy = Busy(Arc::clone(&binding.busy));
         let journal = Arc::clone(&binding.journal);
         let roster = &header.roster;
-        let mut found: BTreeMap<CallKey, VecDeque<Found<O>>> = BTreeMap::new();
+        let mut found: BTreeMap<CallKey, Recalls<O>> = BTreeMap::new();
         let (mut records, mut sound) = (0, false);
         let mut budget = header.budget;
         let torn = match journal.header().map_err(journal_error)? {
@@ -126,20 +126,26 @@ impl<O> Recorder<O> {
                     sound |= matches!(kept, Kept::Answer { .. });
                     // Never made: what was not asked then is asked now.
                     if kept.failed() != Some(ErrorKind::Unavailable) {
-                        let found = found.entry(key).or_default();
-                        found.push_back(Found { item, kept, booked: false });
+                        let call = Found { item, kept, booked: false };
+                        match found.entry(key) {
+                            Entry::Vacant(place) => drop(place.insert(Recalls::new(call))),
+                            Entry::Occupied(mut place) => place.get_mut().push(call),
+                        }
                     }
                     Ok(())
                 };
                 journal.read(&mut take).map_err(journal_error)?
             }
         };
+        // One that was broken by an earlier run of this process says so before a call is paid.
+        journal.flush().map_err(journal_error)?;
         let vain = Mutex::new(set_aside(&mut found, again));
         Ok(Self {
             journal,
             encode: Arc::clone(&binding.encode),
             decode: Arc::clone(&binding.decode),
             sound: AtomicBool::new(sound),
+            broken: AtomicBool::new(false),
             roster: roster.clone(),
             found: Mutex::new(found),
             vain,
@@ -165,10 +171,16 @@ impl<O> Recorder<O> {
         self.torn
     }
 
-    /// An output's text, if it can be read back: a record that cannot would spoil the journal.
+    /// An output's text, if it can be read back: a record that cannot would spoil the journal. A panic of
+    /// the caller's own code is a reason like any other: the call is paid for.
     fn written(&self, output: &O) -> Result<String, String> {
-        let text = (self.encode)(output)?;
-        (self.decode)(&text).map_err(|why| format!("it does not read back: {why}"))?;
+        let there_and_back = || {
+            let text = (self.encode)(output)?;
+            (self.decode)(&text).map_err(|why| format!("it does not read back: {why}"))?;
+            Ok(text)
+        };
+        let text = catch_unwind(AssertUnwindSafe(there_and_back))
+            .unwrap_or_else(|panic| Err(format!("it panics: {}", panicked(&*panic).message())))?;
         self.sound.store(true, Ordering::Release);
         Ok(text)
     }
@@ -184,21 +196,24 @@ impl<O> Recorder<O> {
 }
 
 /// Sets aside the failures that were followed by another attempt, and those that are to be.
-fn set_aside<O>(found: &mut BTreeMap<CallKey, VecDeque<Found<O>>>, again: bool) -> Vec<Vain> {
+fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<Vain> {
+    let failed = |call: &Found<O>| call.kept.failed().is_some_and(ErrorKind::is_of_the_moment);
+    let some = found.iter().filter(|(_, calls)| calls.iter().any(failed));
+    let some: Vec<CallKey> = some.map(|(key, _)| *key).collect();
     let mut vain = Vec::new();
-    found.retain(|key, calls| {
-        let mut after = calls.len();
-        calls.retain(|call| {
-            after -= 1;
-            let Kept::Failure { kind, usage } = call.kept else { return true };
-            let passed = kind.is_of_the_moment() && (again || after > 0);
-            if passed {
-                vain.push(Vain { key: *key, usage, kind, booked: false });
-            }
-            !passed
+    for key in some {
+        let calls = found.remove(&key).and_then(|calls| {
+            calls.retain(|call, after| {
+                let Kept::Failure { kind, usage } = call.kept else { return true };
+                let passed = kind.is_of_the_moment() && (again || after > 0);
+                if passed {
+                    vain.push(Vain { key, usage, kind, booked: false });
+                }
+                !passed
+            })
         });
-        !calls.is_empty()
-    });
+        found.extend(calls.map(|calls| (key, calls)));
+    }
     vain
 }
 
@@ -232,7 +247,7 @@ fn read<O>(
         }
         Recorded::Rating { score } => Kept::Rating { usage, score },
         Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
-        Recorded::Failure(kind) => Kept::Failure { kind, usage },
+        Recorded::Failure(kind) => Kept::Failure { kind, usage: kind.used(usage) },
     };
     Ok((CallKey { index, model, kind, other }, item, kept))
 }
@@ -244,13 +259,9 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         item: Option<u64>,
     ) -> Result<Option<(Kept<O>, bool)>, RunError> {
         let mut all = lock(&self.found);
-        let Some(calls) = all.get_mut(key) else { return Ok(None) };
-        let found = calls.pop_front();
-        if calls.is_empty() {
-            all.remove(key);
-        }
+        let Some((found, others)) = all.remove(key).map(Recalls::split) else { return Ok(None) };
+        all.extend(others.map(|others| (*key, others)));
         drop(all);
-        let Some(found) = found else { return Ok(None) };
         if found.item.is_some() && item.is_some() && found.item != item {
             let difference =
                 format!("item {} is not the item recorded under this index", key.index);
@@ -294,14 +305,22 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
             record = record.with_other(name(key.other));
         }
         let record = record.with_usage(usage).with_item(item);
-        self.journal.append(&record).map_err(journal_error)?;
-        match unkept {
+        let written = self.journal.append(&record).and(match unkept {
             // The first of all: the type cannot be kept, and every other answer would be lost too.
             Some(why) if !self.sound.load(Ordering::Acquire) => {
-                Err(journal_error(JournalError::Unwritable { index: key.index, why }))
+                Err(JournalError::Unwritable { index: key.index, why })
             }
             unkept => Ok(unkept),
+        });
+        self.broken.fetch_or(written.is_err(), Ordering::AcqRel);
+        written.map_err(journal_error)
+    }
+
+    fn is_ready(&self) -> Result<(), RunError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(journal_error(JournalError::Broken));
         }
+        Ok(())
     }
 
     fn paid_for(&self, index: u64) -> Vec<CallKey> {
@@ -316,7 +335,7 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
     ) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
         let mut left = Vec::new();
         for (key, calls) in lock(&self.found).iter_mut().filter(|(key, _)| ours(key.index)) {
-            for call in calls {
+            for call in calls.iter_mut() {
                 if !std::mem::replace(&mut call.booked, true) {
                     left.push((*key, call.kept.usage(), call.kept.failed()));
                 }

@@ -84,11 +84,13 @@ pub(super) fn write(record: &Record) -> Result<String, String> {
         Recorded::Verdict { equivalent } => line.equivalent = Some(*equivalent),
         Recorded::Failure(kind) => line.error = Some(*kind),
     }
-    let text = serde_json::to_string(&line).map_err(|error| error.to_string())?;
-    if text.contains(['\n', '\r']) {
-        return Err("the output's JSON text has line breaks between its parts".to_owned());
-    }
-    Ok(text)
+    serde_json::to_string(&line).map(one_line).map_err(|error| error.to_string())
+}
+
+/// JSON text on one line. A line break in it is white space between its parts, for within a string it is
+/// written as an escape: so a space means the same.
+pub(super) fn one_line(text: String) -> String {
+    if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text }
 }
 
 /// A complaint about a line, without the place within it that serde ends its own with: it counts lines
@@ -197,9 +199,19 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
-        let lines = Recorded::Answer { output: "[1,\n2]".into(), score: None };
-        assert!(write(&Record::new(0, "a", CallKind::Answer, lines)).is_err());
         let nonsense = Recorded::Answer { output: "nonsense".into(), score: None };
         assert!(write(&Record::new(0, "a", CallKind::Answer, nonsense)).is_err());
+        let broken = Recorded::Answer { output: "\"a\nb\"".into(), score: None };
+        assert!(write(&Record::new(0, "a", CallKind::Answer, broken)).is_err());
+    }
+
+    #[test]
+    fn line_breaks_between_parts_are_spaces() {
+        let answer = |output: &str| Recorded::Answer { output: output.to_owned(), score: None };
+        let lines = answer("{\n  \"a\": [1,\r\n2],\n\"b\": \"c\\nd\"\n}");
+        let text = write(&Record::new(0, "a", CallKind::Answer, lines)).unwrap();
+        assert!(!text.contains(['\n', '\r']));
+        let read = read(&text).unwrap();
+        assert_eq!(read.outcome, answer("{   \"a\": [1,  2], \"b\": \"c\\nd\" }"));
     }
 }

@@ -19,10 +19,13 @@ use crate::roster::RosterSpec;
 /// **The cap holds if the bounds do.** [`with_call_bound`](Self::with_call_bound) names the most one
 /// call of a model costs, retries included. Without a bound, twice the largest bill seen is taken, in
 /// the run and in those it resumes; that is a guess, and until a model has sent a bill items that may
-/// need it go one at a time. What a killed process had under way was perhaps billed but never heard of:
-/// no journal can count it. A call that does not say what it used, or says what cannot be believed, is
+/// need it go one at a time. A call that does not say what it used, or says what cannot be believed, is
 /// taken to have cost its bound; if there is none, all that is left, so that nothing more is spent
-/// ([`Budgeted::unbounded`](crate::report::Budgeted::unbounded)).
+/// ([`Budgeted::unbounded`](crate::report::Budgeted::unbounded)). So is one that ended without a bill
+/// though it [may have been billed](crate::ErrorKind::may_have_been_billed), such as a time-out, also
+/// where a retry then brought an answer, and one that was dropped with its stream. Only a model without
+/// prices that has sent no bill is taken to be free. What a *killed process* had under way was perhaps
+/// billed but never heard of: no journal can count it.
 ///
 /// **Profiling is planned within it.** No more than half of the money left goes into a test, so that
 /// there is something to answer the rest with; an item left unanswered counts as a loss of the

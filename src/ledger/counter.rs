@@ -23,6 +23,7 @@ pub(crate) struct Counter {
 struct Counts {
     answers: AtomicU64,
     unmetered: AtomicU64,
+    unbilled: AtomicU64,
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
     nanos: AtomicU64,
@@ -33,6 +34,7 @@ impl Counts {
         Spending {
             answers: self.answers.load(Relaxed),
             unmetered: self.unmetered.load(Relaxed),
+            unbilled: self.unbilled.load(Relaxed),
             input_tokens: self.input_tokens.load(Relaxed),
             output_tokens: self.output_tokens.load(Relaxed),
             cost: Cost::from_nanos(self.nanos.load(Relaxed)),
@@ -60,6 +62,7 @@ impl Counter {
         if let Some(usage) = bill.usage {
             add(&counts.input_tokens, usage.input_tokens.unwrap_or(0));
             add(&counts.output_tokens, usage.output_tokens.unwrap_or(0));
+            add(&counts.unbilled, usage.unbilled);
         }
         add(&counts.nanos, cost.as_nanos());
         cost

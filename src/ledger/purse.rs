@@ -13,7 +13,8 @@
 //!
 //! Bounds learnt from the calls seen (the largest, with a margin) are no promise; until the first
 //! call of a model is billed, an item that needs it sets everything aside and goes alone. If that call
-//! does not say what it cost, nobody can tell what is left: everything set aside is then gone.
+//! does not say what it cost, nobody can tell what is left: everything set aside is then gone. A call that
+//! ended without a bill is one that does not say.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -79,13 +80,25 @@ impl Bound {
     /// fail.
     fn learn(&mut self, bill: &Bill<'_>) {
         let cost = bill.cost();
-        if bill.is_metered() && (cost > Cost::ZERO || !bill.has_failed()) {
+        if bill.says_something() && (cost > Cost::ZERO || !bill.has_failed()) {
             self.largest = self.largest.max(Some(cost));
         }
     }
 
     fn value(self) -> Option<Cost> {
         self.given.or_else(|| self.largest.map(|cost| cost.times(MARGIN)))
+    }
+
+    /// What a call is taken to have cost; `None` if nobody can tell. A given bound is on all its attempts,
+    /// a learnt one on each. A model that has neither prices nor sent a bill is free.
+    fn taken(self, bill: &Bill<'_>) -> Option<Cost> {
+        let (cost, silent) = (bill.cost(), bill.unbilled());
+        if bill.is_metered() && !(bill.is_unpriced() && silent > 0) {
+            return Some(cost);
+        }
+        let learnt = || self.largest.map(|largest| largest.times(MARGIN).times(silent.max(1)));
+        let free = bill.is_metered().then_some(Cost::ZERO);
+        Some(cost.max(self.given.or_else(learnt).or(free)?))
     }
 }
 
@@ -150,12 +163,8 @@ impl Purse {
             state.bound(key).learn(bill);
         }
         for (key, bill) in recorded {
-            let unknown = if bill.is_metered() {
-                Cost::ZERO
-            } else {
-                state.bound(key).value().unwrap_or(cap)
-            };
-            state.spent += bill.cost().max(unknown);
+            let taken = state.bound(key).taken(bill);
+            state.spent += taken.unwrap_or(cap).max(bill.cost());
         }
         drop(state);
         self
@@ -283,20 +292,16 @@ impl<'a> Tab<'a> {
         let mut state = purse.lock();
         let bound = state.bound(key);
         bound.learn(&bill);
-        let (given, value) = (bound.given, bound.value());
+        let (given, taken) = (bound.given, bound.taken(&bill));
         let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = ticket.and_then(|ticket| state.entries.get(&ticket));
         let aside = match entry {
             Some(Entry { stage: Stage::Open { reserved }, .. }) => *reserved,
             _ => Cost::ZERO,
         };
-        let mut cost = bill.cost();
-        if bill.is_metered() {
-            state.over_bound += u64::from(given.is_some_and(|given| cost > given));
-        } else {
-            state.unbounded += u64::from(value.is_none());
-            cost = cost.max(value.unwrap_or(aside));
-        }
+        state.over_bound += u64::from(given.is_some_and(|given| bill.cost() > given));
+        state.unbounded += u64::from(taken.is_none());
+        let cost = taken.unwrap_or(aside).max(bill.cost());
         state.spent += cost;
         let used = cost.min(aside);
         state.reserved = state.reserved.saturating_sub(used);

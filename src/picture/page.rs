@@ -176,7 +176,7 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
 }
 
 fn notices(page: &mut Page, scene: &Scene<'_>) {
-    let (report, plan) = (scene.report, &scene.report.plan);
+    let report = scene.report;
     let delivered = &report.delivered;
     if delivered.unanswered() > 0 {
         page.put(format_args!(
@@ -185,12 +185,8 @@ fn notices(page: &mut Page, scene: &Scene<'_>) {
             delivered.why_unanswered()
         ));
     }
-    let unmetered: u64 = plan.roster.ids().map(|id| report.spending(id).unmetered).sum();
-    if unmetered > 0 {
-        page.put(format_args!(
-            "<p class=\"notice\">{} calls reported no usage: their cost is not in the figures.</p>",
-            count(unmetered)
-        ));
+    for line in report.unknown_costs() {
+        page.put(format_args!("<p class=\"notice\">{line}.</p>"));
     }
     for Fault { model, kind, calls, .. } in &report.faults {
         // What the backend said is in the stored report: a page is passed on.

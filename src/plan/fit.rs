@@ -8,8 +8,9 @@ const CLAMP: f64 = 3.0;
 const RIDGE: f64 = 1.0;
 /// Newton steps; the penalised likelihood is strictly concave and converges in a few.
 const STEPS: usize = 25;
-/// The number of features.
+/// The number of features, and the place of the agreement among them.
 const FEATURES: usize = 6;
+const AGREEMENT: usize = 3;
 
 /// A probability of being right, fitted to scores and agreement: a logistic model.
 ///
@@ -102,6 +103,10 @@ impl Fit {
             if largest < 1e-9 {
                 break;
             }
+        }
+        // A second model that is not reached in execution is taken to disagree: that must move no item up.
+        if let Some(agreement) = fit.weights.get_mut(AGREEMENT) {
+            *agreement = agreement.max(0.0);
         }
         fit
     }

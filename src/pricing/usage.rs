@@ -7,8 +7,10 @@ use super::Cost;
 /// What one call used, as the backend reports it. `None` is *unknown*, never zero.
 ///
 /// `input_tokens` **includes** the cached ones, as most APIs count; `cached_input_tokens` says how
-/// many of them were billed at the cached price.
+/// many of them were billed at the cached price. Tokens written to a cache at a price of their own are
+/// input tokens too: put what they cost beyond that in [`beside`](Self::beside), or send the bill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Usage {
     /// Tokens read, cached ones included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +30,16 @@ pub struct Usage {
     /// What was billed beside what the prices come to: some attempts sent a bill, others counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Cost>,
+    /// Attempts beside these that may have been billed and said nothing of it: they timed out, say
+    /// ([`ErrorKind::may_have_been_billed`](crate::ErrorKind::may_have_been_billed)). Each is priced
+    /// at the fee of a request, and where tokens have a price, what the call cost is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unbilled: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Usage {
@@ -39,7 +51,10 @@ impl Usage {
         cost: None,
         requests: None,
         beside: None,
+        unbilled: 0,
     };
+    /// One attempt that may have been billed, and nothing else.
+    pub(crate) const UNBILLED: Self = Self { requests: Some(0), unbilled: 1, ..Self::UNKNOWN };
 
     /// Tokens read and written.
     pub const fn tokens(input: u64, output: u64) -> Self {
@@ -80,6 +95,27 @@ impl Usage {
         self
     }
 
+    /// Says how many requests the counts are of, where there were several attempts.
+    #[must_use]
+    pub const fn with_requests(mut self, requests: u64) -> Self {
+        self.requests = Some(requests);
+        self
+    }
+
+    /// Adds what was billed beside what the prices come to.
+    #[must_use]
+    pub const fn with_beside(mut self, cost: Cost) -> Self {
+        self.beside = Some(cost);
+        self
+    }
+
+    /// Says how many further attempts may have been billed and said nothing of it.
+    #[must_use]
+    pub const fn with_unbilled(mut self, attempts: u64) -> Self {
+        self.unbilled = attempts;
+        self
+    }
+
     /// The most tokens that one call can plausibly use: many times the largest context there is.
     /// A run does not believe larger counts, and books such a call like one of unknown usage.
     pub const MOST_TOKENS: u64 = 100_000_000;
@@ -95,8 +131,13 @@ impl Usage {
 
     /// The bill alone, if there is one.
     pub(crate) const fn without_counts(self) -> Self {
-        let Self { cost, requests, beside, .. } = self;
-        Self { cost, requests, beside, ..Self::UNKNOWN }
+        let Self { cost, requests, beside, unbilled, .. } = self;
+        Self { cost, requests, beside, unbilled, ..Self::UNKNOWN }
+    }
+
+    /// Whether attempts that said nothing are all there is.
+    fn says_nothing_else(&self) -> bool {
+        Self { unbilled: 1, ..*self } == Self::UNBILLED
     }
 
     /// Both calls' usage together; a count is unknown only if both are.
@@ -113,11 +154,17 @@ impl Usage {
             (None, None) => None,
             (a, b) => Some(a.unwrap_or_default() + b.unwrap_or_default()),
         };
+        let unbilled = self.unbilled.saturating_add(other.unbilled);
+        if self.says_nothing_else() {
+            return Self { unbilled, ..other };
+        } else if other.says_nothing_else() {
+            return Self { unbilled, ..self };
+        }
         match (self.cost, other.cost) {
             (Some(_), None) => other.plus(self),
             (None, Some(bill)) => {
                 let more = both(Some(bill), other.beside);
-                Self { beside: both(self.beside, more), ..self }
+                Self { beside: both(self.beside, more), unbilled, ..self }
             }
             (cost, more) => Self {
                 input_tokens: add(self.input_tokens, other.input_tokens),
@@ -126,6 +173,7 @@ impl Usage {
                 cost: both(cost, more),
                 requests: add(Some(self.requests.unwrap_or(1)), Some(other.requests.unwrap_or(1))),
                 beside: both(self.beside, other.beside),
+                unbilled,
             },
         }
     }

@@ -5,6 +5,7 @@
 
 mod aim;
 mod choose;
+mod lone;
 mod outlook;
 mod planning;
 mod retest;

@@ -7,7 +7,12 @@ use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
 use crate::roster::RosterSpec;
-use crate::stats::{Boundary, BoundaryKind, Design, Population, single_look_limit, upper_rate};
+use crate::stats::{
+    Boundary, BoundaryKind, Design, Population, Probability, single_look_limit, upper_rate,
+};
+
+/// The share of the level at which the most liberal threshold of a look is judged against the floor.
+const LIBERAL: f64 = 0.9;
 
 /// A chain, tested on the ranks from `start` on.
 ///
@@ -232,7 +237,7 @@ impl ChainTest {
         // A chain by coin gives away an arbitrary part: all its trials speak for that part.
         let whole = matches!(self.chain.key, Key::Coin | Key::Split { .. });
         let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
-        let (alpha, share) = (self.boundary.alpha(), self.share_placed());
+        let (alpha, share) = (self.floor_level(threshold), self.share_placed());
         self.chain.models().iter().all(|id| {
             let own = given().filter(|trial| trial.model == id);
             let (count, failures) =
@@ -246,6 +251,25 @@ impl ChainTest {
             let upper = upper_rate(count, failures, alpha);
             upper.is_ok_and(|rate| rate * share / (1.0 - rate + rate * share) < 1.0 - floor)
         })
+    }
+
+    /// The level at which a threshold is judged against the floor.
+    ///
+    /// A look tries the failing items it tolerates as thresholds, one after the other, so they share the
+    /// level: most of it goes to the most liberal, which nearly always passes, and the rest to the stricter
+    /// ones alike. By coin there is one rate to judge, wherever the threshold lies.
+    fn floor_level(&self, threshold: &Mark) -> Probability {
+        let alpha = self.boundary.alpha();
+        if matches!(self.chain.key, Key::Coin | Key::Split { .. }) {
+            return alpha;
+        }
+        let limit = self.boundary.carried(self.tested).unwrap_or(0);
+        let share = if *threshold <= self.threshold(limit) {
+            LIBERAL
+        } else {
+            (1.0 - LIBERAL) / limit.max(1) as f64
+        };
+        Probability::new(alpha.get() * share).unwrap_or(Probability::SMALLEST)
     }
 
     /// The share placed of the items whose answer agrees.

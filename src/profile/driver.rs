@@ -388,7 +388,7 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
         }
         Asked::Failed { kind, usage, cost } => {
             (held.usage, held.cost, held.failed) = (usage, cost, Some(kind));
-            held.missing = kind.is_of_the_moment().then_some(Missing::NotReached);
+            held.missing = (!kind.is_of_the_item()).then_some(Missing::NotReached);
         }
         Asked::Unaffordable => held.missing = Some(Missing::Unaffordable),
     }

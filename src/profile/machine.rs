@@ -327,7 +327,7 @@ impl ProfileMachine {
     /// # Errors
     /// [`SettingsError`] as [`new`](Self::new).
     pub fn with_seed(self, seed: u64) -> Result<Self, SettingsError> {
-        let order = Order::new(self.order.population(), seed);
+        let order = self.order.with_seed(seed);
         if self.next_rank > 0 {
             let brain = &self.brain;
             let (target, settings) = (brain.target(), brain.settings());

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::Answer;
 use crate::calls::{Asked, CallKey, Calls};
 use crate::error::RunError;
-use crate::items::Items;
+use crate::items::{Items, held};
 use crate::ledger::Needs;
 use crate::observe::CallKind;
 use crate::order::Order;
@@ -107,7 +107,8 @@ where
     S::Item: Sync,
 {
     let first = answers.get(&index).and_then(|answer| answer.output.as_ref());
-    let (Some(first), Some(held)) = (first, items.fetch(index)) else { return Ok(None) };
+    let Some(first) = first else { return Ok(None) };
+    let held = held(items, index)?;
     let needs = || Needs { calls: vec![(ModelId::REFERENCE, CallKind::Repeat)], comparisons: 1 };
     let errand = calls.errand(index, (*held).borrow(), needs);
     let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await?

@@ -63,7 +63,8 @@ pub enum Objective {
 pub struct ProfileSettings {
     /// The families of policies to consider.
     pub families: Families,
-    /// No model answers items on which its own agreement is not above this share.
+    /// No model answers items on which its own agreement is not above this share, at the target's confidence
+    /// for each model and look.
     pub floor: f64,
     /// The caller's guesses of the candidates' agreement, by name: where the search begins. Each weighs
     /// as much as ten items, twenty where the candidate's answers have scores; a bad guess costs money, not

@@ -1,6 +1,6 @@
 //! The reports of many workers as one: [`Report::merge`].
 
-use super::{Budgeted, Report};
+use super::{Budgeted, REPORT_VERSION, Report, version};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -16,7 +16,8 @@ impl Report {
     /// whether the reports add up to the population.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plans differ or were followed at different prices, if both profiled and ended differently, or if
+    /// [`RunError::Mismatch`] if one is of another version, if the plans differ or were followed at different
+    /// prices, if both profiled and ended differently, or if
     /// they audited different shares.
     ///
     /// # Example
@@ -50,6 +51,11 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn merge(self, other: &Self) -> Result<Self, RunError> {
+        for report in [&self, other] {
+            if report.version != REPORT_VERSION {
+                return Err(differ(&version(report.version)));
+            }
+        }
         let plan = Plan::of_both(&self.plan, &other.plan).map_err(differ)?;
         let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
             .ok_or_else(|| differ("each profiled, and ended for another reason"))?;
@@ -74,8 +80,8 @@ impl Report {
             delivered: self.delivered.plus(&other.delivered),
             budget: self.budget.zip(other.budget).map(|(one, two)| Budgeted {
                 cap: one.cap + two.cap,
-                over_bound: one.over_bound + two.over_bound,
-                unbounded: one.unbounded + two.unbounded,
+                over_bound: one.over_bound.saturating_add(two.over_bound),
+                unbounded: one.unbounded.saturating_add(two.unbounded),
                 planned: one.planned.max(two.planned),
             }),
             audit,

@@ -1,8 +1,9 @@
 //! A report as it is stored: with a summary that is worked out when it is written.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Budgeted, Report, Summary};
+use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, version};
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -14,6 +15,8 @@ use crate::tally::Delivered;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Report")]
 pub(super) struct Stored {
+    label: ReportLabel,
+    #[serde(deserialize_with = "this_version")]
     version: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
@@ -42,6 +45,7 @@ impl From<Report> for Stored {
     fn from(report: Report) -> Self {
         let summary = Some(report.summary());
         let Report {
+            label,
             version,
             plan,
             allowance,
@@ -59,6 +63,7 @@ impl From<Report> for Stored {
             self_agreement,
         } = report;
         Self {
+            label,
             version,
             summary,
             plan,
@@ -84,6 +89,7 @@ impl From<Stored> for Report {
     fn from(stored: Stored) -> Self {
         let Stored {
             summary: _,
+            label,
             version,
             plan,
             allowance,
@@ -101,6 +107,7 @@ impl From<Stored> for Report {
             self_agreement,
         } = stored;
         Self {
+            label,
             version,
             plan,
             allowance,
@@ -116,6 +123,16 @@ impl From<Stored> for Report {
             budget,
             audit,
             self_agreement,
+        }
+    }
+}
+
+/// A report has no occasion on which it is checked later: whoever reads it reads its figures.
+fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    match u32::deserialize(from)? {
+        REPORT_VERSION => Ok(REPORT_VERSION),
+        other => {
+            Err(D::Error::custom(format_args!("the report cannot be read: {}", version(other))))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Budgeted, Report};
 use crate::execute::Audited;
+use crate::ledger::Spending;
 use crate::order::ENDLESS;
 use crate::plan::Verdict;
 use crate::pricing::Cost;
@@ -161,6 +162,27 @@ impl Report {
         Ok(())
     }
 
+    /// What is not in the figures, or not wholly, a sentence for each kind.
+    pub(crate) fn unknown_costs(&self) -> Vec<String> {
+        let models = self.plan.roster.ids().map(|id| self.spending(id));
+        // Of what is free nothing is missing.
+        let paid = |all: &Spending| all.cost > Cost::ZERO || all.unmetered > 0;
+        let all = models.chain([self.judging]).filter(paid);
+        let all = all.fold(Spending::default(), Spending::plus);
+        let mut said = Vec::new();
+        if all.unmetered > 0 {
+            let what = "reported no usage, or none to be believed, for one attempt at least: what that \
+                        cost is not in the figures";
+            said.push(format!("{} calls {what}", all.unmetered));
+        }
+        if all.unbilled > 0 {
+            let what = "ended without a bill (timed out, say) and may have been billed: the figures hold \
+                        no more of them than the fee of a request";
+            said.push(format!("{} attempts {what}", all.unbilled));
+        }
+        said
+    }
+
     /// What audits found, if there were any.
     fn write_audits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(audited) = &self.audit else { return Ok(()) };
@@ -250,12 +272,8 @@ impl fmt::Display for Report {
         if let Some(agreement) = &self.self_agreement {
             writeln!(f, "\nReference  {agreement}")?;
         }
-        let unmetered = plan.roster.ids().map(|id| self.spending(id).unmetered);
-        let unmetered = unmetered.fold(self.judging.unmetered, u64::saturating_add);
-        if unmetered > 0 {
-            let what =
-                "reported no usage, or none to be believed: their cost is not in the figures";
-            writeln!(f, "\n{unmetered} calls {what}")?;
+        for line in self.unknown_costs() {
+            writeln!(f, "\n{line}")?;
         }
         self.write_considered(f)
     }

@@ -70,6 +70,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// After an outage, set it: the items that it left unanswered are asked about again, and profiling
     /// is decided on what is then known, as if the outage had not been. What the failed calls cost stays
     /// on the bill. A call that was never made, the circuit breaker being open, is made in any case.
+    ///
+    /// Decide to resume by what happened (an outage), not by what came of it: a run that is taken up again
+    /// *because* its plan disappoints is a second try at the same promise.
     #[must_use]
     pub const fn with_failures_asked_again(mut self, again: bool) -> Self {
         self.again = again;

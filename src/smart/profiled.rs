@@ -8,7 +8,7 @@ use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
 use crate::profile::{Profile, StopReason};
-use crate::report::{Budgeted, REPORT_VERSION, Report};
+use crate::report::{Budgeted, REPORT_VERSION, Report, ReportLabel};
 use crate::tally::Delivered;
 
 /// What profiling delivers: the evidence, and the reference's answers on the profiled items.
@@ -76,6 +76,7 @@ impl Report {
     pub(super) fn of_profiling(plan: Plan, profiling: Vec<Spending>, judging: Spending) -> Self {
         let models = plan.roster.models().len();
         Self {
+            label: ReportLabel::Report,
             version: REPORT_VERSION,
             allowance: plan.target.allowance(plan.order.population()),
             profiled: plan.asked,

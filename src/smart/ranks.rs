@@ -8,7 +8,6 @@ use crate::answer::Answer;
 use crate::error::RunError;
 use crate::items::Items;
 use crate::ledger::{Fault, Spending};
-use crate::order::Order;
 use crate::plan::Plan;
 use crate::profile::{Profile, ProfileMachine, Start, Stretch, ask_ranks};
 use crate::report::{Budgeted, Report};
@@ -90,7 +89,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let (roster, judge) = (self.roster.spec(), self.equivalence.pricing());
-        let order = Order::new(items.count(), self.seed);
+        let order = self.order(items.count());
         if let Some(after) = after {
             after.check(roster, &self.equivalence.name())?;
             if (after.order, after.target) != (order, self.target) {

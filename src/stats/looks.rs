@@ -26,8 +26,22 @@ const SPARSE_END: u64 = 2_000_000;
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<u64>", into = "Vec<u64>")]
 pub struct Looks(Vec<u64>);
+
+impl From<Looks> for Vec<u64> {
+    fn from(looks: Looks) -> Self {
+        looks.0
+    }
+}
+
+/// Looks whose design is not known: what holds for every one.
+impl TryFrom<Vec<u64>> for Looks {
+    type Error = StatsError;
+    fn try_from(looks: Vec<u64>) -> Result<Self, StatsError> {
+        Self::below(super::MAX_POPULATION + 1, looks)
+    }
+}
 
 impl Looks {
     /// The dense schedule for one policy: steps of 5 % of `k`, never more than `N / 256`, from the
@@ -74,7 +88,10 @@ impl Looks {
     /// [`StatsError::Looks`] unless they are positive, strictly increasing and below `N - F` (for a
     /// stream: at most [`super::MAX_POPULATION`]).
     pub fn explicit(design: Design, looks: Vec<u64>) -> Result<Self, StatsError> {
-        let limit = design.exhausted_at().min(super::MAX_POPULATION + 1);
+        Self::below(design.exhausted_at().min(super::MAX_POPULATION + 1), looks)
+    }
+
+    fn below(limit: u64, looks: Vec<u64>) -> Result<Self, StatsError> {
         let mut previous = 0;
         for &look in &looks {
             if look <= previous || look >= limit {
@@ -187,6 +204,20 @@ mod tests {
         assert!(looks.len() < 30);
         assert!(Looks::sparse(design, alpha(), 1.0).is_err());
         assert!(Looks::sparse(design, alpha(), f64::NAN).is_err());
+    }
+
+    #[test]
+    fn stored_looks_are_checked() {
+        use serde::de::IntoDeserializer as _;
+        use serde::de::value::{Error, SeqDeserializer};
+        let read = |looks: &[u64]| {
+            let stored: SeqDeserializer<_, Error> = looks.to_vec().into_deserializer();
+            Looks::deserialize(stored)
+        };
+        assert_eq!(read(&[3, 7, 20]).unwrap().as_slice(), [3, 7, 20]);
+        for bad in [&[0][..], &[3, 3], &[7, 3], &[u64::MAX]] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

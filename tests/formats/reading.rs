@@ -89,11 +89,16 @@ pub(crate) fn plan(text: &str) -> bool {
     true
 }
 
-/// A report: what is read can be printed.
+/// A report: what is read can be printed, and merged.
 pub(crate) fn report(text: &str) -> bool {
     let Some(report) = read::<Report>(text) else { return false };
     assert!(!report.to_string().is_empty());
     let _ = (report.saving(), report.profiling_cost());
+    if let Ok(twice) = report.clone().merge(&report) {
+        assert!(
+            !twice.to_string().is_empty() && twice.delivered.items() >= report.delivered.items()
+        );
+    }
     follow(&report.plan);
     true
 }

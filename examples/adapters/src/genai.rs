@@ -50,7 +50,7 @@ impl LlmBackend<str> for GenAi {
         let (used, raw) = (&reply.usage, reply.captured_raw_body.as_ref());
         let cached = used.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
         let usage = Usage::reported(used.prompt_tokens, cached, used.completion_tokens);
-        let text = reply.first_text().ok_or_else(no_text)?.to_owned();
+        let text = reply.first_text().ok_or_else(|| no_text(usage))?.to_owned();
         Ok(Completion::new(text).with_usage(usage).with_logprobs(&logprobs(raw)))
     }
 }

@@ -69,12 +69,11 @@ impl LlmBackend<str> for AsyncOpenAi {
     type Output = String;
     async fn complete(&self, item: &str) -> Result<Completion<String>, BackendError> {
         let reply = self.client.chat().create(self.request(item)).await.map_err(failure)?;
-        let choice = reply.choices.into_iter().next().ok_or_else(no_text)?;
-        let text = choice.message.content.ok_or_else(no_text)?;
+        let usage = reply.usage.map(usage).unwrap_or_default();
+        let choice = reply.choices.into_iter().next().ok_or_else(|| no_text(usage))?;
+        let text = choice.message.content.ok_or_else(|| no_text(usage))?;
         let tokens = choice.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();
         let logprobs: Vec<f64> = tokens.iter().map(|token| token.logprob.into()).collect();
-        let mut answer = Completion::new(text).with_logprobs(&logprobs);
-        answer.usage = reply.usage.map(usage);
-        Ok(answer)
+        Ok(Completion::new(text).with_usage(usage).with_logprobs(&logprobs))
     }
 }

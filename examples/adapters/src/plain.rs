@@ -36,8 +36,9 @@ impl LlmBackend<str> for Plain {
     async fn complete(&self, item: &str) -> Result<Completion<String>, BackendError> {
         let reply = checked(self.request(item).send().await).await?;
         let reply: Value = reply.json().await.map_err(lost)?;
-        let text = reply["choices"][0]["message"]["content"].as_str().ok_or_else(no_text)?;
-        let answer = Completion::new(text.to_owned()).with_usage(usage(&reply));
+        let (text, used) = (&reply["choices"][0]["message"]["content"], usage(&reply));
+        let text = text.as_str().ok_or_else(|| no_text(used))?;
+        let answer = Completion::new(text.to_owned()).with_usage(used);
         Ok(answer.with_logprobs(&logprobs(Some(&reply))))
     }
 }

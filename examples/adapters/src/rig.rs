@@ -35,9 +35,9 @@ impl LlmBackend<str> for Rig {
             let wait = report.provider_response_headers().and_then(wait);
             BackendError::from_status(report.http_status, wait, &report.message)
         })?;
-        let text = Some(reply.text()).filter(|text| !text.is_empty()).ok_or_else(no_text)?;
         let (read, written) = (reply.usage.input_tokens, reply.usage.output_tokens);
         let usage = Usage::reported(read, reply.usage.cached_input_tokens, written);
+        let text = Some(reply.text()).filter(|t| !t.is_empty()).ok_or_else(|| no_text(usage))?;
         Ok(Completion::new(text).with_usage(usage).with_logprobs(&logprobs(Some(&reply.raw))))
     }
 }

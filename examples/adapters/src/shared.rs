@@ -20,15 +20,17 @@ pub fn wait(headers: &HeaderMap) -> Option<&str> {
     headers.get("retry-after")?.to_str().ok()
 }
 
-/// A call without a reply.
+/// A call without a reply. Where none was begun the service never saw it; where the reply broke off the
+/// model may have been at work, and a time-out is what is booked so.
 pub fn lost(error: reqwest::Error) -> BackendError {
-    let sentence = if error.is_timeout() { BackendError::timeout } else { BackendError::transient };
+    let unsent = error.is_connect() || error.is_builder();
+    let sentence = if unsent { BackendError::transient } else { BackendError::timeout };
     sentence("no reply from the service").with_source(error)
 }
 
-/// A reply without an answer.
-pub fn no_text() -> BackendError {
-    BackendError::refused("no text in the reply")
+/// A reply without an answer. It is paid for like any other.
+pub fn no_text(usage: Usage) -> BackendError {
+    BackendError::refused("no text in the reply").with_usage(usage)
 }
 
 /// What a reply's JSON says it used.

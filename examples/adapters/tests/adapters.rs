@@ -8,7 +8,7 @@ use adapters::{Adapter, all};
 use smart_core::backend::{RetryPolicy, Simulated, Wrap};
 use smart_core::conformance::{Suite, check_backend};
 use smart_core::equivalence::Normalized;
-use smart_core::{ErrorKind, LlmBackend, Model, Pricing, Roster, Smart, Target};
+use smart_core::{Cost, ErrorKind, LlmBackend, Model, Pricing, Roster, Smart, Target};
 
 type Tested = Result<(), Box<dyn Error>>;
 
@@ -92,6 +92,9 @@ async fn failures_are_of_their_kind() -> Tested {
             let error = backend.complete(prompt).await.err().ok_or(prompt)?;
             assert_eq!(error.kind(), kind, "{name}: {prompt}: {error}");
             assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{name}: {prompt}");
+            // A reply without text was read and written, and is paid for.
+            let paid = Pricing::per_million(1.0, 1.0)?.cost(error.usage().as_ref());
+            assert_eq!(paid > Cost::ZERO, kind == ErrorKind::Refused, "{name}: {prompt}: {paid}");
             // Retries are the crate's, and counted: a client that makes its own hides money.
             assert_eq!(server.requests() - before, 1, "{name}: {prompt}: retried by itself");
         }

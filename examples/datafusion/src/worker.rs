@@ -65,9 +65,10 @@ impl Worker {
 
     /// Answers one batch of items, in whatever order; answers come by index.
     ///
-    /// A batch has a journal and a report of its own, under the name of its first item. So whoever
+    /// A batch has a journal and a report of its own, under a name made of its items. So whoever
     /// is given the batch after its worker died finds what was paid for, and its report takes the
-    /// place of the one that may have been written before: nothing is counted twice.
+    /// place of the one that may have been written before: nothing is counted twice. A batch that is
+    /// cut otherwise has another name, though it may begin with the same item.
     ///
     /// # Errors
     /// When the journal fails, or the batch stays in work elsewhere, or an index is none of the plan.
@@ -75,14 +76,13 @@ impl Worker {
         &self,
         batch: Vec<(u64, String)>,
     ) -> Result<BTreeMap<u64, Answer<String>>, Failure> {
-        let Some(first) = batch.iter().map(|(index, _)| *index).min() else {
+        let Some(stem) = stem(batch.iter().map(|(index, _)| *index)) else {
             return Ok(BTreeMap::new());
         };
         if let Some(shared) = &self.shared {
             return run(shared, batch).await;
         }
         let Some(directory) = &self.machine.journals else { return Ok(BTreeMap::new()) };
-        let stem = format!("batch-{first:012}");
         let journal = open(&directory.join(format!("{stem}.jsonl"))).await?;
         let known = &self.shipment.answers;
         let known = batch.iter().filter_map(|(i, _)| Some((*i, known.get(i)?.clone())));
@@ -109,6 +109,15 @@ impl Worker {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// The name of a batch of these items, in whatever order: the first of them, and a digest of all (FNV-1a).
+fn stem(indices: impl Iterator<Item = u64>) -> Option<String> {
+    let mut all: Vec<u64> = indices.collect();
+    all.sort_unstable();
+    let fold = |digest: u64, byte: u8| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let digest = all.iter().flat_map(|index| index.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, fold);
+    Some(format!("batch-{:012}-{digest:016x}", all.first()?))
 }
 
 /// Opens a batch's journal. Whoever else has the batch in work (an executor that was taken for dead,
@@ -152,4 +161,18 @@ pub fn merged(directory: &Path) -> Result<Option<Report>, Failure> {
         });
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stem;
+
+    #[test]
+    fn a_batch_is_named_after_all_its_items() {
+        let name = |items: &[u64]| stem(items.iter().copied()).unwrap();
+        assert_eq!(name(&[7, 3, 5]), name(&[3, 5, 7]));
+        assert!(name(&[3, 5]).starts_with("batch-000000000003-"));
+        assert_ne!(name(&[3, 5, 7]), name(&[3, 5]));
+        assert!(stem(std::iter::empty()).is_none());
+    }
 }

@@ -27,7 +27,8 @@ impl Brain {
     /// The next rank of the pilot at which candidates may be dropped.
     pub(super) fn next_gate(&self, profiled: u64) -> u64 {
         let gates = search::gates(self.pilot);
-        gates.into_iter().find(|gate| *gate > profiled).unwrap_or(self.pilot)
+        let mut gates = self.first_gate().into_iter().chain(gates);
+        gates.find(|gate| *gate > profiled).unwrap_or(self.pilot)
     }
 
     /// The looks at hand for an allowance. Where the pilot is a hundredth of the items they are those
@@ -87,6 +88,13 @@ impl Brain {
         if profiled >= sieve::ITEMS && self.affords_reference() {
             return self.halt(StopReason::NotWorthMore);
         }
+        if let Some(test) = self.lone_test() {
+            self.pilot = profiled;
+            return self.open(test);
+        }
+        if self.first_gate() == Some(profiled) {
+            return;
+        }
         let Some(schedule) = self.looks() else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let next = self.next_gate(profiled);
@@ -126,8 +134,7 @@ impl Brain {
             return self.halt(StopReason::NotWorthMore);
         }
         if let Some(test) = self.aim() {
-            self.tests.push(test);
-            return self.review_demand();
+            return self.open(test);
         }
         let (Ok(design), Some(schedule)) = (self.design(self.pilot), self.looks()) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
@@ -175,6 +182,12 @@ impl Brain {
         if self.tests.is_empty() {
             self.halt(StopReason::NotWorthMore);
         }
+    }
+
+    /// Tests this and nothing else.
+    fn open(&mut self, test: ChainTest) {
+        self.tests.push(test);
+        self.review_demand();
     }
 
     /// What a prospect is expected to come to after the pilot, its test included, in words, where the reference alone comes
