@@ -132,7 +132,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Sets the seed of the random order; 0 if none is set. The promise is over this order: draw it before
     /// looking at the items, do not try several, and take another whenever a prompt, a model or an
     /// equivalence was changed after a look at what a run found out, for it was fitted to the items that the
-    /// old order profiles. (A changed [version tag](Model::with_version) does that by itself.)
+    /// old order profiles. (A changed [version tag](crate::Model::with_version) does that by itself.)
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
