@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use futures::{Stream, StreamExt, stream};
 use smart_core::equivalence::Exact;
-use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence};
+use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use smart_core::plan::Move;
 use smart_core::profile::{ProfileMachine, Request, Step};
 use smart_core::stats::{Boundary, Design, Probability};
@@ -138,6 +138,8 @@ fn outcome(request: Request) -> ItemEvidence {
         judged: None,
         compared: false,
         unless: None,
+        item: None,
+        unjudged: ModelSet::EMPTY,
     }
 }
 

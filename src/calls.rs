@@ -99,6 +99,8 @@ pub(crate) struct Rated {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compared {
     pub(crate) equivalent: bool,
+    /// How the comparison failed, if it did.
+    pub(crate) failed: Option<ErrorKind>,
     /// Whether another moment might have brought another verdict.
     pub(crate) missed: bool,
     /// Whether the budget kept the call from being made.
@@ -131,6 +133,13 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     pub(crate) planned: Option<Cost>,
 }
 
+impl<I: ?Sized + Sync, O> Calls<I, O> {
+    /// What tells an item from others, if items have a key.
+    pub(crate) fn fingerprint_of(&self, item: &I) -> Option<u64> {
+        self.fingerprint.as_ref().map(|of| of(item))
+    }
+}
+
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn new(
         roster: Roster<I, O>,
@@ -143,6 +152,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let (keeper, fingerprint) = (None, None);
         let planned = ledger.purse().map(Purse::cap);
         Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory, planned }
+    }
+
+    /// Tells items apart by this.
+    pub(crate) fn with_item_key(mut self, key: Option<Arc<Fingerprint<I>>>) -> Self {
+        self.fingerprint = key;
+        self
     }
 
     /// Recalls from this keeper and writes down there.
@@ -399,13 +414,14 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let key = CallKey::comparison(errand.index, left, right);
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
         let (equivalent, usage, cost) = (false, None, Cost::ZERO);
-        let none = Compared { equivalent, missed: false, unaffordable: false, usage, cost };
+        let (missed, failed, unaffordable) = (false, None, false);
+        let none = Compared { equivalent, failed, missed, unaffordable, usage, cost };
         Ok(match self.pay(errand, key, call).await? {
             Went::Well(Verdict { equivalent, usage }, cost) => {
                 Compared { equivalent, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Compared { missed: !kind.is_of_the_item(), usage, cost, ..none }
+                Compared { failed: Some(kind), missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
             Went::Unaffordable => Compared { missed: true, unaffordable: true, ..none },
         })
@@ -415,7 +431,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn budgeted(&self) -> Option<Budgeted> {
         let purse = self.ledger.purse()?;
         let (cap, over_bound) = (purse.cap(), purse.over_bound());
-        Some(Budgeted { cap, over_bound, unbounded: purse.unbounded() })
+        let planned = self.planned.filter(|planned| *planned != cap);
+        Some(Budgeted { cap, over_bound, unbounded: purse.unbounded(), planned })
     }
 
     /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is

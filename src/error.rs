@@ -1,6 +1,7 @@
 //! What can go wrong with a run as a whole. A call that fails is not an error here: its item
 //! escalates, or stays unanswered, and the report says so.
 
+use crate::journal::JournalError;
 use crate::profile::ProtocolError;
 use crate::roster::{RosterError, RosterSpec};
 use crate::target::TargetError;
@@ -43,6 +44,12 @@ pub enum SettingsError {
         model: String,
         /// The candidates that there are, in words.
         candidates: String,
+    },
+    /// What a model is expected to use says nothing of what that costs.
+    #[error("the prices of `{model}` need token counts, which the expected usage does not give")]
+    UnknownUsage {
+        /// The model named.
+        model: String,
     },
     /// A budget bounds the calls of a model that is not in the roster.
     #[error("the budget bounds the calls of `{model}`, which is not in the roster")]
@@ -95,10 +102,10 @@ pub enum RunError {
     /// A setting makes no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The journal could not be read or written: a [`JournalError`](crate::journal::JournalError),
-    /// unless a journal of yours has errors of its own.
+    /// The journal could not be read or written. A journal of yours says what went wrong in
+    /// [`JournalError::Storage`](crate::journal::JournalError::Storage).
     #[error(transparent)]
-    Journal(Box<dyn std::error::Error + Send + Sync>),
+    Journal(Box<JournalError>),
     /// A stored artefact does not fit this run.
     #[error("{what} does not fit this run: {difference}")]
     Mismatch {

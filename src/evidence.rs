@@ -135,6 +135,11 @@ impl CandidateRecord {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_nobody(models: &ModelSet) -> bool {
+    models.is_empty()
+}
+
 /// What one profiled item showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +172,15 @@ pub struct ItemEvidence {
     /// little of them. The state machine notes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<ModelId>,
+    /// A fingerprint of the item itself, where items have a key
+    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)): whoever follows a plan elsewhere is told if
+    /// the items there are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u64>,
+    /// The candidates whose comparison with the reference failed: they count as differing, and it may be the
+    /// judge's fault.
+    #[serde(default, skip_serializing_if = "is_nobody")]
+    pub unjudged: ModelSet,
 }
 
 impl ItemEvidence {
@@ -182,6 +196,8 @@ impl ItemEvidence {
             judged: None,
             compared: false,
             unless: None,
+            item: None,
+            unjudged: ModelSet::EMPTY,
         }
     }
 

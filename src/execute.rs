@@ -47,6 +47,9 @@ use turns::{InOrder, Turns};
 
 /// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
 ///
+/// Observers are told of it as of a run: [`Event::Started`] and [`Event::Planned`] when it is made, and
+/// [`Event::Finished`] by [`finish`](Self::finish), for it cannot know that no more items will come.
+///
 /// ```text
 /// items ──► rank below plan.asked? ──► the reference's answer, from profiling
 ///                 │ no
@@ -68,6 +71,8 @@ struct Shared<I: ?Sized + Sync, O> {
     router: Option<Arc<Router<I>>>,
     /// What profiling answered, until it is delivered.
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
+    /// Fingerprints of items that were profiled, by index.
+    known: BTreeMap<u64, u64>,
     /// The items that it answered: they are in the books of whoever profiled.
     handed: BTreeSet<u64>,
     tally: Tally,
@@ -87,6 +92,19 @@ impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
 }
 
 impl<I: ?Sized + Sync, O> Shared<I, O> {
+    /// Refuses an item that is not the one that was profiled under its index, as far as they have a key.
+    fn check(&self, index: u64, item: &I) -> Result<(), RunError> {
+        let Some(known) = self.known.get(&index) else { return Ok(()) };
+        if self.calls.fingerprint_of(item).is_none_or(|own| own == *known) {
+            return Ok(());
+        }
+        let difference = format!(
+            "item {index} is not the item that was profiled under this index: its promise is about the \
+             profiled items alone, for others there is `Smart::apply`"
+        );
+        Err(RunError::Mismatch { what: "the stored plan", difference })
+    }
+
     fn take_profiled(&self, index: u64) -> Option<Answer<O>> {
         self.profiled.lock().unwrap_or_else(PoisonError::into_inner).remove(&index)
     }
@@ -111,14 +129,36 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
         let straight = Straight::of(&plan);
-        let shared =
-            Shared { calls, plan, asked, router, profiled, handed, tally, auditor, straight };
+        // Of other items than the profiled ones the plan knows nothing.
+        let ranks = (0..plan.asked).zip(&plan.items);
+        let known = ranks.map(|(rank, item)| (plan.order.index(rank), *item)).collect();
+        let shared = Shared {
+            calls,
+            plan,
+            asked,
+            router,
+            profiled,
+            known,
+            handed,
+            tally,
+            auditor,
+            straight,
+        };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1), in_order: None }
     }
 
     /// Gives answers in the order of their items, with so many waited for at most.
     pub(crate) const fn in_order(mut self, most: Option<usize>) -> Self {
         self.in_order = most;
+        self
+    }
+
+    /// Knows these items again, by index, beside those that the plan knows.
+    pub(crate) fn knowing(mut self, items: BTreeMap<u64, u64>) -> Self {
+        // Nothing else holds it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.known.extend(items);
+        }
         self
     }
 
@@ -170,18 +210,30 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             audit: self.audit(),
             self_agreement: None,
         }
+        .estimated()
     }
 
     /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all
     /// the same, but for items whose answers were handed over, which are in the books of whoever
-    /// profiled; and the journal is handed to the disk. Then [`report`](Self::report).
+    /// profiled; and the journal is handed to the disk. Then [`report`](Self::report), which observers are
+    /// told as well ([`Event::Finished`]).
     ///
     /// # Errors
     /// [`RunError::Journal`] when the disk refuses.
     pub fn finish(&self) -> Result<Report, RunError> {
         let Shared { calls, handed, .. } = &*self.shared;
         calls.close(|index| !handed.contains(&index))?;
-        Ok(self.report())
+        let report = self.report();
+        calls.observers.emit(&Event::Finished { report: &report });
+        Ok(report)
+    }
+
+    /// Tells observers that answering begins, where no profiling came before it.
+    pub(crate) fn announce(&self) {
+        let Shared { calls, plan, .. } = &*self.shared;
+        let (items, roster, target) = (plan.order.population(), &plan.roster, plan.target);
+        calls.observers.emit(&Event::Started { items, roster, target });
+        calls.observers.emit(&Event::Planned { plan });
     }
 
     /// What was delivered so far.
@@ -327,6 +379,7 @@ where
 {
     let shared = &*lane.shared;
     let answer = if shared.asked.contains(index) {
+        shared.check(index, item)?;
         if let Some(answer) = shared.take_profiled(index) {
             answer
         } else {

@@ -22,7 +22,6 @@
 
 #[cfg(feature = "json")]
 mod file;
-#[cfg(feature = "json")]
 mod fingerprint;
 mod found;
 mod recorder;
@@ -45,7 +44,6 @@ use crate::target::Target;
 
 #[cfg(feature = "json")]
 pub use file::{FileJournal, FlushPolicy};
-#[cfg(feature = "json")]
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use recorder::{Binding, Recorder};
 #[cfg(feature = "redb")]

@@ -107,7 +107,7 @@ pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
 pub use profile::{Families, Objective, Profile, ProfileSettings, SelfAgreement, StopReason};
 pub use profiler::Profiler;
-pub use report::{Budgeted, REPORT_VERSION, Report};
+pub use report::{Budgeted, ModelSummary, REPORT_VERSION, Report, Summary};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };

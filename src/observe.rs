@@ -58,9 +58,9 @@ pub struct ChainStanding<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A run begins.
+    /// A run begins, or an [`Executor`](crate::Executor) is made to follow a plan.
     Started {
-        /// How many items there are.
+        /// How many items there are; [`Order::ENDLESS`](crate::Order::ENDLESS) for a stream of unknown length.
         items: u64,
         /// The models.
         roster: &'a RosterSpec,
@@ -185,7 +185,7 @@ pub enum Event<'a> {
         /// How far it agrees with itself; [`SelfAgreement::is_below_target`] is a warning.
         agreement: SelfAgreement,
     },
-    /// The run is over.
+    /// The run is over, or [`Executor::finish`](crate::Executor::finish) says that it is.
     Finished {
         /// What happened.
         report: &'a Report,

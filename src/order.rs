@@ -27,7 +27,7 @@ const ROUNDS: usize = 10;
 const MIN_SIDE: u64 = 16;
 
 /// The population of a stream whose length is not known.
-pub(crate) const ENDLESS: u64 = 1 << 62;
+pub(crate) const ENDLESS: u64 = Order::ENDLESS;
 
 /// The `SplitMix64` finaliser: a bijection on 64 bits in which every input bit moves every output bit.
 pub(crate) const fn mix(x: u64) -> u64 {
@@ -78,6 +78,9 @@ const fn is_none(salt: &u64) -> bool {
 }
 
 impl Order {
+    /// The population of a stream whose length is not known.
+    pub const ENDLESS: u64 = 1 << 62;
+
     /// The order of `population` items under `seed`.
     pub fn new(population: u64, seed: u64) -> Self {
         Self::salted(population, seed, 0)

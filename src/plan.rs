@@ -7,6 +7,7 @@ mod forecast;
 mod policy;
 mod sample;
 mod walk;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,15 @@ pub struct Plan {
     pub considered: Vec<Considered>,
     /// Whether the plan pays, and if not, why.
     pub verdict: Verdict,
+    /// Fingerprints of the items of the first ranks, where items have a key
+    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)): whoever follows the plan is told if the items
+    /// are others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<u64>,
 }
+
+/// How many items a plan knows again.
+pub(crate) const KNOWN_ITEMS: usize = 16;
 
 /// The label of a stored plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -82,6 +91,51 @@ impl Plan {
     pub(crate) fn reference_call(&self) -> Option<Cost> {
         let each = self.forecast.reference_cost.as_nanos() / self.order.population().max(1);
         (each > 0).then(|| Cost::from_nanos(each))
+    }
+
+    /// The same plan at other prices, to follow it there: order, policy and certificate stay as they are.
+    ///
+    /// The promise is kept, for no price is part of it: the certificate bounds the failures of *this policy*
+    /// on *these items*, whatever its answers cost and whyever it was chosen. What the prices may have
+    /// changed is whether another policy is cheaper now, which [`Profile::replan`](crate::Profile::replan)
+    /// looks into. [`Smart::executor`](crate::Smart::executor) and [`Smart::apply`](crate::Smart::apply) do
+    /// this for themselves, at the prices of their roster.
+    ///
+    /// A plan knows what calls cost and not what they used, so at other prices its forecast is
+    /// [unknown](Forecast::is_known), and what was considered is told without costs.
+    /// [`Profile::at_prices`](crate::Profile::at_prices) has the evidence, and forecasts.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the roster differs in more than prices.
+    pub fn at_prices(&self, roster: &RosterSpec) -> Result<Self, RunError> {
+        self.check(roster, &self.equivalence)?;
+        if self.roster == *roster {
+            return Ok(self.clone());
+        }
+        let considered = self.considered.iter().cloned().map(Considered::into_profiled).collect();
+        let (roster, forecast) = (roster.clone(), Forecast::UNKNOWN);
+        Ok(Self { roster, forecast, considered, ..self.clone() })
+    }
+
+    /// The plan that two workers followed; an error in words if it is not one. Of two that were
+    /// [priced](Self::at_prices), one without its evidence, the other's forecast is that of both.
+    pub(crate) fn of_both(one: &Self, other: &Self) -> Result<Self, &'static str> {
+        if one == other {
+            return Ok(one.clone());
+        }
+        let priced = |plan: &Self, as_of: &Self| {
+            let (roster, considered) = (as_of.roster.clone(), as_of.considered.clone());
+            Self { roster, considered, forecast: as_of.forecast, ..plan.clone() }
+        };
+        if priced(one, other) != *other || one.roster.difference(&other.roster).is_some() {
+            return Err("they follow different plans");
+        }
+        match (one.forecast.is_known(), other.forecast.is_known()) {
+            _ if one.roster != other.roster => Err("they follow one plan at different prices"),
+            (true, false) => Ok(one.clone()),
+            (false, true) => Ok(other.clone()),
+            _ => Err("they follow one plan with different forecasts"),
+        }
     }
 
     /// Whether an item was profiled and delivers the reference's answer whatever the policy.

@@ -1,8 +1,10 @@
 //! How far a run has come: [`Progress`], an observer to draw from.
 //!
-//! Give a clone to the run, keep one, and draw what [`Progress::snapshot`] says as often as you
+//! Give a clone to the run, or to whoever makes an [`Executor`](crate::Executor), keep one, and draw what [`Progress::snapshot`] says as often as you
 //! like: from a timer, a thread, a request handler. Watching a call costs the run two additions on
 //! atomics and no lock; locks are taken only where profiling folds an item or decides something.
+//! An executor answers from the start on, and is finished when [`finish`](crate::Executor::finish) says so.
+//! Each run or executor that begins counts anew: to add up several under way, give each its own.
 //! `examples/progress.rs` draws it in a terminal with `indicatif`.
 //!
 //! ```
@@ -35,6 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::evidence::{Agreement, ItemEvidence};
 use crate::observe::{CallKind, Event, Observer};
+use crate::order::ENDLESS;
 use crate::plan::Forecast;
 use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
@@ -123,7 +126,7 @@ pub struct CandidateProgress {
 pub struct Snapshot {
     /// What the run is doing.
     pub phase: Phase,
-    /// How many items there are.
+    /// How many items there are; [`Order::ENDLESS`](crate::Order::ENDLESS) for a stream of unknown length.
     pub items: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
@@ -136,7 +139,8 @@ pub struct Snapshot {
     pub failed: u64,
     /// Money spent, what earlier runs paid included.
     pub spent: Cost,
-    /// What the reference alone would have cost for the items done so far, at its mean cost.
+    /// What the reference alone would have cost for the items done so far, at its mean cost; zero where it
+    /// was not asked.
     pub reference_so_far: Cost,
     /// What is asked for, once the run began.
     pub target: Option<Target>,
@@ -275,12 +279,17 @@ impl fmt::Display for Snapshot {
         match phase {
             Phase::Waiting => return write!(f, "{phase}"),
             Phase::Profiling => write!(f, "{phase} {profiled} of {items} items")?,
+            _ if *items == ENDLESS => write!(f, "{phase} {answered} items of a stream")?,
             Phase::Answering | Phase::Finished => write!(f, "{phase} {answered} of {items} items")?,
         }
         let bare = f.alternate();
         let said = |cost: Cost| cost.said(bare);
         let (spent, reference) = (said(*spent), said(*reference_so_far));
-        write!(f, ", {spent} spent against about {reference} for the reference alone")?;
+        write!(f, ", {spent} spent")?;
+        // Where the reference was never asked, nothing is known of what it costs.
+        if *reference_so_far > Cost::ZERO {
+            write!(f, " against about {reference} for the reference alone")?;
+        }
         let forecast = self.forecast.filter(Forecast::is_known);
         if let (Some(forecast), false) = (forecast, *phase == Phase::Finished) {
             let [cost, low, high] = [forecast.cost, forecast.low, forecast.high].map(said);

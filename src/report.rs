@@ -1,31 +1,39 @@
 //! What happened: [`Report`], for people (`Display`) and for machines (serde).
 
 mod merge;
+mod stored;
+mod summary;
 mod words;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
-use crate::plan::{Plan, ratio};
+use crate::order::ENDLESS;
+use crate::plan::{Plan, Policy, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
+use stored::Stored;
+pub use summary::{ModelSummary, Summary};
+pub(crate) use words::compared;
+
 /// The version of the stored form; a report of another version is refused.
 pub const REPORT_VERSION: u32 = 1;
 
 /// What one run promised, did, and cost.
+///
+/// Its JSON holds all of this, and beside it a [`Summary`] under `summary`, of figures that are worked out and not
+/// kept: [`summary`](Self::summary). Reading a report back passes over it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Stored", into = "Stored")]
 #[non_exhaustive]
 pub struct Report {
     /// `smart-core report`.
     pub(crate) label: ReportLabel,
     /// [`REPORT_VERSION`].
-    #[serde(deserialize_with = "this_version")]
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
@@ -37,7 +45,6 @@ pub struct Report {
     /// no evidence, and the plan answers them from the calls already paid for. Bounded by the look
     /// schedule, not by the concurrency: none for chains, at most an eighth of the profiled items
     /// and eight for single candidates.
-    #[serde(default)]
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
@@ -50,21 +57,20 @@ pub struct Report {
     /// What was delivered.
     pub delivered: Delivered,
     /// How calls failed for good, by model and kind.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What the reference alone would have cost for every item: its mean cost over the profiled items,
-    /// or, where none was profiled, over those it answered, times the number of items. An estimate, for
-    /// it never saw the others: they may be longer or shorter.
+    /// times the number of items. An estimate, for it never saw the others: they may be longer or shorter.
+    /// Where nothing was profiled, where a stored plan is followed at other prices than it was made at, and
+    /// where the reference answered everything, it is the mean over what it answered in execution instead.
+    /// Zero also where nothing is known
+    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)).
     /// [`reference_cost_of_answered`](Self::reference_cost_of_answered) is the part to compare with.
     pub reference_cost: Cost,
     /// The budget, if there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budgeted>,
     /// What audits found, if execution was audited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audited>,
     /// How far the reference agrees with itself, if it was asked twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_agreement: Option<SelfAgreement>,
 }
 
@@ -81,16 +87,6 @@ fn version(found: u32) -> String {
     format!("it is of version {found}, not {REPORT_VERSION}")
 }
 
-/// A report has no occasion on which it is checked later: whoever reads it reads its figures.
-fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    match u32::deserialize(from)? {
-        REPORT_VERSION => Ok(REPORT_VERSION),
-        other => {
-            Err(D::Error::custom(format_args!("the report cannot be read: {}", version(other))))
-        }
-    }
-}
-
 /// How a budget was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +101,10 @@ pub struct Budgeted {
     /// nobody could tell what was left, and nothing more was spent.
     #[serde(default)]
     pub unbounded: u64,
+    /// The cap that profiling was planned within, where that is another: that of the run which began the
+    /// journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Cost>,
 }
 
 impl Report {
@@ -121,9 +121,22 @@ impl Report {
 
     /// How many times cheaper than the reference alone is estimated to be, on the items that were
     /// answered ([`reference_cost_of_answered`](Self::reference_cost_of_answered)); 1 if nothing cost
-    /// anything, 0 if nothing was answered for what was spent.
+    /// anything, or what the reference costs is not known
+    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)); 0 if nothing was answered for what was
+    /// spent.
     pub fn saving(&self) -> f64 {
+        if self.delivered.answered() > 0 && !self.is_reference_cost_known() {
+            return 1.0;
+        }
         ratio(self.reference_cost_of_answered(), self.cost())
+    }
+
+    /// Whether anything is known of what the reference costs: it answered something here, and said what
+    /// that used; or the plan's profile saw it do so, at the same prices.
+    pub fn is_reference_cost_known(&self) -> bool {
+        let answered = |part: &[Spending]| part.first().copied().map_or(0, metered);
+        self.reference_cost > Cost::ZERO
+            || answered(&self.profiling) + answered(&self.execution) > 0
     }
 
     /// What the reference alone would have cost for the items that were answered: like for like with
@@ -143,17 +156,38 @@ impl Report {
     /// What the reference would cost for so many items, by its mean over those it answered in execution.
     pub(crate) fn reference_seen(&self, items: u64) -> Cost {
         let seen = self.execution.first().copied().unwrap_or_default();
-        let answers = seen.answers.saturating_sub(seen.failures).max(1);
+        // What failed calls cost says nothing of an answer.
+        let answers = metered(seen);
+        if answers == 0 {
+            return Cost::ZERO;
+        }
         let total = u128::from(seen.cost.as_nanos()) * u128::from(items) / u128::from(answers);
         Cost::from_nanos(u64::try_from(total).unwrap_or(u64::MAX))
     }
 
-    /// The same report with the reference's cost as seen in execution, where profiling saw none.
+    /// The same report with the reference's cost as the plan has it; or as seen in execution, where the plan
+    /// knows of none, or where what was answered is what the reference answered there.
     pub(crate) fn estimated(mut self) -> Self {
-        if self.reference_cost == Cost::ZERO {
-            self.reference_cost = self.reference_seen(self.plan.order.population());
+        self.reference_cost = self.plan.forecast.reference_cost;
+        let items = self.plan.order.population();
+        let answered = self.delivered.answered();
+        let all = self.plan.policy == Policy::Reference
+            && answered > 0
+            && self.execution.first().copied().map_or(0, metered) >= answered;
+        if items < ENDLESS && (all || self.reference_cost == Cost::ZERO) {
+            self.reference_cost = self.reference_seen(items);
         }
         self
+    }
+
+    /// What the reference costs for one item, as far as it is known.
+    pub(crate) fn reference_cost_each(&self) -> Option<Cost> {
+        let (whole, items) = match self.reference_cost {
+            Cost::ZERO => (self.reference_cost_of_answered(), self.delivered.answered()),
+            whole => (whole, self.plan.order.population()),
+        };
+        let each = Cost::from_nanos(whole.as_nanos() / items.max(1));
+        self.is_reference_cost_known().then_some(each)
     }
 
     /// The name of a model, such as [`Answer::by`](crate::Answer::by) names.
@@ -166,4 +200,9 @@ impl Report {
         let at = |list: &[Spending]| list.get(id.position()).copied().unwrap_or_default();
         at(&self.profiling).plus(at(&self.execution))
     }
+}
+
+/// Answers that were had and whose cost is known.
+fn metered(spent: Spending) -> u64 {
+    spent.answers.saturating_sub(spent.failures).saturating_sub(spent.unmetered)
 }

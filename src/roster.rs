@@ -61,6 +61,9 @@ pub enum RosterError {
     /// Two models share a name.
     #[error("two models are named `{0}`: names tell models apart in reports and files")]
     DuplicateName(String),
+    /// A name that would turn the lines of reports and files around it.
+    #[error("the name {0:?} of a model has a control character")]
+    ControlCharacter(String),
     /// A model without a name.
     #[error("a model has an empty name")]
     EmptyName,
@@ -130,7 +133,7 @@ impl RosterSpec {
     /// A checked list of models, the reference first.
     ///
     /// # Errors
-    /// [`RosterError`] for empty or repeated names, or too many models.
+    /// [`RosterError`] for empty or repeated names, for control characters in one, or too many models.
     pub fn new(models: Vec<ModelSpec>) -> Result<Self, RosterError> {
         if models.len() > MAX_MODELS {
             return Err(RosterError::TooMany);
@@ -138,6 +141,9 @@ impl RosterSpec {
         for (position, model) in models.iter().enumerate() {
             if model.name.trim().is_empty() {
                 return Err(RosterError::EmptyName);
+            }
+            if model.name.chars().any(char::is_control) {
+                return Err(RosterError::ControlCharacter(model.name.clone()));
             }
             if models.iter().take(position).any(|other| other.name == model.name) {
                 return Err(RosterError::DuplicateName(model.name.clone()));
@@ -311,7 +317,7 @@ impl<I: ?Sized + Sync, O> Roster<I, O> {
     /// A reference and its candidates.
     ///
     /// # Errors
-    /// [`RosterError`] for empty or repeated names, or more than [`MAX_MODELS`] models.
+    /// [`RosterError`] for empty or repeated names, for control characters in one, or more than [`MAX_MODELS`] models.
     pub fn new(
         reference: Model<I, O>,
         candidates: impl IntoIterator<Item = Model<I, O>>,
@@ -357,6 +363,11 @@ mod tests {
         let roster = |names: &[&str]| RosterSpec::new(names.iter().map(|n| spec(n)).collect());
         assert_eq!(roster(&["a", "a"]).unwrap_err(), RosterError::DuplicateName("a".into()));
         assert_eq!(roster(&["a", " "]).unwrap_err(), RosterError::EmptyName);
+        for name in ["a\nb", "\u{1b}[31mred", "tab\there"] {
+            let error = roster(&["large", name]).unwrap_err();
+            assert_eq!(error, RosterError::ControlCharacter(name.into()));
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
         assert_eq!(roster(&["a"]).unwrap().candidate_count(), 0);
         let many: Vec<_> = (0..65).map(|i| spec(&i.to_string())).collect();
         assert_eq!(RosterSpec::new(many).unwrap_err(), RosterError::TooMany);

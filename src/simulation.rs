@@ -179,6 +179,8 @@ pub fn evidence<S: Outcomes + ?Sized>(
         judged: None,
         compared: false,
         unless: None,
+        item: None,
+        unjudged: ModelSet::EMPTY,
     }
 }
 

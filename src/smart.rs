@@ -9,15 +9,16 @@ mod ranks;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::answer::Answer;
-use crate::calls::Calls;
+use crate::calls::{Calls, Fingerprint};
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
 use crate::items::{Items, held};
-use crate::journal::{Binding, Header, Recorder, fold};
+use crate::journal::{Binding, Header, Recorder, fingerprint, fold};
 use crate::ledger::{Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::{ENDLESS, Order};
@@ -28,7 +29,6 @@ use crate::profile::{
 };
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
-use crate::stats::StatsError;
 use crate::target::Target;
 
 pub use handed::Handed;
@@ -73,6 +73,8 @@ pub struct Smart<I: ?Sized + Sync, O> {
     observers: Observers,
     router: Option<Arc<Router<I>>>,
     journal: Option<Arc<Binding<I, O>>>,
+    /// What tells items apart.
+    key: Option<Arc<Fingerprint<I>>>,
     budget: Option<Budget>,
     audit: Option<Audit>,
     in_order: Option<usize>,
@@ -118,6 +120,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             observers: Observers::default(),
             router: None,
             journal: None,
+            key: None,
             budget: None,
             audit: None,
             in_order: None,
@@ -129,7 +132,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Sets the seed of the random order; 0 if none is set. The promise is over this order: draw it before
     /// looking at the items, do not try several, and take another whenever a prompt, a model or an
     /// equivalence was changed after a look at what a run found out, for it was fitted to the items that the
-    /// old order profiles. (A changed [version tag](Model::with_version) does that by itself.)
+    /// old order profiles. (A changed [version tag](crate::Model::with_version) does that by itself.)
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -170,6 +173,29 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
+    /// Names what tells one item from another: an identifier, a content hash, or the item itself.
+    ///
+    /// Profiles and plans then know the profiled items again, by a fingerprint of the key, and an
+    /// [`executor`](Self::executor) with the same key refuses a plan, or answers, of other items. Without it
+    /// nothing can tell yesterday's items from today's. Runs with a journal have a key and need no other: that of
+    /// [`with_keyed_journal`](Self::with_keyed_journal), or the item itself.
+    ///
+    /// ```
+    /// use smart_core::backend::Simulated;
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::{Model, Roster, Smart, Target};
+    ///
+    /// let roster = Roster::new(Model::new("large", Simulated::reference(1)), [])?;
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?).with_item_key(|item: &u64| *item);
+    /// # let _ = smart;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_item_key<K: Hash>(mut self, key: impl Fn(&I) -> K + Send + Sync + 'static) -> Self {
+        self.key = Some(Arc::new(move |item: &I| fingerprint(&key(item))));
+        self
+    }
+
     /// Caps the money: see [`Budget`].
     #[must_use]
     pub fn with_budget(mut self, budget: impl Into<Budget>) -> Self {
@@ -199,13 +225,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     }
 
     /// What a run over so many items is expected to cost, before any call: from the roster's prices, the usage
-    /// to expect of a model on an item, and the guesses in the settings
-    /// ([`ProfileSettings::forecast`]).
+    /// to expect of a model on an item, and the guesses and the objective in the settings
+    /// ([`ProfileSettings::forecast`]). No more than the budget's cap, if there is one: where it would cost
+    /// more, items stay unanswered.
     ///
     /// # Errors
-    /// [`StatsError`] for none or too many items, or a guess that is no probability.
-    pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, StatsError> {
-        self.settings.forecast(self.roster.spec(), self.target, items, usage)
+    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for none or too many items, or a
+    /// guess that is no probability.
+    pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, SettingsError> {
+        let forecast = self.settings.forecast(self.roster.spec(), self.target, items, usage)?;
+        Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
     }
 
     /// Profiles, plans, and answers every item.
@@ -272,6 +301,19 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// [`Profiled`], or a map of answers by index (may be empty: those items are then asked of the
     /// reference).
     ///
+    /// # The items must be the profiled ones
+    /// A plan's promise is about the items it was profiled on, in their order, and about no others: for others
+    /// there is [`apply`](Self::apply). With other items behind the same indices, the answers handed over are
+    /// **those of other items**, and the promise is void. Where items have a key
+    /// ([`with_item_key`](Self::with_item_key), or a journal) here and in profiling, that is found out at the
+    /// first profiled item, and ends the run with [`RunError::Mismatch`]. Where they have none, **nobody can
+    /// tell**: it is then up to the caller.
+    ///
+    /// # Prices
+    /// The prices are those of this roster, and not those the plan was made at: the plan is followed
+    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`] is handed over, and the report sets
+    /// what was spent against what the reference costs at these.
+    ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
     pub fn executor(
@@ -280,12 +322,18 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         profiled: impl Into<Handed<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
+        let profiled = profiled.into();
+        let plan = profiled.price(plan, self.roster.spec())?;
         // The journal is of the run, which asked for this target; the plan may aim higher.
         let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
-        let Handed { answers, late } = profiled.into();
+        let known = profiled.items();
+        let Handed { answers, late, .. } = profiled;
         calls.hand_over(late)?;
         let population = Some(plan.order.population());
-        self.executor_with(&calls, Arc::new(plan), answers, population)
+        let executor = self.executor_with(&calls, Arc::new(plan), answers, population)?;
+        let executor = executor.knowing(known);
+        executor.announce();
+        Ok(executor)
     }
 
     /// An executor that follows a stored plan on *new* items, audited: so many of them, or a
@@ -305,14 +353,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         if self.audit.is_none() {
             return Err(SettingsError::Unaudited.into());
         }
-        let mut plan = plan.clone();
+        let mut plan = plan.at_prices(self.roster.spec())?;
         plan.asked = 0;
         // Nobody knows what a stream without end will cost.
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
-        plan.forecast = forecast.unwrap_or_default();
+        plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
         plan.order = self.order(items.unwrap_or(ENDLESS));
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
-        self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)
+        let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
+        executor.announce();
+        Ok(executor)
     }
 
     async fn repeat<S>(
@@ -393,7 +443,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let ledger = Ledger::new(roster.models().len(), purse);
         let observers = self.observers.fresh();
         let mut calls =
-            Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger);
+            Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger)
+                .with_item_key(self.key.clone());
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
             let (records, torn) = (recorder.records(), recorder.torn());
             calls.planned = recorder.budget();

@@ -9,7 +9,7 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
-    Budget, Completion, Cost, ErrorKind, Families, Model, ModelId, Outcome, Pricing,
+    Budget, Completion, Cost, ErrorKind, Families, Generated, Model, ModelId, Outcome, Pricing,
     ProfileSettings, Reason, Roster, RunError, Smart, StopReason, Target, Usage, from_fn,
 };
 
@@ -196,4 +196,31 @@ async fn calls_that_do_not_say_what_they_cost_take_their_bound() {
         }
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+#[test]
+fn a_cap_that_was_raised_says_which_one_was_planned_within() {
+    let path = std::env::temp_dir().join(format!("smart-core-raised-{}.jsonl", std::process::id()));
+    let price = |usd| Pricing::per_request(usd).unwrap();
+    let report = |cap: f64| {
+        let roster = Roster::new(
+            Model::new("large", Simulated::reference(7)).with_pricing(price(0.01)),
+            [Model::new("small", Simulated::candidate("small", 0.97, 7))
+                .with_pricing(price(0.0005))],
+        )
+        .unwrap();
+        let target = Target::new(0.9, 0.95).unwrap();
+        let run = Smart::new(roster, Exact, target)
+            .with_budget(Cost::from_usd(cap).unwrap())
+            .with_journal(FileJournal::open(&path).unwrap());
+        let items = Generated::new(2_000, |index| index);
+        futures::executor::block_on(run.run(&items)).unwrap().report
+    };
+    let (first, second) = (report(0.1), report(0.4));
+    std::fs::remove_file(&path).unwrap();
+    assert!(!first.to_string().contains("planned within"), "{first}");
+    let planned = Cost::from_usd(0.1).unwrap();
+    assert_eq!(second.budget.unwrap().planned, Some(planned));
+    let line = "; profiling was planned within $0.1000, the cap that the journal was begun with";
+    assert!(second.to_string().contains(line), "{second}");
 }

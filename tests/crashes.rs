@@ -3,8 +3,8 @@
 #![cfg(all(feature = "json", feature = "redb", feature = "conformance", feature = "tokio"))]
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::executor::block_on;
@@ -14,8 +14,8 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::{FileJournal, FlushPolicy, Journal, JournalError, RedbJournal};
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
-    Answer, BackendError, Completion, Cost, Families, LlmBackend, Model, ModelId, Outcome, Pricing,
-    ProfileSettings, Roster, RunError, Smart, Target, Usage, async_trait,
+    Answer, BackendError, Completion, Cost, Event, Families, LlmBackend, Model, ModelId, Outcome,
+    Pricing, ProfileSettings, Roster, RunError, Smart, Target, Usage, async_trait,
 };
 
 /// Counts the calls that reach a model.
@@ -314,4 +314,29 @@ fn the_database_is_a_journal_like_the_file() {
     let before = std::fs::read(&text.0).unwrap();
     assert!(RedbJournal::open(&text.0).is_err());
     assert_eq!(std::fs::read(&text.0).unwrap(), before);
+}
+
+#[test]
+fn a_torn_header_is_told_of() {
+    let path = std::env::temp_dir().join(format!("smart-core-header-{}.jsonl", std::process::id()));
+    std::fs::write(&path, r#"{"label":"smart-core jou"#).unwrap();
+    let told = Arc::new(Mutex::new(None));
+    let seen = told.clone();
+    let model = Model::new("large", Simulated::reference(7));
+    let roster = Roster::new(model, []).unwrap();
+    let target = Target::new(0.9, 0.95).unwrap();
+    let journal = FileJournal::open(&path).unwrap();
+    let torn = journal.torn();
+    let run = Smart::new(roster, Exact, target).with_journal(journal).with_observer(
+        move |event: &Event<'_>| {
+            if let Event::JournalOpened { records, torn } = event {
+                *seen.lock().unwrap() = Some((*records, *torn));
+            }
+        },
+    );
+    let items: Vec<u64> = (0..10).collect();
+    block_on(run.run(&items)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(torn.is_some());
+    assert_eq!(*told.lock().unwrap(), Some((0, torn)));
 }

@@ -169,6 +169,7 @@ impl Night {
         let settings = ProfileSettings::default().with_families(self.families);
         let mut smart = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.9).unwrap())
             .with_seed(self.seed)
+            .with_item_key(|item: &u64| *item)
             .with_concurrency(concurrency)
             .with_settings(settings);
         if let Some(cap) = self.cap() {

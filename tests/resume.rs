@@ -288,10 +288,7 @@ fn a_type_that_cannot_be_kept_ends_the_run_at_once() {
         let smart = smart.with_concurrency(1).with_journal(scratch.journal());
         let error = block_on(smart.run(&items())).unwrap_err();
         let RunError::Journal(cause) = &error else { panic!("{error}") };
-        assert!(matches!(
-            cause.downcast_ref::<JournalError>(),
-            Some(JournalError::Unwritable { .. })
-        ));
+        assert!(matches!(**cause, JournalError::Unwritable { .. }));
         assert_eq!(calls.load(Ordering::Relaxed), run, "one call a try, and none of them twice");
     }
     let text = std::fs::read_to_string(&scratch.0).unwrap();

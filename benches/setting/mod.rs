@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every benchmark uses its own part")]
 
 use smart_core::backend::{Latency, Simulated};
-use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence};
+use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use smart_core::profile::{ProfileMachine, Request, Step};
 use smart_core::published::Setting;
 use smart_core::sleep::TokioSleeper;
@@ -114,6 +114,8 @@ impl Models {
             judged: None,
             compared: false,
             unless: None,
+            item: None,
+            unjudged: ModelSet::EMPTY,
         }
     }
 

@@ -6,7 +6,14 @@ use crate::ledger::Tab;
 pub(crate) struct Errand<'a, I: ?Sized> {
     pub(crate) index: u64,
     pub(crate) item: &'a I,
-    /// What tells the item from others, in the journal.
+    /// What tells the item from others, in the journal and in plans.
     pub(super) fingerprint: Option<u64>,
     pub(super) tab: Tab<'a>,
+}
+
+impl<I: ?Sized> Errand<'_, I> {
+    /// What tells the item from others, if items have a key.
+    pub(crate) const fn fingerprint(&self) -> Option<u64> {
+        self.fingerprint
+    }
 }

@@ -3,41 +3,6 @@
 //! Where a candidate's answer would be delivered, a coin of its own decides whether the reference
 //! answers the item as well. An audited item delivers the reference's answer, and its failure is
 //! *caught*. Once more than `f_max` were caught, everything goes to the reference.
-//!
-//! # Why it holds with many items under way
-//! Put the items that a candidate would answer in the order in which their answers are *accepted*,
-//! which is before their coin is looked at. Each failing one is caught with probability `q`,
-//! whatever came before it, so the number of uncaught failures before the `(f_max + 1)`-th caught
-//! one is negative binomial, and exceeds the allowance with probability at most `alpha`. An answer
-//! is released only while `caught + audits not finished <= f_max`, and held until then: every
-//! audited failure accepted before it is either caught or not finished, so at its release no more
-//! than `f_max` of them exist, and it comes before the `(f_max + 1)`-th. Hence the guarantee is
-//! exact whatever order calls finish in; an audit that ends without a verdict counts as caught.
-//!
-//! # Many workers that do not talk
-//! Of a known number of items, what is split over the workers is the *catches*. Let `f_max` be the
-//! limit for the whole allowance `F` and the whole `alpha`, and let worker `i` send everything to
-//! the reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Of each worker
-//! take the accepted answers up to its `c_i`-th audited failure; by the rule above it delivers none
-//! of those after. Put those of all workers in one order, say by a clock on the wall that none of
-//! them reads. Whether an answer is among them is settled before its coin is looked at, and the
-//! coins of different items are independent, so each failing one is caught with probability `q`,
-//! whatever came before it anywhere; and no more than `f_max + 1` are caught in all. So every
-//! failure that any worker delivers is one of the uncaught failures before the `(f_max + 1)`-th
-//! caught one, and these are more than `F` with probability at most `alpha`. Nothing is lost to a
-//! union bound, and the workers may differ in size, speed and luck; what a lucky worker leaves
-//! unused, no other can use.
-//!
-//! A worker on a stream of unknown length keeps its own share of failures within `delta` with its
-//! own part of `alpha`: the parts sum to `alpha`, and the shares to one that is within `delta`.
-//!
-//! Coins are drawn by seed and index, so a part that is given to another worker after a failure is
-//! audited at the same items. That is no harm unless the models can tell by the first attempt which
-//! items will be audited; where they might, give the second attempt a seed of its own.
-//!
-//! For a stream of unknown length the same count bounds what was delivered wrong,
-//! `D <= U(caught + not finished)`, at all times together; an answer is released only while that is
-//! within `delta t` after `t` delivered answers.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -57,6 +22,45 @@ use crate::target::{Share, Target};
 const MEAN_RUN: f64 = 10_000.0;
 
 /// How to audit: see [`Smart::with_audit`](crate::Smart::with_audit).
+///
+/// Where a candidate's answer would be delivered, a coin of its own decides whether the reference
+/// answers the item as well. An audited item delivers the reference's answer, and its failure is
+/// *caught*. Once more than `f_max` were caught, everything goes to the reference.
+///
+/// # Why it holds with many items under way
+/// Put the items that a candidate would answer in the order in which their answers are *accepted*,
+/// which is before their coin is looked at. Each failing one is caught with probability `q`,
+/// whatever came before it, so the number of uncaught failures before the `(f_max + 1)`-th caught
+/// one is negative binomial, and exceeds the allowance with probability at most `alpha`. An answer
+/// is released only while `caught + audits not finished <= f_max`, and held until then: every
+/// audited failure accepted before it is either caught or not finished, so at its release no more
+/// than `f_max` of them exist, and it comes before the `(f_max + 1)`-th. Hence the guarantee is
+/// exact whatever order calls finish in; an audit that ends without a verdict counts as caught.
+///
+/// # Many workers that do not talk
+/// Of a known number of items, what is split over the workers is the *catches*. Let `f_max` be the
+/// limit for the whole allowance `F` and the whole `alpha`, and let worker `i` send everything to
+/// the reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Of each worker
+/// take the accepted answers up to its `c_i`-th audited failure; by the rule above it delivers none
+/// of those after. Put those of all workers in one order, say by a clock on the wall that none of
+/// them reads. Whether an answer is among them is settled before its coin is looked at, and the
+/// coins of different items are independent, so each failing one is caught with probability `q`,
+/// whatever came before it anywhere; and no more than `f_max + 1` are caught in all. So every
+/// failure that any worker delivers is one of the uncaught failures before the `(f_max + 1)`-th
+/// caught one, and these are more than `F` with probability at most `alpha`. Nothing is lost to a
+/// union bound, and the workers may differ in size, speed and luck; what a lucky worker leaves
+/// unused, no other can use.
+///
+/// A worker on a stream of unknown length keeps its own share of failures within `delta` with its
+/// own part of `alpha`: the parts sum to `alpha`, and the shares to one that is within `delta`.
+///
+/// Coins are drawn by seed and index, so a part that is given to another worker after a failure is
+/// audited at the same items. That is no harm unless the models can tell by the first attempt which
+/// items will be audited; where they might, give the second attempt a seed of its own.
+///
+/// For a stream of unknown length the same count bounds what was delivered wrong,
+/// `D <= U(caught + not finished)`, at all times together; an answer is released only while that is
+/// within `delta t` after `t` delivered answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Audit {
@@ -99,8 +103,8 @@ impl Audit {
     /// everything goes to the reference, it takes the share that its [`Part`] comes to, and needs
     /// to know nothing of the other workers. The promise is then about all parts together.
     ///
-    /// Each worker answers its own items and no others. The head of this file's source proves that
-    /// the shares may be taken without a loss.
+    /// Each worker answers its own items and no others. Why the shares may be taken without a loss is said
+    /// [above](Self#many-workers-that-do-not-talk).
     #[must_use]
     pub const fn with_part(mut self, part: Part) -> Self {
         self.part = part;

@@ -107,10 +107,14 @@ impl<O> Recorder<O> {
         let journal = Arc::clone(&binding.journal);
         let roster = &header.roster;
         let mut found: BTreeMap<CallKey, Recalls<O>> = BTreeMap::new();
-        let (mut records, mut torn, mut sound) = (0, None, false);
+        let (mut records, mut sound) = (0, false);
         let mut budget = header.budget;
-        match journal.header().map_err(journal_error)? {
-            None => journal.begin(header).map_err(journal_error)?,
+        let torn = match journal.header().map_err(journal_error)? {
+            None => {
+                journal.begin(header).map_err(journal_error)?;
+                // There is nothing to read, but a header may have been cut off.
+                journal.read(&mut |_| Ok(())).map_err(journal_error)?
+            }
             Some(was) => {
                 if let Some(difference) = was.difference(header) {
                     return Err(RunError::Mismatch { what: "the journal", difference });
@@ -130,9 +134,9 @@ impl<O> Recorder<O> {
                     }
                     Ok(())
                 };
-                torn = journal.read(&mut take).map_err(journal_error)?;
+                journal.read(&mut take).map_err(journal_error)?
             }
-        }
+        };
         // One that was broken by an earlier run of this process says so before a call is paid.
         journal.flush().map_err(journal_error)?;
         let vain = Mutex::new(set_aside(&mut found, again));

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use crate::ModelId;
 use crate::ledger::Fault;
 use crate::plan::Verdict;
+use crate::report::compared;
 use crate::target::Share;
 
 use super::scene::{Scene, Sketch};
 use super::svg::{PALETTE, escape};
-use super::words::{count, percent, times};
+use super::words::{count, percent};
 use super::{certificate, cost_agreement, money};
 
 const STYLE: &str = include_str!("page.css");
@@ -101,7 +102,7 @@ fn headline(scene: &Scene<'_>) -> String {
         Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
         Verdict::MoneySuffices => format!("The money suffices for {reference} alone"),
         Verdict::Pays if scene.is_priced() => {
-            format!("{} than {reference} alone", times(scene.report.saving()))
+            format!("{} than {reference} alone", compared(scene.report.saving()))
         }
         Verdict::Pays => format!("Candidates stand in for {reference}"),
     }
@@ -145,11 +146,14 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
         }
         _ => "estimated from the profiled items".to_owned(),
     };
-    page.fact("The reference alone", &reference.to_string(), &note);
-    if cost > reference {
+    if !report.is_reference_cost_known() {
+        page.fact("The reference alone", "not known", "it answered nothing at a known cost");
+    } else if cost > reference {
+        page.fact("The reference alone", &reference.to_string(), &note);
         let extra = cost.saturating_sub(reference).to_string();
         page.fact("Spent beyond that", &extra, "the price of finding out");
     } else {
+        page.fact("The reference alone", &reference.to_string(), &note);
         let saved = reference.saturating_sub(cost);
         let share = saved.as_usd() / reference.as_usd().max(f64::MIN_POSITIVE);
         let note = format!("{} of the reference’s bill", percent(share));

@@ -26,15 +26,6 @@ pub(super) fn percent(share: f64) -> String {
     format!("{text} %")
 }
 
-/// How many times cheaper, in words.
-pub(super) fn times(saving: f64) -> String {
-    match saving {
-        s if s >= 100.0 => format!("{s:.0} times cheaper"),
-        s if s >= 10.0 => format!("{s:.1} times cheaper"),
-        s => format!("{s:.2} times cheaper"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +39,5 @@ mod tests {
         assert_eq!(percent(0.046_25), "4.6 %");
         assert_eq!(percent(0.000_5), "0.05 %");
         assert_eq!(percent(1.0), "100 %");
-        assert_eq!(times(21.17), "21.2 times cheaper");
     }
 }

@@ -15,14 +15,20 @@ use crate::pricing::Cost;
 pub struct Certificate {
     /// Items whose failures were bounded: all of them, less the pilot's.
     pub population: u64,
-    /// How many delivered answers may fail: `floor(delta N)` over all `N` items.
+    /// How many delivered answers may fail: `floor(delta N)` over all `N` items, or fewer where the limits of a
+    /// test for a stricter target are kept ([`Profile::replan`](crate::Profile::replan)).
     pub allowance: u64,
     /// Items in the pilot, which chose the chain and are not part of the test.
     pub pilot: u64,
     /// Items tested.
     pub tested: u64,
-    /// Failures the policy would have made among them.
+    /// Failures among them *of the policy*: of the items that it gives to candidates at its threshold. All of
+    /// the chain's are [`Considered::failures`].
     pub failures: u64,
+    /// Those of the failures that are comparisons which failed, the judge's and not the policy's: nobody knows
+    /// what they would have said.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unjudged: u64,
     /// The most failures that still certify at this look.
     pub limit: u64,
     /// The chain's share of `alpha`.
@@ -33,12 +39,22 @@ pub struct Certificate {
     pub error: f64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { population, allowance, tested, failures, limit, error, looks, .. } = self;
+        let Self { population, allowance, tested, failures, unjudged, .. } = self;
+        let Self { limit, error, looks, .. } = self;
+        write!(f, "{failures} failures in {tested} tested items")?;
+        if *unjudged > 0 {
+            write!(f, " ({unjudged} of them comparisons that failed)")?;
+        }
         write!(
             f,
-            "{failures} failures in {tested} tested items, at most {limit} certify; more than \
+            ", at most {limit} certify; more than \
              {allowance} failures among {population} items would have passed with probability \
              {error:.4} at most"
         )?;
@@ -66,13 +82,27 @@ pub struct Considered {
     pub cost_per_item: Option<Cost>,
     /// Items it was tested on.
     pub tested: u64,
-    /// Failures among them if every item had been given away.
+    /// Failures among them *of the whole chain*: if every item had been given away. Those that count for what
+    /// was certified, at its threshold, are [`Certificate::failures`], which are no more.
     pub failures: u64,
     /// What became of it, in words: why it was not taken, and what it was expected to come to, profiling
     /// on to its test included, in shares of what the reference alone would have cost.
     pub outcome: String,
     /// Whether it is the plan.
     pub chosen: bool,
+}
+
+/// What an outcome begins with that was found at other prices than the plan's, or for another target.
+const ELSEWHERE: &str = "when profiled, ";
+
+impl Considered {
+    /// The same, told of a plan at other prices, or for another target.
+    pub(crate) fn into_profiled(self) -> Self {
+        let Self { outcome, .. } = self;
+        let told = outcome.starts_with(ELSEWHERE);
+        let outcome = if told { outcome } else { format!("{ELSEWHERE}{outcome}") };
+        Self { outcome, cost_per_item: None, ..self }
+    }
 }
 
 /// Whether the plan saves money.

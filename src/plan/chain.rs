@@ -1,13 +1,4 @@
 //! The [`Chain`]s that policies come from.
-//!
-//! A chain puts all items in an order, by a [`Mark`], in which they are given to its candidates;
-//! a policy of the chain gives away the items whose mark reaches its threshold and sends the rest
-//! to the reference. What a candidate would deliver for an item does not depend on the threshold,
-//! so lower thresholds only add failures: that is what makes a whole chain testable at once.
-//!
-//! [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)). Execution follows it call by call, and
-//! planning follows it over recorded evidence, so both agree on what a policy asks, what it costs
-//! and what it delivers.
 
 use std::cmp::Ordering;
 
@@ -15,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Confidence;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::roster::{ModelId, RosterSpec};
+use crate::roster::ModelId;
 
 use super::fit::Fit;
 
@@ -108,7 +99,16 @@ pub enum Key {
     },
 }
 
-/// A family of policies over one or two candidates: see the head of this file.
+/// A family of policies over one or two candidates.
+///
+/// A chain puts all items in an order, by a [`Mark`], in which they are given to its candidates;
+/// a policy of the chain gives away the items whose mark reaches its threshold and sends the rest
+/// to the reference. What a candidate would deliver for an item does not depend on the threshold,
+/// so lower thresholds only add failures: that is what makes a whole chain testable at once.
+///
+/// [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)). Execution
+/// follows it call by call, and planning follows it over recorded evidence, so both agree on what a policy
+/// asks, what it costs and what it delivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
@@ -188,7 +188,8 @@ impl Chain {
         Self { first: model, second: None, key: Key::Score }
     }
 
-    /// Two candidates, the first one's answer kept where the second agrees.
+    /// Two candidates, the first one's answer kept where the second agrees; and, further down the chain, for
+    /// a share of the items whatever the second would say, by coin or by the first one's confidence.
     pub const fn consensus(first: ModelId, second: ModelId, scored: bool) -> Self {
         let key = if scored { Key::AgreementScore } else { Key::Agreement };
         Self { first, second: Some(second), key }
@@ -234,30 +235,6 @@ impl Chain {
     /// Whether the answer it delivers, if any, is always the first model's.
     pub(crate) const fn delivers_first(&self) -> bool {
         !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
-    }
-
-    /// The chain in words.
-    pub fn describe(&self, roster: &RosterSpec) -> String {
-        let first = roster.name(self.first);
-        let second = self.second.map_or("?", |id| roster.name(id));
-        match &self.key {
-            Key::Coin => first.to_owned(),
-            Key::Split { below } => {
-                let share = *below as f64 / u64::MAX as f64 * 100.0;
-                format!("{first} for {share:.0} % and {second} for the rest")
-            }
-            Key::Router => format!("{first} by router score"),
-            Key::Score => format!("{first} by confidence"),
-            Key::Agreement => format!("{first} where {second} agrees"),
-            Key::AgreementScore => {
-                format!("{first} where it is confident or {second} agrees")
-            }
-            Key::Fitted(_) if self.second.is_none() => format!("{first} by fitted confidence"),
-            Key::Fitted(_) => format!("{first}, checked by {second}, by fitted confidence"),
-            Key::Relay { gate } => {
-                format!("{first} from {gate:.4}, then {second}, each by confidence")
-            }
-        }
     }
 
     /// The lowest and the highest mark the item may still turn out to have.

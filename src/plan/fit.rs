@@ -1,12 +1,4 @@
-//! A probability of being right, fitted to scores and agreement.
-//!
-//! ```text
-//! logit P(right) = w0 + w1 z1 + m1 [no score 1] + v agree + w2 z2 + m2 [no score 2]
-//! ```
-//! with `z` the scores standardised and clamped to three standard deviations, and a ridge penalty
-//! on everything but `w0` (Hoerl and Kennard 1970; le Cessie and van Houwelingen 1992). The fit is
-//! made on the pilot alone. It needs not be good for the promise to hold: it only orders items,
-//! and a bad order costs money, not validity.
+//! A probability of being right, fitted to scores and agreement: [`Fit`].
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +12,15 @@ const STEPS: usize = 25;
 const FEATURES: usize = 6;
 const AGREEMENT: usize = 3;
 
-/// A fitted logistic model: see the head of this file.
+/// A probability of being right, fitted to scores and agreement: a logistic model.
+///
+/// ```text
+/// logit P(right) = w0 + w1 z1 + m1 [no score 1] + v agree + w2 z2 + m2 [no score 2]
+/// ```
+/// with `z` the scores standardised and clamped to three standard deviations, and a ridge penalty
+/// on everything but `w0` (Hoerl and Kennard 1970; le Cessie and van Houwelingen 1992). The fit is
+/// made on the pilot alone. It needs not be good for the promise to hold: it only orders items,
+/// and a bad order costs money, not validity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fit {

@@ -17,6 +17,10 @@ use crate::pricing::Cost;
 /// certified, is a rule of thumb (`1.96 / sqrt(n)` of what is left, either side) and misses more often still.
 /// Where all that is left goes to the reference, or a sum of money is spent, it follows the bills that were
 /// seen.
+///
+/// Before the first call ([`Smart::forecast`](crate::Smart::forecast)) it is a range of what the caller guessed,
+/// as wide as [`forecast_before`](crate::profile::forecast_before) says and no wider: how far the guesses are off
+/// is not in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -37,7 +41,8 @@ impl Forecast {
     pub(crate) const UNKNOWN: Self =
         Self { cost: Cost::ZERO, low: Cost::ZERO, high: Cost::MAX, reference_cost: Cost::ZERO };
 
-    /// Whether anything is known to forecast from: not before the first item is profiled.
+    /// Whether anything is known to forecast from: not before the first item is profiled, nor for a stream
+    /// without a known end, nor where a stored plan is followed at other prices than it was made at.
     pub fn is_known(&self) -> bool {
         self.high < Cost::MAX
     }
@@ -45,6 +50,12 @@ impl Forecast {
     /// How many times cheaper than the reference alone; 1 if nothing costs anything.
     pub fn saving(&self) -> f64 {
         ratio(self.reference_cost, self.cost)
+    }
+
+    /// The same where no more than so much is spent.
+    pub(crate) fn capped(self, cap: Cost) -> Self {
+        let [cost, low, high] = [self.cost, self.low, self.high].map(|cost| cost.min(cap));
+        Self { cost, low, high, ..self }
     }
 
     /// The same for so many items instead of as many as it was made for.
@@ -75,7 +86,7 @@ pub(crate) fn ratio(reference: Cost, cost: Cost) -> f64 {
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_known() {
-            return f.write_str("unknown before the first item is profiled");
+            return f.write_str("unknown");
         }
         let said = |cost: Cost| cost.said(f.alternate());
         let [cost, low, high, reference] =

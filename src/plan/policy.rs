@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::{Chain, Heard, Key, Known, Mark, Move};
 use crate::evidence::ModelSet;
-use crate::roster::{ModelId, RosterSpec};
+use crate::roster::ModelId;
 
 /// How one item is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,29 +58,6 @@ impl Policy {
         let place =
             if split || model == chain.first { &mut known.first } else { &mut known.second };
         *place = heard;
-    }
-
-    /// The policy in words.
-    pub fn describe(&self, roster: &RosterSpec) -> String {
-        match self {
-            Self::Reference => format!("{} for every item", roster.name(ModelId::REFERENCE)),
-            Self::Chain { chain, threshold } => {
-                let whole = *threshold <= Mark::LOWEST;
-                let what = chain.describe(roster);
-                match &chain.key {
-                    Key::Coin if whole => format!("{what} for every item"),
-                    Key::Coin => {
-                        let share = 1.0 - threshold.coin as f64 / u64::MAX as f64;
-                        format!("{what} for {:.1} % of the items", share * 100.0)
-                    }
-                    Key::Split { .. } if !whole => {
-                        let share = 1.0 - threshold.coin as f64 / u64::MAX as f64;
-                        format!("{what}, of {:.1} % of the items", share * 100.0)
-                    }
-                    _ => what,
-                }
-            }
-        }
     }
 
     /// One word for the family: `reference`, `single`, `mix`, `cascade`, `consensus` or `relay`.

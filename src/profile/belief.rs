@@ -228,7 +228,7 @@ fn logistic(x: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::backend::{Completion, Scoring};
-    use crate::evidence::{Agreement, CandidateRecord};
+    use crate::evidence::{Agreement, CandidateRecord, ModelSet};
     use crate::roster::Model;
 
     fn roster(scorings: [Scoring; 4]) -> RosterSpec {
@@ -256,6 +256,8 @@ mod tests {
             judged: None,
             compared: false,
             unless: None,
+            item: None,
+            unjudged: ModelSet::EMPTY,
         }
     }
 

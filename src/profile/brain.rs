@@ -8,6 +8,7 @@ mod choose;
 mod lone;
 mod outlook;
 mod planning;
+mod retest;
 mod review;
 mod sieve;
 
@@ -23,7 +24,7 @@ use super::chain_test::ChainTest;
 use super::decision::{CLOSELY, Decision, Demand, EVERY, Standing};
 use super::scheme::Schedule;
 use super::search;
-use super::settings::{Families, ProfileSettings};
+use super::settings::{Families, Objective, ProfileSettings};
 use super::thrift::Thrift;
 use crate::error::SettingsError;
 use crate::evidence::{ItemEvidence, MeanCosts, ModelSet};
@@ -74,6 +75,9 @@ pub struct Brain {
     decisions: VecDeque<Decision>,
     /// The cap on the whole run's money that profiling is planned within.
     budget: Option<Cost>,
+    /// Why stored evidence certifies nothing, if it does not.
+    #[serde(skip)]
+    stored: Option<&'static str>,
     /// The looks at hand for an allowance, once worked out.
     #[serde(skip)]
     looks: Option<(u64, Arc<Schedule>)>,
@@ -118,6 +122,7 @@ impl Brain {
             stop: None,
             decisions: VecDeque::new(),
             budget: None,
+            stored: None,
             looks: None,
         };
         brain.begin()?;
@@ -231,17 +236,29 @@ impl Brain {
         ends.min().unwrap_or(profiled)
     }
 
-    /// Adds the next item of the random order.
-    pub(super) fn fold(&mut self, item: ItemEvidence) {
-        let rank = self.profiled();
-        let coin = self.order.coin(item.index);
-        self.means.fold(&self.roster, &item);
+    /// The same brain told of one more item, from which it decides nothing.
+    pub(super) fn told(mut self, item: ItemEvidence) -> Self {
+        self.book(&item);
+        self.evidence.push(item);
+        self
+    }
+
+    /// Books what an item's calls cost.
+    fn book(&mut self, item: &ItemEvidence) {
+        self.means.fold(&self.roster, item);
         if item.judged.is_some() {
             self.judged += self.judge.cost(item.judged.as_ref()).as_nanos() as f64;
             self.comparisons += item.comparisons();
         }
-        self.spent += self.spent_on(&item);
-        self.bills.add(self.till().reference([&item]));
+        self.spent += self.spent_on(item);
+        self.bills.add(self.till().reference([item]));
+    }
+
+    /// Adds the next item of the random order.
+    pub(super) fn fold(&mut self, item: ItemEvidence) {
+        let rank = self.profiled();
+        let coin = self.order.coin(item.index);
+        self.book(&item);
         for test in &mut self.tests {
             if test.live && rank >= test.start {
                 test.fold(&item, coin, &self.roster);
@@ -421,6 +438,17 @@ impl Brain {
     /// The same brain for a run whose money is capped, before it has folded anything.
     pub(super) fn with_budget(self, budget: Option<Cost>) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Whether the target asked for is what counts, and one chain is tested for it after a pilot.
+    pub(super) fn tests_one_chain(&self) -> bool {
+        let pilots = !matches!(self.settings.families, Families::Single | Families::Reference);
+        pilots && self.settings.objective == Objective::LeastCost
+    }
+
+    /// Says that the evidence at hand ends before what this brain would find out.
+    pub(super) fn lacks_evidence(&mut self) {
+        self.stored = Some("the stored evidence does not test this chain");
     }
 
     /// Where the pilot ended, if a test came after it.

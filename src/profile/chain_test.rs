@@ -28,6 +28,8 @@ pub(super) struct ChainTest {
     pub(super) tested: u64,
     /// Marks of the failing items, highest first.
     failing: Vec<Mark>,
+    /// Those of them that fail because the comparison with the reference did.
+    unjudged: Vec<Mark>,
     /// Marks of all items the chain could answer, and by whom.
     trials: Vec<Trial>,
     pub(super) certified: Option<Certified>,
@@ -63,6 +65,7 @@ impl ChainTest {
             start,
             tested: 0,
             failing: Vec::new(),
+            unjudged: Vec::new(),
             trials: Vec::new(),
             certified: None,
             chosen: None,
@@ -84,12 +87,18 @@ impl ChainTest {
     pub(super) fn outcome(&self, chosen: bool) -> String {
         let Self { promise, ended, .. } = self;
         let comma = if promise.is_empty() { "" } else { ", " };
-        match (&self.certified, chosen) {
+        let outcome = match (&self.certified, chosen) {
             (Some(_), true) if promise.is_empty() => "chosen, the cheapest certified".to_owned(),
             (Some(_), true) => format!("chosen, {promise}"),
             (Some(_), false) => format!("certified{comma}{promise}, but not the cheapest"),
             (None, _) if ended.is_empty() => format!("not certified{comma}{promise}"),
             (None, _) => format!("not certified{comma}{promise}: {ended}"),
+        };
+        match self.unjudged.len() {
+            0 => outcome,
+            unjudged => {
+                format!("{outcome}; {unjudged} of its failures are comparisons that failed")
+            }
         }
     }
 
@@ -114,6 +123,9 @@ impl ChainTest {
         if trial.fails {
             let place = self.failing.partition_point(|mark| *mark >= trial.mark);
             self.failing.insert(place, trial.mark);
+            if item.unjudged.contains(trial.model) {
+                self.unjudged.push(trial.mark);
+            }
         }
     }
 
@@ -130,6 +142,11 @@ impl ChainTest {
     /// The most liberal policy that may be certified, if that was chosen before the test.
     pub(super) const fn chosen(&self) -> Option<Mark> {
         self.chosen
+    }
+
+    /// How many of the failing items at or above a threshold fail because the comparison did.
+    fn unjudged_above(&self, threshold: &Mark) -> u64 {
+        self.unjudged.iter().filter(|mark| *mark >= threshold).count() as u64
     }
 
     /// How many failing items lie at or above a threshold.
@@ -293,11 +310,12 @@ impl ChainTest {
     /// Raises the certified threshold: a stricter policy fails on a subset, and needs no test.
     pub(super) fn tighten(&mut self, threshold: Mark) {
         let failures = self.failures_above(&threshold);
+        let unjudged = self.unjudged_above(&threshold);
         if let Some(Certified { policy: Policy::Chain { threshold: old, .. }, certificate }) =
             &mut self.certified
         {
             *old = threshold;
-            certificate.failures = failures;
+            (certificate.failures, certificate.unjudged) = (failures, unjudged);
         }
     }
 
@@ -312,6 +330,7 @@ impl ChainTest {
             pilot: self.start,
             tested: self.tested,
             failures: self.failures_above(threshold),
+            unjudged: self.unjudged_above(threshold),
             limit,
             level: self.boundary.alpha().get(),
             looks: match self.boundary.kind() {

@@ -30,7 +30,8 @@ pub(crate) fn score<I: ?Sized>(router: Option<&Router<I>>, item: &I) -> Option<C
     Confidence::new(score.ok().flatten()?)
 }
 
-/// Profiles until the machine is done. Answers are kept for every item that was asked about.
+/// Profiles until the machine is done. `answers` are those of the items that are evidence; the calls of items
+/// that came too late for that are remembered, for whoever answers them by the plan.
 pub(crate) async fn drive<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
@@ -223,6 +224,8 @@ where
         judged: None,
         compared: false,
         unless: None,
+        item: errand.fingerprint(),
+        unjudged: ModelSet::EMPTY,
     };
     let models = calls.roster.spec().candidate_count();
     evidence.candidates.resize(models, None);
@@ -332,6 +335,9 @@ async fn record<I: ?Sized + Sync, O: Send + Sync>(
             cost = compared.cost;
             let key = CallKey::comparison(errand.index, ModelId::REFERENCE, held.id);
             paid.verdict(key, compared);
+            if compared.failed.is_some() {
+                evidence.unjudged.insert(held.id);
+            }
             match (compared.equivalent, held.missing) {
                 // Nobody knows where its rating would have placed the item.
                 (_, Some(_)) => Agreement::Unheard,

@@ -1,22 +1,4 @@
 //! The profiler without I/O: what to ask next, and what the answers mean.
-//!
-//! Drive it by hand, from sync code or another language, in any order of completion:
-//!
-//! 1. call [`ProfileMachine::poll_step`];
-//! 2. on [`Step::Profile`], ask the reference and the candidates named there about the item (where
-//!    [`Request::unless`] names one, it first: the others may not be wanted), and call
-//!    [`ProfileMachine::handle_outcome`] when the answers are in, in whatever order;
-//! 3. on [`Step::Wait`], nothing more may be asked until an outcome comes in;
-//! 4. on [`Step::Done`], read the decision. Outcomes still under way are handed in as before: they
-//!    are kept as answers, and change no decision.
-//!
-//! Evidence is folded in rank order: an outcome that comes early waits for its turn. Fast answers
-//! and easy items come together, so folding in order of completion would break the promise.
-//!
-//! What is asked about a rank is fixed by the outcomes folded before it was granted, never by the
-//! time it is asked, so the same answers lead to the same evidence and the same plan however the
-//! calls interleave. An item asked about but not folded when profiling ends is not a profiled item:
-//! the plan decides how it is answered, like every other, from the calls already paid for.
 
 mod stored;
 
@@ -127,7 +109,25 @@ pub enum ProtocolError {
     },
 }
 
-/// The profiler as a state machine: see the head of this file.
+/// The profiler as a state machine, without I/O: what to ask next, and what the answers mean.
+///
+/// Drive it by hand, from sync code or another language, in any order of completion:
+///
+/// 1. call [`poll_step`](Self::poll_step);
+/// 2. on [`Step::Profile`], ask the reference and the candidates named there about the item (where
+///    [`Request::unless`] names one, it first: the others may not be wanted), and call
+///    [`handle_outcome`](Self::handle_outcome) when the answers are in, in whatever order;
+/// 3. on [`Step::Wait`], nothing more may be asked until an outcome comes in;
+/// 4. on [`Step::Done`], read the decision. Outcomes still under way are handed in as before: they
+///    are told of as late ([`Profile::late`](super::Profile::late)), and change no decision.
+///
+/// Evidence is folded in rank order: an outcome that comes early waits for its turn. Fast answers
+/// and easy items come together, so folding in order of completion would break the promise.
+///
+/// What is asked about a rank is fixed by the outcomes folded before it was granted, never by the
+/// time it is asked, so the same answers lead to the same evidence and the same plan however the
+/// calls interleave. An item asked about but not folded when profiling ends is not a profiled item:
+/// the plan decides how it is answered, like every other, from the calls already paid for.
 ///
 /// It is serde: stored and read back, it goes on where it was. What is stored is what it was made of
 /// and what it was told, and reading it does the same again, so a file cannot put it in a state that

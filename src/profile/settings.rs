@@ -24,7 +24,7 @@ pub enum Families {
     Mix,
     /// A candidate's answer where its confidence is high.
     Cascade,
-    /// A candidate's answer where another agrees.
+    /// A candidate's answer where another agrees, and as far as the target allows where it does not.
     Consensus,
 }
 

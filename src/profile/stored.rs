@@ -109,12 +109,36 @@ impl Profile {
     /// Plans anew from the same evidence: at the prices of `roster`, for another target, or with
     /// other families of policies.
     ///
-    /// The profiler is run again over the stored evidence, so the plan is the one it would have
-    /// come to, had it been asked for this, ended its pilot no later than the recorded one (after it less
-    /// was found out about each item), and stopped where the evidence ends: at the latest before an item
-    /// of which something is wanted that was not asked, rated or compared. Choose the target and the
-    /// prices before looking at the evidence: where one is chosen *because* a plan for it came out well,
-    /// the plan is not covered by the promise.
+    /// Choose the target and the prices before looking at the evidence: where one is chosen *because* a plan
+    /// for it came out well, the plan is not covered by the promise.
+    ///
+    /// **For another target or at other prices** the test that was recorded is read again: the same pilot, the
+    /// same chain, the same looks, with the limits for this target; and of what that certifies, the policy that
+    /// is cheapest at these prices is taken, if it is cheaper than the reference. So what was certified for one
+    /// target is certified for every target that is no stricter (no higher agreement, no higher confidence),
+    /// with the same floor, and at any prices its policy is among those that are compared. Of a stricter target
+    /// the recorded looks may come too early: then the plan is the reference, and its
+    /// [verdict](crate::plan::Verdict) says so.
+    ///
+    /// ```text
+    /// recorded   pilot E ──► chain C, looks k_1 < k_2 < …     (prices and target of the time)
+    /// now        C at k_1, k_2, …: at most b_j failures among k_j, by the allowance and level asked for now
+    /// ```
+    /// Why this holds: the chain and its looks were chosen by the pilot alone, so whatever target and prices
+    /// are named beforehand, the items after the pilot are in random order, and the test is one test at the
+    /// level asked for. The recorded certificate is valid for every larger allowance `G >= F` and level
+    /// `a >= alpha` too, since to leave more than `G` failures is to leave more than `F`. But it is not
+    /// delivered *beside* a test of something else on the same items: whichever came out well would be
+    /// delivered, and the chances to err would add up. For the same reason another chain is not searched for,
+    /// even where the prices would now favour one: that takes fresh items.
+    ///
+    /// **With other families**, with [`Families::Single`](crate::Families) or for the best agreement within a
+    /// sum of money, the profiler is run again over the stored evidence, so the plan is the one it would have
+    /// come to, had it been asked for this, ended its pilot no later than the recorded one (after it less was
+    /// found out about each item), and stopped where the evidence ends: at the latest before an item of which
+    /// something is wanted that was not asked, rated or compared. What was certified before may then not be.
+    ///
+    /// To keep a plan as it is, at whatever prices, no planning is needed: [`Plan::at_prices`].
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the roster differs in more than prices; [`RunError::Settings`] if
@@ -130,16 +154,45 @@ impl Profile {
             let brain = Brain::new(roster, self.judge, target, self.order, settings)?;
             Ok::<_, RunError>(brain.with_budget(self.budget))
         };
-        let mut brain = begun(roster, target, settings)?;
-        if (roster, target, settings) != (&self.roster, self.target, &self.settings) {
-            // After the recorded pilot less was found out about each item. Where it ended depends on the
-            // items before alone, so to end there is as free as any choice of its end.
+        let brain = begun(roster, target, settings)?;
+        let mut brain = if (roster, target, settings) == (&self.roster, self.target, &self.settings)
+        {
+            self.refold(brain)
+        } else {
             let recorded = self.refold(begun(&self.roster, self.target, &self.settings)?);
-            brain = brain.with_pilot_at_most(recorded.pilot_end());
-        }
-        let mut brain = self.refold(brain);
+            // Which of the two is settled by what is asked for, and by no answer.
+            let families = self.settings.families == settings.families;
+            if families && recorded.tests_one_chain() && brain.tests_one_chain() {
+                brain.retold(recorded)
+            } else {
+                // After the recorded pilot less was found out about each item. Where it ended depends on the
+                // items before alone, so to end there is as free as any choice of its end.
+                self.refold(brain.with_pilot_at_most(recorded.pilot_end()))
+            }
+        };
         brain.conclude(self.stopped);
         Ok(brain.plan(self.asked, self.equivalence.clone()))
+    }
+
+    /// A plan of this run at other prices, with the forecast that the evidence gives there, as if it had been
+    /// profiled at them: see [`Plan::at_prices`].
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan is of another run, or the roster differs in more than prices.
+    pub fn at_prices(&self, plan: &Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
+        self.check(roster, &plan.equivalence)?;
+        if plan.order != self.order {
+            let difference = "its seed or population is another".to_owned();
+            return Err(RunError::Mismatch { what: "the stored plan", difference });
+        }
+        let priced = plan.at_prices(roster)?;
+        if priced.forecast.is_known() {
+            return Ok(priced);
+        }
+        let brain = Brain::new(roster, self.judge, plan.target, self.order, &self.settings)?;
+        let brain = self.evidence.iter().cloned().fold(brain.with_budget(self.budget), Brain::told);
+        let forecast = brain.forecast_of(plan.asked, &plan.policy);
+        Ok(Plan { forecast, ..priced })
     }
 
     /// A brain told of the evidence, as far as all is there that it asks for.
@@ -149,7 +202,11 @@ impl Profile {
             let closely = brain.looks_closely(rank);
             let wanted = Request::new(rank, item.index, brain.demand(), closely).given_by(item);
             let missing = !wanted.is_met_by(item);
-            if brain.stop().is_some() || missing {
+            if brain.stop().is_some() {
+                break;
+            }
+            if missing {
+                brain.lacks_evidence();
                 break;
             }
             brain.fold(item.clone());

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::backend::{Completion, Confidence};
-use crate::evidence::{Agreement, CandidateRecord, ItemEvidence};
+use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use crate::order::Order;
 use crate::plan::{Heard, Known, Move, Plan, Scored};
 use crate::pricing::{Cost, Pricing, Usage};
@@ -41,6 +41,8 @@ fn evidence(items: &Items, index: u64) -> ItemEvidence {
         judged: None,
         compared: false,
         unless: None,
+        item: None,
+        unjudged: ModelSet::EMPTY,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Budgeted, REPORT_VERSION, Report, version};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
+use crate::plan::Plan;
 use crate::profile::StopReason;
 
 impl Report {
@@ -15,7 +16,8 @@ impl Report {
     /// whether the reports add up to the population.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if one is of another version, if the plans differ, if both profiled and ended differently, or if
+    /// [`RunError::Mismatch`] if one is of another version, if the plans differ or were followed at different
+    /// prices, if both profiled and ended differently, or if
     /// they audited different shares.
     ///
     /// # Example
@@ -54,9 +56,7 @@ impl Report {
                 return Err(differ(&version(report.version)));
             }
         }
-        if self.plan != other.plan {
-            return Err(differ("they follow different plans"));
-        }
+        let plan = Plan::of_both(&self.plan, &other.plan).map_err(differ)?;
         let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
             .ok_or_else(|| differ("each profiled, and ended for another reason"))?;
         let audit = match (self.audit, other.audit) {
@@ -82,11 +82,12 @@ impl Report {
                 cap: one.cap + two.cap,
                 over_bound: one.over_bound.saturating_add(two.over_bound),
                 unbounded: one.unbounded.saturating_add(two.unbounded),
+                planned: one.planned.max(two.planned),
             }),
             audit,
             self_agreement,
-            // Where nothing was profiled it is worked out anew, from what both saw.
-            reference_cost: self.plan.forecast.reference_cost,
+            // Worked out anew, where it comes from what both saw.
+            plan,
             ..self
         }
         .estimated())

@@ -8,7 +8,19 @@ use crate::ledger::Spending;
 use crate::order::ENDLESS;
 use crate::plan::Verdict;
 use crate::pricing::Cost;
+use crate::profile::StopReason;
 use crate::roster::ModelId;
+
+/// How a bill compares with another that it is so many times cheaper than, in words.
+pub(crate) fn compared(saving: f64) -> String {
+    let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
+    match factor {
+        f if f.is_infinite() => "which costs nothing".to_owned(),
+        f if f >= 100.0 => format!("{f:.0} times {what}"),
+        f if f >= 10.0 => format!("{f:.1} times {what}"),
+        f => format!("{f:.2} times {what}"),
+    }
+}
 
 /// How many of the chains considered are printed.
 const SHOWN: usize = 12;
@@ -34,6 +46,18 @@ impl Report {
         Some(format!("best agreement within {}; {came_to}{money}", said(within)))
     }
 
+    /// Why the plan has no forecast, in words.
+    fn why_no_forecast(&self) -> &'static str {
+        match self.plan.order.population() {
+            ENDLESS => "nobody knows how long the stream is",
+            _ if self.stopped == StopReason::Elsewhere => {
+                "the prices are not those that the plan was made at"
+            }
+            _ if self.profiled == 0 => "no item was profiled",
+            _ => "nothing is known of what the reference costs",
+        }
+    }
+
     /// What the run was to cost, and what it did.
     fn write_money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |cost: Cost| cost.said(f.alternate());
@@ -44,7 +68,7 @@ impl Report {
         if self.plan.forecast.is_known() {
             fmt::Display::fmt(&self.plan.forecast, f)?;
         } else {
-            f.write_str("without a forecast: no item was profiled")?;
+            write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
         if done < items {
             return writeln!(f, "\nSpent      {spent} on {done} items so far");
@@ -52,11 +76,11 @@ impl Report {
         if answered == 0 {
             return writeln!(f, "\nSpent      {spent}, and no item was answered");
         }
-        let saving = self.saving();
-        write!(
-            f,
-            "\nSpent      {spent} against about {alone} for the reference alone: {saving:.2} times cheaper"
-        )?;
+        if !self.is_reference_cost_known() {
+            return writeln!(f, "\nSpent      {spent}; what the reference costs is not known");
+        }
+        let saving = compared(self.saving());
+        write!(f, "\nSpent      {spent} against about {alone} for the reference alone: {saving}")?;
         if answered < items {
             write!(f, " (of {answered} items answered)")?;
         }
@@ -67,7 +91,8 @@ impl Report {
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
-        let width = plan.roster.models().iter().map(|m| m.name.len()).max().unwrap_or(0).max(5);
+        let width =
+            plan.roster.models().iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(5);
         writeln!(
             f,
             "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
@@ -106,9 +131,11 @@ impl Report {
         if considered.is_empty() {
             return Ok(());
         }
-        let reference = self.reference_cost.as_nanos() / self.plan.order.population().max(1);
-        let reference = Cost::from_nanos(reference).said(bare);
-        writeln!(f, "\nConsidered, with what each costs an item (the reference: {reference})")?;
+        write!(f, "\nConsidered, with what each costs an item")?;
+        match self.reference_cost_each() {
+            Some(each) => writeln!(f, " (the reference: {})", each.said(bare))?,
+            None => writeln!(f)?,
+        }
         for chain in considered.iter().take(SHOWN) {
             let mark = if chain.chosen { '*' } else { ' ' };
             write!(f, " {mark} {}", chain.name)?;
@@ -223,8 +250,12 @@ impl fmt::Display for Report {
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
-        if let Some(Budgeted { cap, over_bound, unbounded }) = self.budget {
+        if let Some(Budgeted { cap, over_bound, unbounded, planned }) = self.budget {
             write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
+            if let Some(planned) = planned {
+                let began = "the cap that the journal was begun with";
+                write!(f, "; profiling was planned within {}, {began}", said(planned))?;
+            }
             if over_bound > 0 {
                 write!(f, "; {over_bound} calls cost more than the bound given for them")?;
             }

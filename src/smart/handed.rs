@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use super::Profiled;
 use crate::answer::Answer;
 use crate::calls::{CallKey, Kept};
+use crate::error::RunError;
+use crate::plan::Plan;
+use crate::profile::Profile;
+use crate::roster::RosterSpec;
 
 /// What profiling answered and paid for, for [`Smart::executor`](crate::Smart::executor): made of a
 /// [`Profiled`], or of a map of answers by index.
@@ -16,6 +20,8 @@ use crate::calls::{CallKey, Kept};
 pub struct Handed<O> {
     pub(super) answers: BTreeMap<u64, Answer<O>>,
     pub(super) late: Vec<(CallKey, Kept<O>)>,
+    /// The evidence, to forecast from at other prices.
+    pub(super) profile: Option<Profile>,
 }
 
 impl<O> Handed<O> {
@@ -28,14 +34,32 @@ impl<O> Handed<O> {
     }
 }
 
+impl<O> Handed<O> {
+    /// Fingerprints of the items that were profiled, by index, as far as they have one.
+    pub(super) fn items(&self) -> BTreeMap<u64, u64> {
+        let evidence = self.profile.iter().flat_map(|p| p.evidence.iter().chain(&p.late));
+        evidence.filter_map(|item| Some((item.index, item.item?))).collect()
+    }
+
+    /// The plan at these prices, with a forecast if its evidence is here.
+    pub(super) fn price(&self, plan: Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
+        if plan.roster == *roster {
+            return Ok(plan);
+        }
+        let known = self.profile.as_ref().filter(|profile| profile.order == plan.order);
+        known.map_or_else(|| plan.at_prices(roster), |profile| profile.at_prices(&plan, roster))
+    }
+}
+
 impl<O> From<BTreeMap<u64, Answer<O>>> for Handed<O> {
     fn from(answers: BTreeMap<u64, Answer<O>>) -> Self {
-        Self { answers, late: Vec::new() }
+        Self { answers, late: Vec::new(), profile: None }
     }
 }
 
 impl<O> From<Profiled<O>> for Handed<O> {
     fn from(profiled: Profiled<O>) -> Self {
-        Self { answers: profiled.answers, late: profiled.late }
+        let Profiled { answers, late, profile, .. } = profiled;
+        Self { answers, late, profile: Some(profile) }
     }
 }

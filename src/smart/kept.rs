@@ -37,12 +37,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// ```
     #[cfg(feature = "json")]
     #[must_use]
-    pub fn with_journal(self, journal: impl crate::journal::Journal + 'static) -> Self
+    pub fn with_journal(mut self, journal: impl crate::journal::Journal + 'static) -> Self
     where
         I: Hash,
         O: serde::Serialize + serde::de::DeserializeOwned,
     {
-        self.with_keyed_journal(journal, |item: &I| fingerprint(item))
+        // As an item that is its own key, for plans and profiles are bound to items as well.
+        self.journal = Some(Arc::new(Binding::json(journal, |item: &I| fingerprint(item))));
+        self
     }
 
     /// The same, for items that are told apart by a key: an identifier, a content hash.

@@ -17,7 +17,8 @@ use crate::tally::Delivered;
 pub struct Profiled<O> {
     /// The evidence.
     pub profile: Profile,
-    /// The answers of the items that were asked about, by index.
+    /// The reference's answers to the items that are evidence, by index. Of an item that came too late to be,
+    /// the calls are handed on with the rest ([`Handed`](crate::Handed)), and the plan decides which answer it has.
     pub answers: BTreeMap<u64, Answer<O>>,
     /// What each model cost in profiling, by position.
     pub spent: Vec<Spending>,

@@ -163,7 +163,7 @@ impl Brain {
             } else if opened.is_empty() {
                 format!("not tested: nothing can certify it on the items left, {}", promise())
             } else {
-                format!("not tested: dearer, {}", promise())
+                format!("not tested: dearer with its test, {}", promise())
             };
             let name = prospect.chain.describe(&self.roster);
             let shared = matches!(prospect.chain.key, Key::Coin);

@@ -71,7 +71,7 @@ impl Brain {
 mod tests {
     use super::*;
     use crate::backend::{Completion, Confidence};
-    use crate::evidence::CandidateRecord;
+    use crate::evidence::{CandidateRecord, ModelSet};
     use crate::order::Order;
     use crate::pricing::{Cost, Pricing, Usage};
     use crate::profile::ProfileSettings;
@@ -114,6 +114,8 @@ mod tests {
                 judged: None,
                 compared: false,
                 unless: None,
+                item: None,
+                unjudged: ModelSet::EMPTY,
             });
         }
         brain.tests.first().map(|test| test.start)

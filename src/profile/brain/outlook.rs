@@ -21,7 +21,8 @@
 use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
 use super::{Brain, cost};
-use crate::plan::{Forecast, Mark, failing, stand_for};
+use crate::evidence::ItemEvidence;
+use crate::plan::{Forecast, Mark, Policy, failing, stand_for};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{BoundaryKind, RatePosterior};
@@ -110,7 +111,7 @@ impl Brain {
         let ahead = under_test.filter_map(|test| self.ahead(test, now));
         let ahead = ahead.min_by(|a, b| a.middle.total_cmp(&b.middle));
         let known = self.forecast(self.profiled(), now);
-        let Some(ahead) = ahead else { return known };
+        let Some(ahead) = ahead.filter(|_| known.is_known()) else { return known };
         let Ahead { low, middle, high } = self.within_money(ahead, now);
         let cap = self.budget.unwrap_or(Cost::MAX);
         let [low, middle, high] =
@@ -274,12 +275,18 @@ impl Brain {
         (spread / all * (weights / (all * all) + 1.0 / left.max(1.0))).sqrt()
     }
 
+    /// Whether the reference answered anything and said what that used: else nothing can be forecast.
+    fn knows_bills(&self) -> bool {
+        let pricing = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
+        let told = |item: &ItemEvidence| item.answered && pricing.is_metered(item.usage.as_ref());
+        self.evidence.iter().any(told)
+    }
+
     /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
     pub(super) fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
-        if self.evidence.is_empty() {
+        if !self.knows_bills() {
             return Forecast::UNKNOWN;
         }
-        let reference = self.means.answer(ModelId::REFERENCE);
         let late = asked.saturating_sub(self.profiled()) as f64;
         let left = self.order.population().saturating_sub(asked) as f64;
         // The mean of n costs is known to about their spread over sqrt(n): under a policy taken to be as
@@ -291,6 +298,31 @@ impl Brain {
             Some(_) => per_item * 1.96 / (self.profiled().max(1) as f64).sqrt(),
             None => EACH_SIDE * self.bills.error_of(left + late),
         };
+        self.total(asked, (per_item, spread), alone)
+    }
+
+    /// What the whole run will cost under a policy that nothing is tested of here.
+    pub(in super::super) fn forecast_of(&self, asked: u64, policy: &Policy) -> Forecast {
+        if !self.knows_bills() {
+            return Forecast::UNKNOWN;
+        }
+        let left = self.order.population().saturating_sub(self.profiled()) as f64;
+        let (per_item, spread) = match policy {
+            Policy::Reference => {
+                (self.means.answer(ModelId::REFERENCE), EACH_SIDE * self.bills.error_of(left))
+            }
+            Policy::Chain { chain, threshold } => {
+                let mean = self.till().mean(chain, threshold, &self.sample(chain));
+                (mean, mean * 1.96 / (self.profiled().max(1) as f64).sqrt())
+            }
+        };
+        self.total(asked, (per_item, spread), *policy == Policy::Reference)
+    }
+
+    fn total(&self, asked: u64, (per_item, spread): (f64, f64), alone: bool) -> Forecast {
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let late = asked.saturating_sub(self.profiled()) as f64;
+        let left = self.order.population().saturating_sub(asked) as f64;
         let cap = self.budget.unwrap_or(Cost::MAX);
         let total = |spread: f64| {
             let late = late * (reference + if alone { spread } else { 0.0 }).max(0.0);

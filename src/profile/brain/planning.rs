@@ -3,8 +3,10 @@
 use super::super::settings::Families;
 use super::{Brain, DEARER, cost};
 use crate::evidence::{ItemEvidence, ModelSet};
-use crate::plan::{Chain, Considered, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict};
-use crate::pricing::Cost;
+use crate::plan::{
+    Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
+};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::ModelId;
 
 impl Brain {
@@ -59,6 +61,7 @@ impl Brain {
             forecast: self.forecast(asked, per_item),
             considered,
             verdict,
+            items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
         }
     }
 
@@ -123,7 +126,7 @@ impl Brain {
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less than the reference".to_owned();
         }
-        "no policy could be certified at a cost that pays".to_owned()
+        self.stored.unwrap_or("no policy could be certified at a cost that pays").to_owned()
     }
 
     /// Why the reference costs nothing, as far as is known.
@@ -146,11 +149,17 @@ impl Brain {
 
     pub(super) fn spent_on(&self, item: &ItemEvidence) -> f64 {
         let mut spent = Cost::ZERO;
+        // A call that failed and says nothing of what it used cost nothing, as in the books.
+        let call = |pricing: &Pricing, usage: Option<&Usage>, answered: bool| match usage {
+            None if !answered => Cost::ZERO,
+            usage => pricing.cost(usage),
+        };
         for (id, model) in self.roster.ids().zip(self.roster.models()) {
             if id.is_reference() {
-                spent += model.pricing.cost(item.usage.as_ref());
+                spent += call(&model.pricing, item.usage.as_ref(), item.answered);
             } else if let Some(record) = item.candidate(id) {
-                spent += model.pricing.cost(record.usage.as_ref());
+                let answered = record.agreement.is_answer();
+                spent += call(&model.pricing, record.usage.as_ref(), answered);
                 if record.rating.is_some() {
                     spent += model.pricing.cost(record.rating.as_ref());
                 }

@@ -1,0 +1,111 @@
+//! What a report comes to, in figures that need no working out: [`Summary`].
+
+use serde::{Deserialize, Serialize};
+
+use super::Report;
+use crate::pricing::Cost;
+
+/// What a report comes to: for dashboards and scripts that read its JSON.
+///
+/// Money is a decimal number of the [`unit`](Self::unit), where the rest of the report has whole
+/// [nano-units](crate::Cost).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// What one of the amounts of money is: `USD, or the unit of the prices`. The crate is told prices, and
+    /// not their currency.
+    pub unit: String,
+    /// What the run cost: [`Report::cost`].
+    pub cost: f64,
+    /// What the reference alone would have cost for the items that were answered
+    /// ([`Report::reference_cost_of_answered`]); none where that is not known.
+    pub reference_cost: Option<f64>,
+    /// How many times cheaper the run was, below 1 if it was dearer ([`Report::saving`]); none where what the
+    /// reference costs is not known, or nothing was answered.
+    pub saving: Option<f64>,
+    /// How many items the plan is for; none for a stream of unknown length.
+    pub items: Option<u64>,
+    /// How many have an answer.
+    pub answered: u64,
+    /// How many were dealt with and have none.
+    pub unanswered: u64,
+    /// How many were profiled.
+    pub profiled: u64,
+    /// The agreement promised, between 0 and 1.
+    pub agreement: f64,
+    /// The confidence it is promised with, between 0 and 1.
+    pub confidence: f64,
+    /// The policy in words.
+    pub policy: String,
+    /// The models, the reference first.
+    pub models: Vec<ModelSummary>,
+}
+
+/// What one model did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelSummary {
+    /// Its name.
+    pub name: String,
+    /// Items it answered.
+    pub answers: u64,
+    /// Calls of any kind.
+    pub calls: u64,
+    /// Those that failed for good.
+    pub failed: u64,
+    /// What they cost, in the summary's unit.
+    pub cost: f64,
+}
+
+impl Report {
+    /// What the report comes to. It is part of its JSON.
+    ///
+    /// ```
+    /// # use smart_core::backend::Simulated;
+    /// # use smart_core::equivalence::Exact;
+    /// # use smart_core::{Generated, Model, Pricing, Roster, Smart, Target};
+    /// # futures::executor::block_on(async {
+    /// # let roster = Roster::new(
+    /// #     Model::new("large", Simulated::reference(7)).with_pricing(Pricing::per_request(0.01)?),
+    /// #     [Model::new("small", Simulated::candidate("small", 0.97, 7))
+    /// #         .with_pricing(Pricing::per_request(0.0005)?)],
+    /// # )?;
+    /// # let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?);
+    /// let report = smart.run(&Generated::new(2_000, |index| index)).await?.report;
+    /// let json: serde_json::Value = serde_json::to_value(&report)?;
+    /// assert_eq!(json["summary"]["cost"], report.cost().as_usd());
+    /// assert_eq!(json["summary"]["reference_cost"], 20.0);
+    /// assert!(json["summary"]["saving"].as_f64() > Some(5.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn summary(&self) -> Summary {
+        let (plan, answered) = (&self.plan, self.delivered.answered());
+        let known = self.is_reference_cost_known().then(|| self.reference_cost_of_answered());
+        let model = |id| {
+            let spent = self.spending(id);
+            ModelSummary {
+                name: self.name(id).to_owned(),
+                answers: self.delivered.by_model.get(id.position()).copied().unwrap_or(0),
+                calls: spent.calls(),
+                failed: spent.failures,
+                cost: spent.cost.as_usd(),
+            }
+        };
+        Summary {
+            unit: "USD, or the unit of the prices".to_owned(),
+            cost: self.cost().as_usd(),
+            reference_cost: known.map(Cost::as_usd),
+            saving: known.filter(|_| answered > 0).map(|_| self.saving()),
+            items: Some(plan.order.population()).filter(|items| *items < crate::Order::ENDLESS),
+            answered,
+            unanswered: self.delivered.unanswered(),
+            profiled: self.profiled,
+            agreement: plan.target.agreement().as_f64(),
+            confidence: plan.target.confidence().as_f64(),
+            policy: plan.policy.describe(&plan.roster),
+            models: plan.roster.ids().map(model).collect(),
+        }
+    }
+}

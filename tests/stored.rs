@@ -1,0 +1,179 @@
+//! What is stored belongs to its items, and whoever follows it is watched as a run is.
+
+use std::collections::BTreeMap;
+
+use futures::executor::block_on;
+use futures::{StreamExt, TryStreamExt, stream};
+use smart_core::backend::Simulated;
+use smart_core::equivalence::Exact;
+use smart_core::progress::{Phase, Progress};
+use smart_core::{
+    Audit, Budget, Cost, Event, Model, Objective, Plan, Pricing, Profile, ProfileSettings,
+    Profiled, Roster, RunError, SettingsError, Smart, Target, Usage,
+};
+
+type Run = Smart<u64, u32>;
+
+fn roster() -> Roster<u64, u32> {
+    let price = |usd| Pricing::per_request(usd).unwrap();
+    Roster::new(
+        Model::new("large", Simulated::reference(7)).with_pricing(price(0.01)),
+        [Model::new("small", Simulated::candidate("small", 0.97, 7)).with_pricing(price(0.0005))],
+    )
+    .unwrap()
+}
+
+fn smart() -> Run {
+    Smart::new(roster(), Exact, Target::new(0.9, 0.95).unwrap()).with_seed(1)
+}
+
+fn keyed() -> Run {
+    smart().with_item_key(|item: &u64| *item)
+}
+
+fn profiled(smart: &Run) -> Profiled<u32> {
+    let items: Vec<u64> = (0..2_000).collect();
+    block_on(smart.profile(&items)).unwrap()
+}
+
+fn follow(
+    smart: &Run,
+    plan: &Plan,
+    handed: Option<&Profiled<u32>>,
+    first: u64,
+) -> Result<usize, RunError> {
+    let executor = match handed {
+        Some(profiled) => smart.executor(plan.clone(), profiled.clone())?,
+        None => smart.executor(plan.clone(), BTreeMap::new())?,
+    };
+    let answers = executor.execute(stream::iter(first..first + 2_000));
+    Ok(block_on(answers.try_collect::<Vec<_>>())?.len())
+}
+
+#[test]
+fn yesterdays_answers_are_not_delivered_for_todays_items() {
+    let smart = keyed();
+    let yesterday = profiled(&smart);
+    // As it is stored, and read back.
+    let text = serde_json::to_string(&yesterday.profile).unwrap();
+    let read: Profile = serde_json::from_str(&text).unwrap();
+    let plan = read.plan().unwrap();
+    assert_eq!(plan.items.len(), 16);
+    let text = serde_json::to_string(&plan).unwrap();
+    let plan: Plan = serde_json::from_str(&text).unwrap();
+    for handed in [Some(&yesterday), None] {
+        assert_eq!(follow(&smart, &plan, handed, 0).unwrap(), 2_000);
+        let error = follow(&smart, &plan, handed, 1).unwrap_err();
+        assert!(matches!(error, RunError::Mismatch { .. }), "{error}");
+        let words = error.to_string();
+        assert!(words.contains("is not the item that was profiled under this index"), "{words}");
+    }
+    // New items have a way of their own.
+    let audited = keyed().with_audit(Audit::new(0.1).unwrap());
+    let executor = audited.apply(&plan, Some(500)).unwrap();
+    let answers = block_on(executor.execute(stream::iter(5_000..5_500_u64)).count());
+    assert_eq!(answers, 500);
+}
+
+#[test]
+fn a_journal_is_a_key_as_well() {
+    let path = std::env::temp_dir().join(format!("smart-core-stored-{}.jsonl", std::process::id()));
+    let journal = smart_core::journal::FileJournal::open(&path).unwrap();
+    let yesterday = profiled(&smart().with_journal(journal));
+    let plan = yesterday.profile.plan().unwrap();
+    assert!(follow(&keyed(), &plan, Some(&yesterday), 0).is_ok());
+    assert!(follow(&keyed(), &plan, Some(&yesterday), 1).is_err());
+    // Without a key here nobody can tell: so it is documented.
+    assert_eq!(follow(&smart(), &plan, Some(&yesterday), 1).unwrap(), 2_000);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn an_executor_is_watched_like_a_run() {
+    let plan = profiled(&smart()).profile.plan().unwrap();
+    let progress = Progress::new();
+    let watched = smart().with_observer(progress.clone());
+    let executor = watched.executor(plan.clone(), BTreeMap::new()).unwrap();
+    assert_eq!((progress.snapshot().phase, progress.snapshot().items), (Phase::Answering, 2_000));
+    block_on(executor.execute(stream::iter(0..2_000_u64)).count());
+    let report = executor.finish().unwrap();
+    let end = progress.snapshot();
+    assert_eq!((end.phase, end.answered, end.spent), (Phase::Finished, 2_000, report.cost()));
+    assert!(end.to_string().starts_with("finished 2000 of 2000 items, "), "{end}");
+
+    let audited = watched.with_audit(Audit::new(0.1).unwrap());
+    let executor = audited.apply(&plan, None).unwrap();
+    block_on(executor.execute(stream::iter(0..700_u64)).count());
+    let words = progress.snapshot().to_string();
+    assert!(words.starts_with("answering 700 items of a stream, "), "{words}");
+    assert!(!words.contains("forecast"), "{words}");
+    let report = executor.finish().unwrap();
+    assert_eq!(progress.snapshot().phase, Phase::Finished);
+    let words = report.to_string();
+    let planned = "Planned    without a forecast: nobody knows how long the stream is";
+    assert!(words.lines().any(|line| line == planned), "{words}");
+    assert!(words.contains("an item (the reference: $0.0100)"), "{words}");
+}
+
+#[test]
+fn every_event_of_an_executor_lies_between_started_and_finished() {
+    let plan = profiled(&smart()).profile.plan().unwrap();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let watched = smart().with_observer(move |event: &Event<'_>| {
+        let word = match event {
+            Event::Started { items, .. } => format!("started {items}"),
+            Event::Planned { .. } => "planned".to_owned(),
+            Event::Finished { report } => format!("finished {}", report.delivered.items()),
+            _ => return,
+        };
+        told.lock().unwrap().push(word);
+    });
+    let executor = watched.executor(plan, BTreeMap::new()).unwrap();
+    block_on(executor.execute(stream::iter(0..50_u64)).count());
+    executor.finish().unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["started 2000", "planned", "finished 50"]);
+}
+
+#[test]
+fn a_forecast_knows_what_is_asked_for_and_what_is_unknown() {
+    let tokens = |name: &str, usd: f64| {
+        Model::new(name, Simulated::candidate(name, 0.97, 7))
+            .with_pricing(Pricing::per_million(usd, 3.0 * usd).unwrap())
+    };
+    let run = |settings: &ProfileSettings| {
+        let roster = Roster::new(tokens("large", 10.0), [tokens("small", 0.3)]).unwrap();
+        let target = Target::new(0.92, 0.95).unwrap();
+        Smart::new(roster, Exact, target).with_settings(settings.clone())
+    };
+    let (item, usd) = (Usage::tokens(400, 20), |usd| Cost::from_usd(usd).unwrap());
+    let plain = ProfileSettings::default();
+    let error = run(&plain).forecast(5_000, &Usage::default()).unwrap_err();
+    assert!(matches!(error, SettingsError::UnknownUsage { .. }));
+    let words = "the prices of `large` need token counts, which the expected usage does not give";
+    assert_eq!(error.to_string(), words);
+
+    let least = run(&plain).forecast(5_000, &item).unwrap();
+    let alone = least.reference_cost;
+    assert!(least.cost < usd(17.0) && alone == usd(23.0), "{least}");
+    // A sum to be spent is spent: one larger than the least, up to what the reference alone costs.
+    let best = |usd: f64| {
+        let within = Cost::from_usd(usd).unwrap();
+        let settings = plain.clone().with_objective(Objective::BestAgreement { within });
+        run(&settings).forecast(5_000, &item).unwrap()
+    };
+    let twenty = best(20.0);
+    assert!(twenty.low < twenty.cost && twenty.cost <= usd(20.0) && usd(20.0) < twenty.high);
+    assert_eq!(best(0.01).cost, least.cost);
+    assert_eq!(best(50.0).cost, alone);
+    // A cap is a cap.
+    let capped = run(&plain).with_budget(Budget::new(usd(0.5))).forecast(5_000, &item).unwrap();
+    assert_eq!((capped.cost, capped.high), (usd(0.5), usd(0.5)));
+
+    // However good the guess, a look at few items may be unlucky.
+    for guess in [0.5, 0.9, 0.99, 1.0] {
+        let sure = plain.clone().with_prior("small", guess);
+        let forecast = run(&sure).forecast(5_000, &item).unwrap();
+        assert!(forecast.low <= forecast.cost && forecast.cost < forecast.high, "{forecast}");
+    }
+}
