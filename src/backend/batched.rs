@@ -175,7 +175,10 @@ where
 }
 
 /// One outcome for each of so many items.
-fn each<O>(outcome: BatchOutcome<O>, items: usize) -> Vec<Option<Result<Completion<O>, BackendError>>> {
+fn each<O>(
+    outcome: BatchOutcome<O>,
+    items: usize,
+) -> Vec<Option<Result<Completion<O>, BackendError>>> {
     match outcome {
         Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
         Err(error) => {

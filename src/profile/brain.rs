@@ -227,11 +227,14 @@ impl Brain {
         if profiled < self.pilot {
             return self.next_gate(profiled);
         }
+        let remaining = (self.order.population() - profiled) as f64;
+        let rich = || self.thrift().bears(remaining * self.means.answer(ModelId::REFERENCE));
         let ends = self.tests.iter().filter(|test| test.live).filter_map(|test| {
             let look = test.start + test.boundary.next_look(test.tested)?;
-            // Where looks are dense, running past one costs little beside waiting at every one.
+            // Where looks are dense, running past one costs little beside waiting at every one, unless the
+            // money for it would answer many items that it does not last for.
             let dense = test.boundary.kind() == BoundaryKind::SinglePolicy;
-            Some(if dense { look.max(profiled + 8 + profiled / 8) } else { look })
+            Some(if dense && rich() { look.max(profiled + 8 + profiled / 8) } else { look })
         });
         ends.min().unwrap_or(profiled)
     }
