@@ -67,12 +67,15 @@ pub struct Batched<B: BatchBackend<T>, T> {
     most: usize,
     idle: Duration,
     sleeper: SharedSleeper,
-    open: Arc<Mutex<Option<Open<B::Output, T>>>>,
+    open: Slot<B::Output, T>,
 }
 
 /// What a batch came to, each outcome to be taken once.
 type Outcomes<O> = Arc<Mutex<Vec<Option<Result<Completion<O>, BackendError>>>>>;
 type Running<O> = BoxFuture<'static, Outcomes<O>>;
+
+/// Where the batch is that calls may still join, if there is one.
+type Slot<O, T> = Arc<Mutex<Option<Open<O, T>>>>;
 
 /// A batch that calls may still join.
 struct Open<O, T> {
@@ -209,7 +212,7 @@ where
         let (running, place) = self.join(item.to_owned());
         let outcomes = running.await;
         let own = lock(&outcomes).get_mut(place).and_then(Option::take);
-        own.unwrap_or_else(|| Err(BackendError::permanent("the batch has no outcome of this item")))
+        own.ok_or_else(|| BackendError::permanent("the batch has no outcome of this item"))?
     }
 }
 

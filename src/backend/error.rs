@@ -141,7 +141,8 @@ pub struct BackendError {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
-    usage: Option<Usage>,
+    /// Boxed, so that results with an error stay small.
+    usage: Option<Box<Usage>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -218,8 +219,8 @@ impl BackendError {
 
     /// What the failed call was billed for; without it, see [`ErrorKind::may_have_been_billed`].
     #[must_use]
-    pub const fn with_usage(mut self, usage: Usage) -> Self {
-        self.usage = Some(usage);
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(Box::new(usage));
         self
     }
 
@@ -252,8 +253,8 @@ impl BackendError {
 
     /// What the failed call was billed for; `None` where it did not say: then nothing, unless its kind
     /// [may have been billed](ErrorKind::may_have_been_billed).
-    pub const fn usage(&self) -> Option<Usage> {
-        self.usage
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage.as_deref().copied()
     }
 }
 

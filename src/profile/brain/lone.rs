@@ -71,7 +71,7 @@ impl Brain {
 mod tests {
     use super::*;
     use crate::backend::{Completion, Confidence};
-    use crate::evidence::{CandidateRecord, ModelSet};
+    use crate::evidence::CandidateRecord;
     use crate::order::Order;
     use crate::pricing::{Cost, Pricing, Usage};
     use crate::profile::ProfileSettings;
@@ -101,22 +101,11 @@ mod tests {
         for (rank, seen) in (0..).zip(items) {
             let usage = |nanos| Some(Usage::billed(Cost::from_nanos(nanos)));
             let agreement = if seen.answers { Agreement::Agrees } else { Agreement::NoAnswer };
-            let score = seen.score.and_then(Confidence::new);
-            let record =
-                CandidateRecord { agreement, score, usage: usage(seen.nanos), rating: None };
-            brain.fold(ItemEvidence {
-                index: order.index(rank),
-                answered: true,
-                usage: usage(1_000_000),
-                candidates: vec![Some(record); candidates],
-                pairs: Vec::new(),
-                router: None,
-                judged: None,
-                compared: false,
-                unless: None,
-                item: None,
-                unjudged: ModelSet::EMPTY,
-            });
+            let mut record = CandidateRecord::new(agreement, usage(seen.nanos));
+            record.score = seen.score.and_then(Confidence::new);
+            let mut item = ItemEvidence::new(order.index(rank), true, usage(1_000_000));
+            item.candidates = vec![Some(record); candidates];
+            brain.fold(item);
         }
         brain.tests.first().map(|test| test.start)
     }

@@ -1,0 +1,98 @@
+//! Following a plan: on the items that were profiled for it, or on others under audit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Handed, Smart};
+use crate::answer::Answer;
+use crate::calls::Calls;
+use crate::error::{RunError, SettingsError};
+use crate::execute::Executor;
+use crate::order::ENDLESS;
+use crate::plan::{Forecast, Plan};
+
+impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
+    /// An executor that follows a plan, with what profiling answered and paid for already: a
+    /// [`Profiled`], or a map of answers by index (may be empty: those items are then asked of the
+    /// reference).
+    ///
+    /// # The items must be the profiled ones
+    /// A plan's promise is about the items it was profiled on, in their order, and about no others: for others
+    /// there is [`apply`](Self::apply). With other items behind the same indices, the answers handed over are
+    /// **those of other items**, and the promise is void. Where items have a key
+    /// ([`with_item_key`](Self::with_item_key), or a journal) here and in profiling, that is found out at the
+    /// first profiled item, and ends the run with [`RunError::Mismatch`]. Where they have none, **nobody can
+    /// tell**: it is then up to the caller.
+    ///
+    /// # Prices
+    /// The prices are those of this roster, and not those the plan was made at: the plan is followed
+    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`] is handed over, and the report sets
+    /// what was spent against what the reference costs at these.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
+    pub fn executor(
+        &self,
+        plan: Plan,
+        profiled: impl Into<Handed<O>>,
+    ) -> Result<Executor<I, O>, RunError> {
+        plan.check(self.roster.spec(), &self.equivalence.name())?;
+        let profiled = profiled.into();
+        let plan = profiled.price(plan, self.roster.spec())?;
+        // The journal is of the run, which asked for this target; the plan may aim higher.
+        let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
+        let known = profiled.items();
+        let Handed { answers, late, .. } = profiled;
+        calls.hand_over(late)?;
+        let population = Some(plan.order.population());
+        let executor = self.executor_with(&calls, Arc::new(plan), answers, population)?;
+        let executor = executor.knowing(known);
+        executor.announce();
+        Ok(executor)
+    }
+
+    /// An executor that follows a stored plan on *new* items, audited: so many of them, or a
+    /// stream whose length is not known.
+    ///
+    /// The plan's certificate says nothing about new items; the promise, for the plan's target,
+    /// rests on the audits alone ([`with_audit`](Self::with_audit)). The coins are drawn from this
+    /// run's seed: take a new one. Without a known length, the share of answers delivered wrong
+    /// exceeds the tolerated one *at any time* with probability at most `alpha`; the first items
+    /// then go to the reference, until there is something to be wrong in.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence;
+    /// [`SettingsError::Unaudited`] without audits.
+    pub fn apply(&self, plan: &Plan, items: Option<u64>) -> Result<Executor<I, O>, RunError> {
+        plan.check(self.roster.spec(), &self.equivalence.name())?;
+        if self.audit.is_none() {
+            return Err(SettingsError::Unaudited.into());
+        }
+        let mut plan = plan.at_prices(self.roster.spec())?;
+        plan.asked = 0;
+        // Nobody knows what a stream without end will cost.
+        let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
+        plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
+        plan.order = self.order(items.unwrap_or(ENDLESS));
+        let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
+        let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
+        executor.announce();
+        Ok(executor)
+    }
+
+    pub(super) fn executor_with(
+        &self,
+        calls: &Arc<Calls<I, O>>,
+        plan: Arc<Plan>,
+        answers: BTreeMap<u64, Answer<O>>,
+        population: Option<u64>,
+    ) -> Result<Executor<I, O>, RunError> {
+        let (calls, router) = (Arc::clone(calls), self.router.clone());
+        let executor = Executor::new(calls, plan, router, answers, self.concurrency);
+        let executor = executor.in_order(self.in_order);
+        Ok(match self.audit {
+            Some(audit) => executor.audited(audit, population)?,
+            None => executor,
+        })
+    }
+}
