@@ -70,6 +70,11 @@ pub enum SettingsError {
         /// The whole.
         of: u64,
     },
+    /// Audits that go on from others count the same catches against the same limit.
+    #[error(
+        "the audits to go on from had another share or limit: the same share, target, part and items are needed"
+    )]
+    OtherAudit,
     /// A plan on new items rests on its audits alone.
     #[error("a stored plan promises nothing about new items without audits: set them")]
     Unaudited,

@@ -107,7 +107,7 @@ pub fn simulate<S: Outcomes + ?Sized>(
     seed: u64,
     settings: &ProfileSettings,
 ) -> Result<Run, SettingsError> {
-    let order = Order::new(outcomes.items(), seed);
+    let order = Order::of(roster, outcomes.items(), seed);
     let machine = ProfileMachine::new(roster, Pricing::default(), target, order, settings)?;
     Ok(simulate_from(machine, outcomes))
 }

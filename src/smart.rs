@@ -333,7 +333,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self.calls(self.order(items.count()), self.target, digest, None)
     }
 
-    fn order(&self, population: u64) -> Order {
+    /// The random order of so many items: which are profiled, for who fetches only those.
+    pub fn order(&self, population: u64) -> Order {
         Order::of(self.roster.spec(), population, self.seed)
     }
 

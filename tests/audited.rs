@@ -224,6 +224,13 @@ async fn a_process_that_is_started_again_goes_on_from_the_catches_of_the_first()
         }
         assert_eq!(is_kept(missed, runs), goes_on, "{missed} of {runs}");
     }
+    // Catches at one share say nothing at another.
+    let audited = smart(Attack::Never, 1).apply(&plan, Some(ITEMS)).unwrap().audit().unwrap();
+    let elsewhere = Audit::new(5.0 * SHARE).unwrap().after(&audited);
+    assert!(smart(Attack::Never, 1).with_audit(elsewhere).apply(&plan, Some(ITEMS)).is_err());
+    assert!(
+        smart(Attack::Never, 1).with_audit(audit().after(&audited)).apply(&plan, Some(9)).is_err()
+    );
 }
 
 #[tokio::test]

@@ -99,6 +99,35 @@ async fn a_batch_that_fails_is_billed_once() {
     assert_eq!(model.complete(&3).await.unwrap_err().kind(), ErrorKind::Permanent);
 }
 
+/// Every one of those who wait hears of a panic, and of a bill one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_panics_or_ends_without_a_bill_leaves_nobody_waiting() {
+    struct Broken(bool);
+    #[async_trait]
+    impl BatchBackend<u64> for Broken {
+        type Output = u64;
+        async fn complete_all(&self, _items: &[u64]) -> BatchOutcome<u64> {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(!self.0, "a bug of the client's");
+            Err(BackendError::timeout("no batch within a day"))
+        }
+    }
+    for panics in [true, false] {
+        let model = Batched::new(Broken(panics)).with_sleeper(TokioSleeper::new());
+        let model = Arc::new(model.with_idle(Duration::from_millis(1)));
+        let calls = (0..8_u64).map(|item| {
+            let model = Arc::clone(&model);
+            tokio::spawn(async move { model.complete(&item).await.unwrap_err() })
+        });
+        for error in join_all(calls).await {
+            let error = error.unwrap();
+            let kind = if panics { ErrorKind::Panicked } else { ErrorKind::Timeout };
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.usage(), None, "each may have been billed: nobody knows");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_takes_few_batches_and_decides_as_without_them() {
     struct Plainly(Overnight, AtomicUsize);

@@ -13,8 +13,8 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::profile::StopReason;
 use smart_core::{
-    BackendError, Budget, Completion, Cost, ErrorKind, Families, LlmBackend, Model, Outcome,
-    Pricing, ProfileSettings, Roster, Smart, Target, Usage, async_trait, from_fn,
+    BackendError, Budget, Completion, Cost, ErrorKind, Families, LlmBackend, Model, ModelId,
+    Outcome, Pricing, ProfileSettings, Roster, Smart, Target, Usage, async_trait, from_fn,
 };
 
 const ITEMS: u64 = 2_000;
@@ -224,4 +224,28 @@ fn who_is_answered_is_drawn_at_random_where_the_money_ends_early() {
     }
     assert!(runs > 8, "{runs}");
     assert!(failed * 10 < answered, "{failed} of {answered} answers differ");
+}
+
+/// A model that is not there is turned away before it reads anything: that costs nothing, and ends nobody's
+/// money.
+#[test]
+fn what_a_service_turns_away_is_not_on_the_bill() {
+    let missing = from_fn(|_: &u64| async {
+        Err::<Completion<u64>, _>(BackendError::from_status(404, None, "no such model"))
+    });
+    let large = from_fn(|item: &u64| {
+        let item = *item;
+        async move { Ok(Completion::new(item).with_usage(Usage::tokens(10, 1))) }
+    });
+    let price = |usd| Pricing::per_million(usd, usd).unwrap();
+    let roster = Roster::new(
+        Model::new("large", large).with_pricing(price(10.0)),
+        [Model::new("misspelt", missing).with_pricing(price(1.0))],
+    );
+    let items: Vec<u64> = (0..500).collect();
+    let smart = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap());
+    let run = smart.with_budget(Cost::from_usd(1.0).unwrap());
+    let outcome = block_on(run.run(&items)).unwrap();
+    assert!(outcome.answers.iter().all(smart_core::Answer::is_answered), "{}", outcome.report);
+    assert_eq!(outcome.report.spending(ModelId::new(1)).unbilled, 0);
 }

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, Shared, WeakShared, select};
 
+use super::guard::guarded;
 use super::{BackendError, Completion, LlmBackend};
 use crate::pricing::{Cost, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
@@ -39,7 +40,9 @@ pub trait BatchBackend<T>: Send + Sync {
 /// A batch is sent once it is full, or once no call has joined it for a while. So let as many items be
 /// under way as a batch may hold ([`Smart::with_concurrency`](crate::Smart::with_concurrency)), and give the
 /// model its [discount](crate::Pricing::with_batch_discount). Profiling asks for a few items at a time, and
-/// what it finds decides what it asks next: some dozen small batches for each model before the large one. A
+/// what it finds decides what it asks next: some dozen small batches for each model before the large one, and
+/// many more under a budget that does not last for the reference, where no item is asked beyond what is judged
+/// next. A
 /// call that is dropped leaves its item in the batch, which is dropped with its last call.
 ///
 /// ```
@@ -70,9 +73,8 @@ pub struct Batched<B: BatchBackend<T>, T> {
     open: Slot<B::Output, T>,
 }
 
-/// What a batch came to, each outcome to be taken once.
-type Outcomes<O> = Arc<Mutex<Vec<Option<Result<Completion<O>, BackendError>>>>>;
-type Running<O> = BoxFuture<'static, Outcomes<O>>;
+type Shareable<O> = Arc<Mutex<Outcome<O>>>;
+type Running<O> = BoxFuture<'static, Shareable<O>>;
 
 /// Where the batch is that calls may still join, if there is one.
 type Slot<O, T> = Arc<Mutex<Option<Open<O, T>>>>;
@@ -150,46 +152,70 @@ where
         &self,
         items: Arc<Mutex<Vec<T>>>,
         mut full: oneshot::Receiver<()>,
-    ) -> impl Future<Output = Outcomes<B::Output>> + Send + use<B, T> {
+    ) -> impl Future<Output = Shareable<B::Output>> + Send + use<B, T> {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         let (sleeper, idle) = (Arc::clone(&self.sleeper), self.idle);
-        async move {
+        let wait = async move |items: &Mutex<Vec<T>>| {
             let mut seen = 0;
             loop {
-                let count = lock(&items).len();
+                let count = lock(items).len();
                 if count == seen {
-                    break;
+                    return Ok(());
                 }
                 seen = count;
                 match select(full, sleeper.sleep(idle)).await {
-                    Either::Left(_) => break,
+                    Either::Left(_) => return Ok(()),
                     Either::Right(((), still)) => full = still,
                 }
             }
-            let items = {
+        };
+        async move {
+            // A panic is caught here: of those who wait together only one would hear of it.
+            let waited = guarded(|| wait(&items)).await;
+            let taken = {
                 let mut open = lock(&open);
                 open.take_if(|batch| Arc::ptr_eq(&batch.items, &items));
                 std::mem::take(&mut *lock(&items))
             };
-            let outcomes = each(inner.complete_all(&items).await, items.len());
-            Arc::new(Mutex::new(outcomes))
+            let outcome = match waited {
+                Ok(()) => guarded(|| inner.complete_all(&taken)).await,
+                Err(error) => Err(error),
+            };
+            Arc::new(Mutex::new(Outcome::new(outcome, taken.len())))
         }
     }
 }
 
-/// One outcome for each of so many items.
-fn each<O>(
-    outcome: BatchOutcome<O>,
-    items: usize,
-) -> Vec<Option<Result<Completion<O>, BackendError>>> {
-    match outcome {
-        Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
-        Err(error) => {
-            // What the batch was billed for is booked once, with the last.
-            let free = |_| Some(Err(error.again().with_usage(Usage::billed(Cost::ZERO))));
-            let mut all: Vec<_> = (1..items).map(free).collect();
-            all.push(Some(Err(error)));
-            all
+/// What a batch came to.
+struct Outcome<O> {
+    /// Each to be taken once.
+    each: Vec<Option<Result<Completion<O>, BackendError>>>,
+    /// What the batch was billed for where it failed as a whole: for the first who asks.
+    bill: Option<Usage>,
+}
+
+impl<O> Outcome<O> {
+    fn new(outcome: BatchOutcome<O>, items: usize) -> Self {
+        match outcome {
+            Ok(each) => Self { each: each.into_iter().map(Some).collect(), bill: None },
+            Err(error) => {
+                // One bill for all; without one, each may have been billed, and nobody knows for what.
+                let bill = error.usage();
+                let again = || match bill {
+                    Some(_) => error.again().with_usage(Usage::billed(Cost::ZERO)),
+                    None => error.again(),
+                };
+                Self { each: (0..items).map(|_| Some(Err(again()))).collect(), bill }
+            }
+        }
+    }
+
+    fn take(&mut self, place: usize) -> Result<Completion<O>, BackendError> {
+        let own = self.each.get_mut(place).and_then(Option::take);
+        match (own, self.bill.take()) {
+            (Some(Err(error)), Some(bill)) => Err(error.with_usage(bill)),
+            (Some(own), _) => own,
+            (None, _) => Err(BackendError::permanent("the batch has no outcome of this item")),
         }
     }
 }
@@ -210,9 +236,8 @@ where
 
     async fn complete(&self, item: &I) -> Result<Completion<B::Output>, BackendError> {
         let (running, place) = self.join(item.to_owned());
-        let outcomes = running.await;
-        let own = lock(&outcomes).get_mut(place).and_then(Option::take);
-        own.ok_or_else(|| BackendError::permanent("the batch has no outcome of this item"))?
+        let outcome = running.await;
+        lock(&outcome).take(place)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pricing::Usage;
+use crate::pricing::{Cost, Usage};
 
 /// Why a call failed. The kind decides whether it is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -185,7 +185,8 @@ impl BackendError {
     /// The failure of a call over HTTP: the kind from the response's status (transient if there was
     /// no response; where the request had gone out and may be billed, prefer
     /// [`timeout`](Self::timeout)), and the wait from its `retry-after` header in seconds, where the kind is worth
-    /// a retry. A header with a date is ignored, for there is no clock here.
+    /// a retry. A header with a date is ignored, for there is no clock here. What a service turns away (a status
+    /// of 4xx) is not billed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -202,7 +203,12 @@ impl BackendError {
     ) -> Self {
         let status: Option<u16> = status.into();
         let kind = status.map_or(ErrorKind::Transient, ErrorKind::from_status);
-        let error = Self::new(kind, message);
+        let mut error = Self::new(kind, message);
+        if kind == ErrorKind::Permanent && status.is_some_and(|status| (400..500).contains(&status))
+        {
+            // Turned away before any model ran.
+            error = error.with_usage(Usage::billed(Cost::ZERO));
+        }
         let wait = retry_after.and_then(|seconds| seconds.trim().parse::<f64>().ok());
         match wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
             Some(wait) if error.kind.is_retryable() => error.with_retry_after(wait),

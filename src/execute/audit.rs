@@ -77,6 +77,10 @@ struct Earlier {
     audits: u64,
     caught: u64,
     delivered: u64,
+    drifted: bool,
+    /// What it worked by.
+    share: Option<Share>,
+    limit: Option<u64>,
 }
 
 impl Audit {
@@ -115,7 +119,8 @@ impl Audit {
     /// and its delivered answers count as this one's. Without that a process that is started again begins
     /// anew, and each may let as many failures through as were promised of all together.
     ///
-    /// Give the same number of items as before, the whole of them, and let this process answer those that
+    /// Give the same share, target, part and number of items as before, the whole of them
+    /// ([`SettingsError::OtherAudit`] is what making the executor says where the limit comes out otherwise), and let this process answer those that
     /// the earlier one did not hand over. Its findings are what [`Executor::audit`](crate::Executor::audit) says
     /// once its stream has ended or was dropped: audits that were under way then count as caught. Where they
     /// are lost with it (it was killed), run *all* items again over its journal: that pays nothing twice and
@@ -132,8 +137,8 @@ impl Audit {
     /// ```
     #[must_use]
     pub const fn after(mut self, earlier: &Audited) -> Self {
-        let Audited { audits, caught, delivered, .. } = *earlier;
-        self.earlier = Earlier { audits, caught, delivered };
+        let Audited { audits, caught, delivered, drifted, share, limit, .. } = *earlier;
+        self.earlier = Earlier { audits, caught, delivered, drifted, share: Some(share), limit };
         self
     }
 
@@ -236,6 +241,8 @@ struct State {
     audits: u64,
     delivered: u64,
     switched: bool,
+    /// Whether an earlier process sounded the alarm.
+    drifted: bool,
     detector: Option<DriftDetector>,
     /// `U(f)` by `f`, as far as asked for.
     bounds: BTreeMap<u64, u64>,
@@ -263,7 +270,11 @@ impl Auditor {
         };
         let tolerated = audit.tolerated.map_or_else(|| target.delta(), Share::as_f64);
         let detector = DriftDetector::new(Probability::new(tolerated)?, audit.mean_run)?;
-        let Earlier { audits, caught, delivered } = audit.earlier;
+        let Earlier { audits, caught, delivered, drifted, share, limit } = audit.earlier;
+        let now = if let Rule::Known(limit) = rule { limit } else { None };
+        if share.is_some_and(|share| (share, limit) != (audit.share, now)) {
+            return Err(SettingsError::OtherAudit);
+        }
         let over = matches!(rule, Rule::Known(limit) if limit.is_none_or(|limit| caught > limit));
         let state = State {
             caught,
@@ -274,6 +285,7 @@ impl Auditor {
             detector: Some(detector),
             bounds: BTreeMap::new(),
             waiting: Vec::new(),
+            drifted,
         };
         Ok(Self { share: audit.share, q, order, rule, state: Mutex::new(state) })
     }
@@ -351,7 +363,8 @@ impl Auditor {
             delivered: state.delivered,
             limit: if let Rule::Known(limit) = self.rule { limit } else { None },
             switched: state.switched,
-            drifted: state.detector.as_ref().is_some_and(DriftDetector::is_alarmed),
+            drifted: state.drifted
+                || state.detector.as_ref().is_some_and(DriftDetector::is_alarmed),
             workers: 1,
             workers_switched: u64::from(state.switched),
         }

@@ -96,9 +96,12 @@ impl Bound {
         if bill.is_metered() && !(bill.is_unpriced() && silent > 0) {
             return Some(cost);
         }
-        let learnt = || self.largest.map(|largest| largest.times(MARGIN).times(silent.max(1)));
+        if let Some(given) = self.given {
+            return Some(cost.max(given));
+        }
+        let learnt = self.largest.map(|largest| largest.times(MARGIN).times(silent.max(1)));
         let free = bill.is_metered().then_some(Cost::ZERO);
-        Some(cost.max(self.given.or_else(learnt).or(free)?))
+        learnt.or(free).map(|silent| cost + silent)
     }
 }
 

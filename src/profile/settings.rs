@@ -20,7 +20,7 @@ pub enum Families {
     Reference,
     /// One candidate for all remaining items.
     Single,
-    /// One candidate for a share of the items, by coin.
+    /// One candidate for a share of the items, by coin; all of them, where that is what to test.
     Mix,
     /// A candidate's answer where its confidence is high.
     Cascade,

@@ -115,8 +115,9 @@ impl Profile {
     /// **For another target or at other prices** the test that was recorded is read again: the same pilot, the
     /// same chain, the same looks, with the limits for this target; and of what that certifies, the policy that
     /// is cheapest at these prices is taken, if it is cheaper than the reference. So what was certified for one
-    /// target is certified for every target that is no stricter (no higher agreement, no higher confidence),
-    /// with the same floor, and at any prices its policy is among those that are compared. Of a stricter target
+    /// target passes the test for every target that is no stricter (no higher agreement, no higher confidence),
+    /// unless the agreement floor stops it, which more thresholds then share; and at any prices its policy is
+    /// among those that are compared. Of a stricter target
     /// the recorded looks may come too early: then the plan is the reference, and its
     /// [verdict](crate::plan::Verdict) says so.
     ///

@@ -82,18 +82,23 @@ impl Brain {
         }
         let profiled = self.profiled();
         let Ok(design) = self.design(profiled) else { return };
+        // One item says too little of what others cost to give up for want of money.
+        let early = self.first_gate() == Some(profiled);
         if !self.bears_a_test(design) {
-            return self.halt(StopReason::Budget);
-        }
-        if profiled >= sieve::ITEMS && self.affords_reference() {
-            return self.halt(StopReason::NotWorthMore);
+            if !early {
+                self.halt(StopReason::Budget);
+            }
+            return;
         }
         if let Some(test) = self.lone_test() {
             self.pilot = profiled;
             return self.open(test);
         }
-        if self.first_gate() == Some(profiled) {
+        if early {
             return;
+        }
+        if profiled >= sieve::ITEMS && self.affords_reference() {
+            return self.halt(StopReason::NotWorthMore);
         }
         let Some(schedule) = self.looks() else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();

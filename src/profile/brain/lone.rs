@@ -78,18 +78,20 @@ mod tests {
     use crate::roster::{Model, RosterSpec};
     use crate::target::Target;
 
-    /// What an item looks like: the candidate's score, its price, and whether it answers.
+    /// What an item looks like: what the reference and the candidate cost, and the latter's answer.
     #[derive(Clone, Copy)]
     struct Seen {
+        reference: u64,
+        candidate: u64,
         score: Option<f64>,
-        nanos: u64,
         answers: bool,
     }
 
-    const PLAIN: Seen = Seen { score: None, nanos: 20_000, answers: true };
+    const PLAIN: Seen =
+        Seen { reference: 1_000_000, candidate: 20_000, score: None, answers: true };
 
-    /// Where tests begin after so many such items, of which none fails; nothing while the pilot goes on.
-    fn begins(candidates: usize, items: &[Seen]) -> Option<u64> {
+    /// A brain within so much money that has seen such items, of which none fails.
+    fn brain(candidates: usize, budget: Option<Cost>, items: &[Seen]) -> Brain {
         let model = |at: usize| {
             let backend = crate::from_fn(|_: &u64| async { Ok(Completion::new(0_u8)) });
             Model::<u64, u8>::new(format!("m{at}"), backend).spec().clone()
@@ -97,17 +99,23 @@ mod tests {
         let roster = RosterSpec::new((0..=candidates).map(model).collect()).unwrap();
         let (target, order) = (Target::new(0.8, 0.95).unwrap(), Order::new(2000, 1));
         let settings = ProfileSettings::default();
-        let mut brain = Brain::new(&roster, Pricing::default(), target, order, &settings).unwrap();
+        let brain = Brain::new(&roster, Pricing::default(), target, order, &settings).unwrap();
+        let mut brain = brain.with_budget(budget);
         for (rank, seen) in (0..).zip(items) {
             let usage = |nanos| Some(Usage::billed(Cost::from_nanos(nanos)));
             let agreement = if seen.answers { Agreement::Agrees } else { Agreement::NoAnswer };
-            let mut record = CandidateRecord::new(agreement, usage(seen.nanos));
+            let mut record = CandidateRecord::new(agreement, usage(seen.candidate));
             record.score = seen.score.and_then(Confidence::new);
-            let mut item = ItemEvidence::new(order.index(rank), true, usage(1_000_000));
+            let mut item = ItemEvidence::new(order.index(rank), true, usage(seen.reference));
             item.candidates = vec![Some(record); candidates];
             brain.fold(item);
         }
-        brain.tests.first().map(|test| test.start)
+        brain
+    }
+
+    /// Where tests begin after such items; nothing while the pilot goes on.
+    fn begins(candidates: usize, items: &[Seen]) -> Option<u64> {
+        brain(candidates, None, items).tests.first().map(|test| test.start)
     }
 
     #[test]
@@ -120,6 +128,13 @@ mod tests {
     }
 
     #[test]
+    fn one_dear_item_does_not_end_a_budget() {
+        let money = Some(Cost::from_nanos(600 * PLAIN.reference));
+        let dear = Seen { reference: 60_000_000, candidate: 1_200_000, ..PLAIN };
+        assert_eq!(brain(1, money, &[dear]).stop(), None);
+    }
+
+    #[test]
     fn scores_are_worth_a_pilot() {
         let scored = Seen { score: Some(0.7), ..PLAIN };
         assert_eq!(begins(1, &[scored; 2]), None);
@@ -127,7 +142,7 @@ mod tests {
 
     #[test]
     fn of_a_dear_candidate_a_share_may_be_better_than_all() {
-        let priced = |nanos| Seen { nanos, ..PLAIN };
+        let priced = |candidate| Seen { candidate, ..PLAIN };
         assert_eq!(begins(1, &[priced(199_000)]), Some(1));
         // At four in five of the reference's price a long test never pays.
         assert_eq!(begins(1, &[priced(800_000); 3]), None);
