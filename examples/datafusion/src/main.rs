@@ -144,7 +144,7 @@ async fn demo_in(directory: &Path) -> Result<(), Failure> {
     let machine = Machine { models: Models::Here(desk), journals: None, concurrency: CONCURRENCY };
     let smart = machine.models.smart(Target::new(0.9, 0.95)?, 1)?;
     let columns = ("reviews", "id", "text");
-    let (shipment, profiled) = profile(&context, columns, SAMPLE, 1, &smart).await?;
+    let (shipment, profiled) = profile(&context, columns, SAMPLE, &smart).await?;
     let answer = SmartFunction::new(Unanswered::IsAnError, shipment, Some(machine))?;
     let answer = Arc::new(answer);
     context.register_udf(Arc::clone(&answer).into_udf());
@@ -172,7 +172,7 @@ async fn plan(arguments: &Arguments) -> Result<(), Failure> {
     let models = Models::At(arguments.parse("models")?);
     let smart = models.smart(Target::new(arguments.parse("agreement")?, 0.95)?, seed)?;
     let columns = ("reviews", "id", "text");
-    let (shipment, report) = profile(&context, columns, SAMPLE, seed, &smart).await?;
+    let (shipment, report) = profile(&context, columns, SAMPLE, &smart).await?;
     std::fs::write(arguments.path("plan")?, serde_json::to_vec(&shipment)?)?;
     std::fs::write(arguments.path("report")?, serde_json::to_vec(&report)?)?;
     Ok(())

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::prelude::{Expr, SessionContext, cast, col, lit};
 use serde::{Deserialize, Serialize};
-use smart_core::{Answer, Items, Order, Plan, Report, RunError, Smart};
+use smart_core::{Answer, Items, Plan, Report, RunError, Smart};
 
 use crate::Failure;
 
@@ -54,7 +54,6 @@ pub async fn profile(
     context: &SessionContext,
     (table, id, text): (&str, &str, &str),
     sample: u64,
-    seed: u64,
     smart: &Smart<str, String>,
 ) -> Result<(Shipment, Report), Failure> {
     let key = || cast(col(id), DataType::Int64);
@@ -70,7 +69,7 @@ pub async fn profile(
             return Err(format!("ids must run from 0: {rows:?} rows, {first:?} to {last:?}").into());
         }
     };
-    let order = Order::new(rows, seed);
+    let order = smart.order(rows);
     let wanted: Vec<Expr> = (0..sample.min(rows))
         .map(|rank| i64::try_from(order.index(rank)).map(lit))
         .collect::<Result<_, _>>()?;

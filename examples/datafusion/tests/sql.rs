@@ -55,7 +55,7 @@ fn here(desk: &Arc<Desk>, journals: Option<std::path::PathBuf>) -> Machine {
 async fn plan(context: &SessionContext, desk: &Arc<Desk>) -> (Shipment, Report) {
     let smart = here(desk, None).models.smart(Target::new(0.9, 0.95).unwrap(), 1).unwrap();
     let (shipment, report) =
-        profile(context, ("reviews", "id", "text"), 1_000, 1, &smart).await.unwrap();
+        profile(context, ("reviews", "id", "text"), 1_000, &smart).await.unwrap();
     assert_ne!(shipment.plan.policy.family(), "reference", "{report}");
     (shipment, report)
 }
@@ -255,11 +255,11 @@ async fn what_does_not_fit_is_said_in_words() {
     let desk = Arc::new(Desk::new(Duration::ZERO));
     let context = context(&place.at("in"), 1, 256).await;
     let smart = here(&desk, None).models.smart(Target::new(0.9, 0.95).unwrap(), 1).unwrap();
-    let small = profile(&context, ("reviews", "id", "text"), 5, 1, &smart).await;
+    let small = profile(&context, ("reviews", "id", "text"), 5, &smart).await;
     assert!(small.unwrap_err().to_string().contains("5 rows is too small"));
     let sql = "CREATE VIEW half AS SELECT id, text FROM reviews WHERE id > 7";
     rows(&context, sql).await.unwrap();
-    let half = profile(&context, ("half", "id", "text"), 1_000, 1, &smart).await;
+    let half = profile(&context, ("half", "id", "text"), 1_000, &smart).await;
     assert!(half.unwrap_err().to_string().contains("ids must run from 0"));
 
     // A plan of other models is refused by name before anybody is asked.
