@@ -13,7 +13,7 @@ use crate::plan::{Forecast, Plan};
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// An executor that follows a plan, with what profiling answered and paid for already: a
-    /// [`Profiled`], or a map of answers by index (may be empty: those items are then asked of the
+    /// [`Profiled`](crate::Profiled), or a map of answers by index (may be empty: those items are then asked of the
     /// reference).
     ///
     /// # The items must be the profiled ones
@@ -26,7 +26,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ///
     /// # Prices
     /// The prices are those of this roster, and not those the plan was made at: the plan is followed
-    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`] is handed over, and the report sets
+    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed over, and the report sets
     /// what was spent against what the reference costs at these.
     ///
     /// # Errors
