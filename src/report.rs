@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
-use crate::order::ENDLESS;
+use crate::order::Order;
 use crate::plan::{Plan, Policy, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
-use stored::Stored;
 pub use summary::{ModelSummary, Summary};
 pub(crate) use words::compared;
 
@@ -27,8 +26,7 @@ pub const REPORT_VERSION: u32 = 1;
 ///
 /// Its JSON holds all of this, and beside it a [`Summary`] under `summary`, of figures that are worked out and not
 /// kept: [`summary`](Self::summary). Reading a report back passes over it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
     /// `smart-core report`.
@@ -174,7 +172,7 @@ impl Report {
         let all = self.plan.policy == Policy::Reference
             && answered > 0
             && self.execution.first().copied().map_or(0, metered) >= answered;
-        if items < ENDLESS && (all || self.reference_cost == Cost::ZERO) {
+        if items < Order::ENDLESS && (all || self.reference_cost == Cost::ZERO) {
             self.reference_cost = self.reference_seen(items);
         }
         self

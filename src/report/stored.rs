@@ -1,7 +1,7 @@
 //! A report as it is stored: with a summary that is worked out when it is written.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, version};
 use crate::execute::Audited;
@@ -12,13 +12,13 @@ use crate::profile::{SelfAgreement, StopReason};
 use crate::tally::Delivered;
 
 /// The fields of a [`Report`], and its [`Summary`].
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename = "Report")]
-pub(super) struct Stored {
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Report", rename = "Report", deny_unknown_fields)]
+struct Stored {
     label: ReportLabel,
     #[serde(deserialize_with = "this_version")]
     version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, getter = "worked_out")]
     summary: Option<Summary>,
     plan: Plan,
     allowance: u64,
@@ -41,46 +41,24 @@ pub(super) struct Stored {
     self_agreement: Option<SelfAgreement>,
 }
 
-impl From<Report> for Stored {
-    fn from(report: Report) -> Self {
-        let summary = Some(report.summary());
-        let Report {
-            label,
-            version,
-            plan,
-            allowance,
-            profiled,
-            overshoot,
-            stopped,
-            profiling,
-            execution,
-            judging,
-            delivered,
-            faults,
-            reference_cost,
-            budget,
-            audit,
-            self_agreement,
-        } = report;
-        Self {
-            label,
-            version,
-            summary,
-            plan,
-            allowance,
-            profiled,
-            overshoot,
-            stopped,
-            profiling,
-            execution,
-            judging,
-            delivered,
-            faults,
-            reference_cost,
-            budget,
-            audit,
-            self_agreement,
-        }
+/// The summary is written beside the fields, and there is no such field.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the type of the field, which may be missing where one is read"
+)]
+fn worked_out(report: &Report) -> Option<Summary> {
+    Some(report.summary())
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Stored::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Report {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Stored::deserialize(deserializer)
     }
 }
 
