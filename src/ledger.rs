@@ -123,13 +123,8 @@ impl<'a> Bill<'a> {
         self.recalled = true;
         self
     }
-    /// A failed call without usage cost nothing: one that may have been billed has some
-    /// ([`ErrorKind::used`]).
     pub(crate) fn cost(&self) -> Cost {
-        if self.failed.is_some() && self.usage.is_none() {
-            return Cost::ZERO;
-        }
-        self.pricing.cost(self.usage)
+        self.pricing.call(self.usage, self.has_failed())
     }
     pub(crate) const fn has_failed(&self) -> bool {
         self.failed.is_some()

@@ -68,6 +68,7 @@ pub mod guide {
 mod items;
 pub mod journal;
 mod ledger;
+mod locks;
 pub mod observe;
 mod order;
 pub mod picture;

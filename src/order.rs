@@ -26,9 +26,6 @@ const ROUNDS: usize = 10;
 /// Shortest side of the rectangle: below it too few permutations could be reached.
 const MIN_SIDE: u64 = 16;
 
-/// The population of a stream whose length is not known.
-pub(crate) const ENDLESS: u64 = Order::ENDLESS;
-
 /// The `SplitMix64` finaliser: a bijection on 64 bits in which every input bit moves every output bit.
 pub(crate) const fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -68,13 +65,8 @@ pub struct Order {
 struct Stored {
     population: u64,
     seed: u64,
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     salt: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_none(salt: &u64) -> bool {
-    *salt == 0
 }
 
 impl Order {

@@ -73,6 +73,12 @@ impl Cost {
     /// The largest amount; sums saturate here.
     pub const MAX: Self = Self(u64::MAX);
 
+    /// An amount worked out in nano-units, such as a forecast; nothing where it comes out below.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    pub(crate) const fn estimated(nanos: f64) -> Self {
+        Self(nanos.max(0.0) as u64)
+    }
+
     /// An amount of nano-units.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
@@ -288,6 +294,12 @@ impl Pricing {
         let Self { request, discount_ppm, .. } = *self;
         let alone = Self { request, discount_ppm, ..Self::NONE };
         alone.cost(Some(&Usage::default().with_requests(requests)))
+    }
+
+    /// What a call costs that failed or not: one that failed and says nothing of what it used cost nothing. (One
+    /// that may have been billed says that: [`ErrorKind::used`](crate::ErrorKind).)
+    pub(crate) fn call(&self, usage: Option<&Usage>, failed: bool) -> Cost {
+        if failed && usage.is_none() { Cost::ZERO } else { self.cost(usage) }
     }
 
     /// Whether `usage` holds every count these prices need to bill the call, with all its attempts.

@@ -1,8 +1,9 @@
 //! How far a run has come: [`Progress`], an observer to draw from.
 //!
-//! Give a clone to the run, or to whoever makes an [`Executor`](crate::Executor), keep one, and draw what [`Progress::snapshot`] says as often as you
-//! like: from a timer, a thread, a request handler. Watching a call costs the run two additions on
-//! atomics and no lock; locks are taken only where profiling folds an item or decides something.
+//! Give a clone to the run, or to whoever makes an [`Executor`](crate::Executor), keep one, and draw what
+//! [`Progress::snapshot`] says as often as you like: from a timer, a thread, a request handler. Watching a
+//! call costs the run two additions on atomics and no lock; locks are taken only where profiling folds an item
+//! or decides something.
 //! An executor answers from the start on, and is finished when [`finish`](crate::Executor::finish) says so.
 //! Each run or executor that begins counts anew: to add up several under way, give each its own.
 //! `examples/progress.rs` draws it in a terminal with `indicatif`.
@@ -37,7 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::evidence::{Agreement, ItemEvidence};
 use crate::observe::{CallKind, Event, Observer};
-use crate::order::ENDLESS;
+use crate::order::Order;
 use crate::plan::Forecast;
 use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
@@ -279,7 +280,7 @@ impl fmt::Display for Snapshot {
         match phase {
             Phase::Waiting => return write!(f, "{phase}"),
             Phase::Profiling => write!(f, "{phase} {profiled} of {items} items")?,
-            _ if *items == ENDLESS => write!(f, "{phase} {answered} items of a stream")?,
+            _ if *items == Order::ENDLESS => write!(f, "{phase} {answered} items of a stream")?,
             Phase::Answering | Phase::Finished => write!(f, "{phase} {answered} of {items} items")?,
         }
         let bare = f.alternate();

@@ -9,6 +9,12 @@ use crate::answer::Reason;
 use crate::ledger::{Counter, Counters};
 use crate::roster::{MAX_MODELS, ModelId};
 
+/// Whether a count is nothing: then it is not stored.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// How many items were answered by whom, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

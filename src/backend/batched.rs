@@ -1,7 +1,7 @@
 //! One call a batch instead of one an item: [`Batched`].
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, Either, Shared, WeakShared, select};
 
 use super::guard::guarded;
 use super::{BackendError, Completion, LlmBackend};
+use crate::locks::lock;
 use crate::pricing::{Cost, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
@@ -42,8 +43,7 @@ pub trait BatchBackend<T>: Send + Sync {
 /// model its [discount](crate::Pricing::with_batch_discount). Profiling asks for a few items at a time, and
 /// what it finds decides what it asks next: some dozen small batches for each model before the large one, and
 /// many more under a budget that does not last for the reference, where no item is asked beyond what is judged
-/// next. A
-/// call that is dropped leaves its item in the batch, which is dropped with its last call.
+/// next. A call that is dropped leaves its item in the batch, which is dropped with its last call.
 ///
 /// ```
 /// use smart_core::backend::{BatchBackend, BatchOutcome, Batched};
@@ -218,10 +218,6 @@ impl<O> Outcome<O> {
             (None, _) => Err(BackendError::permanent("the batch has no outcome of this item")),
         }
     }
-}
-
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

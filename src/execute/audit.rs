@@ -119,9 +119,9 @@ impl Audit {
     /// and its delivered answers count as this one's. Without that a process that is started again begins
     /// anew, and each may let as many failures through as were promised of all together.
     ///
-    /// Give the same share, target, part and number of items as before, the whole of them
-    /// ([`SettingsError::OtherAudit`] is what making the executor says where the limit comes out otherwise), and let this process answer those that
-    /// the earlier one did not hand over. Its findings are what [`Executor::audit`](crate::Executor::audit) says
+    /// Give the same share, target, part and number of items as before, the whole of them (where the limit
+    /// comes out otherwise, no executor is made: [`SettingsError::OtherAudit`]), and let this process answer
+    /// those that the earlier one did not hand over. Its findings are what [`Executor::audit`](crate::Executor::audit) says
     /// once its stream has ended or was dropped: audits that were under way then count as caught. Where they
     /// are lost with it (it was killed), run *all* items again over its journal: that pays nothing twice and
     /// finds the same catches. Or give each attempt a [`Part`] from the start.

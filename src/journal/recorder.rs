@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::found::{Found, Recalls};
 use super::{Header, Journal, JournalError, Record, Recorded, Torn};
@@ -13,6 +13,7 @@ use crate::backend::guard::panicked;
 use crate::backend::{Completion, ErrorKind};
 use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
+use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Usage};
 use crate::roster::{ModelId, RosterSpec};
@@ -215,10 +216,6 @@ fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<V
         found.extend(calls.map(|calls| (key, calls)));
     }
     vain
-}
-
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A record as this run sees it; an error is a complaint in words.

@@ -28,16 +28,11 @@ pub struct Fault {
     pub calls: u64,
     /// Those of them that an earlier run had recorded. A journal keeps how a call failed, and not what
     /// was said of it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     pub recalled: u64,
     /// What the backend said of the first in this run ([`BackendError::message`]), its first 200
     /// characters; empty where it said nothing, or all were recorded by an earlier run.
     pub message: String,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// In words, without the model's name: `3 calls, transient failure: no reply`.

@@ -27,7 +27,7 @@ pub struct Certificate {
     pub failures: u64,
     /// Those of the failures that are comparisons which failed, the judge's and not the policy's: nobody knows
     /// what they would have said.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     pub unjudged: u64,
     /// The most failures that still certify at this look.
     pub limit: u64,
@@ -37,11 +37,6 @@ pub struct Certificate {
     pub looks: u64,
     /// Proven bound on the probability that a chain no better than the allowance is certified.
     pub error: f64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl fmt::Display for Certificate {

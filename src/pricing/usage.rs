@@ -33,13 +33,8 @@ pub struct Usage {
     /// Attempts beside these that may have been billed and said nothing of it: they timed out, say
     /// ([`ErrorKind::may_have_been_billed`](crate::ErrorKind::may_have_been_billed)). Each is priced
     /// at the fee of a request, and where tokens have a price, what the call cost is not known.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     pub unbilled: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Usage {

@@ -68,10 +68,10 @@ pub fn forecast_before(
             (low.min(few), (many + pilot).min(alone + pilot + look.items * nanos(guess.cost)));
     }
     Ok(Forecast {
-        cost: rounded(cost),
-        low: rounded(low.min(cost)),
-        high: rounded(high.max(cost)),
-        reference_cost: rounded(alone),
+        cost: Cost::estimated(cost),
+        low: Cost::estimated(low.min(cost)),
+        high: Cost::estimated(high.max(cost)),
+        reference_cost: Cost::estimated(alone),
     })
 }
 
@@ -82,11 +82,6 @@ const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
 
 fn nanos(cost: Cost) -> f64 {
     cost.as_nanos() as f64
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a forecast")]
-fn rounded(nanos: f64) -> Cost {
-    Cost::from_nanos(nanos.max(0.0) as u64)
 }
 
 /// A look, and the failures that it tolerates.
@@ -203,7 +198,7 @@ impl ProfileSettings {
             let pilot = least.high.max(alone);
             return Ok(Forecast { cost: alone, low: alone, high: pilot, ..least });
         }
-        let [low, middle, high] = SPENT.map(|share| rounded(share * nanos(within)));
+        let [low, middle, high] = SPENT.map(|share| Cost::estimated(share * nanos(within)));
         let cost = middle.max(least.cost).min(alone);
         Ok(Forecast {
             cost,

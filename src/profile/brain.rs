@@ -478,8 +478,3 @@ impl Brain {
         self.halt(reason);
     }
 }
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a forecast")]
-fn cost(nanos: f64) -> Cost {
-    Cost::from_nanos(nanos.max(0.0) as u64)
-}

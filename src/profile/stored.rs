@@ -117,9 +117,8 @@ impl Profile {
     /// is cheapest at these prices is taken, if it is cheaper than the reference. So what was certified for one
     /// target passes the test for every target that is no stricter (no higher agreement, no higher confidence),
     /// unless the agreement floor stops it, which more thresholds then share; and at any prices its policy is
-    /// among those that are compared. Of a stricter target
-    /// the recorded looks may come too early: then the plan is the reference, and its
-    /// [verdict](crate::plan::Verdict) says so.
+    /// among those that are compared. Of a stricter target the recorded looks may come too early: then the
+    /// plan is the reference, and its [verdict](crate::plan::Verdict) says so.
     ///
     /// ```text
     /// recorded   pilot E ──► chain C, looks k_1 < k_2 < …     (prices and target of the time)

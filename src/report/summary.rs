@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Report;
+use crate::order::Order;
 use crate::pricing::Cost;
 
 /// What a report comes to: for dashboards and scripts that read its JSON.
@@ -98,7 +99,7 @@ impl Report {
             cost: self.cost().as_usd(),
             reference_cost: known.map(Cost::as_usd),
             saving: known.filter(|_| answered > 0).map(|_| self.saving()),
-            items: Some(plan.order.population()).filter(|items| *items < crate::Order::ENDLESS),
+            items: Some(plan.order.population()).filter(|items| *items < Order::ENDLESS),
             answered,
             unanswered: self.delivered.unanswered(),
             profiled: self.profiled,

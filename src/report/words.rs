@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Budgeted, Report};
 use crate::execute::Audited;
 use crate::ledger::Spending;
-use crate::order::ENDLESS;
+use crate::order::Order;
 use crate::plan::Verdict;
 use crate::pricing::Cost;
 use crate::profile::StopReason;
@@ -49,7 +49,7 @@ impl Report {
     /// Why the plan has no forecast, in words.
     fn why_no_forecast(&self) -> &'static str {
         match self.plan.order.population() {
-            ENDLESS => "nobody knows how long the stream is",
+            Order::ENDLESS => "nobody knows how long the stream is",
             _ if self.stopped == StopReason::Elsewhere => {
                 "the prices are not those that the plan was made at"
             }
@@ -211,7 +211,7 @@ impl fmt::Display for Report {
         let bare = f.alternate();
         let said = |cost: Cost| cost.said(bare);
         let items = plan.order.population();
-        if items == ENDLESS {
+        if items == Order::ENDLESS {
             writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
         } else {
             writeln!(f, "Promised   {} over {items} items", plan.target)?;

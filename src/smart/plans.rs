@@ -8,13 +8,13 @@ use crate::answer::Answer;
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
 use crate::execute::Executor;
-use crate::order::ENDLESS;
+use crate::order::Order;
 use crate::plan::{Forecast, Plan};
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// An executor that follows a plan, with what profiling answered and paid for already: a
-    /// [`Profiled`](crate::Profiled), or a map of answers by index (may be empty: those items are then asked of the
-    /// reference).
+    /// [`Profiled`](crate::Profiled), or a map of answers by index (may be empty: those items are then asked
+    /// of the reference).
     ///
     /// # The items must be the profiled ones
     /// A plan's promise is about the items it was profiled on, in their order, and about no others: for others
@@ -26,8 +26,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ///
     /// # Prices
     /// The prices are those of this roster, and not those the plan was made at: the plan is followed
-    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed over, and the report sets
-    /// what was spent against what the reference costs at these.
+    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed over, and the
+    /// report sets what was spent against what the reference costs at these.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
@@ -73,7 +73,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         // Nobody knows what a stream without end will cost.
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
         plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
-        plan.order = self.order(items.unwrap_or(ENDLESS));
+        plan.order = self.order(items.unwrap_or(Order::ENDLESS));
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
         let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
         executor.announce();

@@ -10,9 +10,10 @@ use super::super::priced::Scheme;
 use super::super::scheme::{self, LARGE, Schedule};
 use super::super::search::{self, Gate, Pilot, Prospect};
 use super::super::settings::Objective;
-use super::{Brain, cost, sieve};
+use super::{Brain, sieve};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Key, Mark, failing, stand_for};
+use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
@@ -90,7 +91,8 @@ impl Brain {
             }
             return;
         }
-        if let Some(test) = self.lone_test() {
+        let Some(schedule) = self.looks() else { return };
+        if let Some(test) = self.lone_test(&schedule) {
             self.pilot = profiled;
             return self.open(test);
         }
@@ -100,7 +102,6 @@ impl Brain {
         if profiled >= sieve::ITEMS && self.affords_reference() {
             return self.halt(StopReason::NotWorthMore);
         }
-        let Some(schedule) = self.looks() else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let next = self.next_gate(profiled);
         let Gate::GoOn(demand) = self.scene(&items, &schedule).gate(next) else {
@@ -175,7 +176,7 @@ impl Brain {
             self.considered.push(Considered {
                 name: if shared { format!("{name} for a share of the items") } else { name },
                 chain: Some(prospect.chain.clone()),
-                cost_per_item: testable.then(|| cost(prospect.priced.per_item)),
+                cost_per_item: testable.then(|| Cost::estimated(prospect.priced.per_item)),
                 tested: 0,
                 failures: 0,
                 outcome,

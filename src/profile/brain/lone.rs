@@ -11,6 +11,7 @@
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::priced::Scheme;
+use super::super::scheme::Schedule;
 use super::super::scores::has_scores;
 use super::super::search;
 use super::super::settings::{Families, Objective};
@@ -30,7 +31,7 @@ impl Brain {
     }
 
     /// The test of all answers of an only candidate, where that is all there is to test.
-    pub(super) fn lone_test(&mut self) -> Option<ChainTest> {
+    pub(super) fn lone_test(&self, schedule: &Schedule) -> Option<ChainTest> {
         let id = self.only_candidate()?;
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
         let answers = |item: &&ItemEvidence| {
@@ -43,9 +44,7 @@ impl Brain {
         }
         let cheap = self.means.answer(id) < CHEAP * self.means.answer(ModelId::REFERENCE);
         if !cheap {
-            let schedule = self.looks()?;
-            let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
-            let best = self.scene(&items, &schedule).prospects().into_iter().next()?;
+            let best = self.scene(&items, schedule).prospects().into_iter().next()?;
             if best.priced.scheme != Scheme::Dense {
                 return None;
             }

@@ -20,7 +20,7 @@
 
 use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
-use super::{Brain, cost};
+use super::Brain;
 use crate::evidence::ItemEvidence;
 use crate::plan::{Forecast, Mark, Policy, failing, stand_for};
 use crate::pricing::Cost;
@@ -115,7 +115,7 @@ impl Brain {
         let Ahead { low, middle, high } = self.within_money(ahead, now);
         let cap = self.budget.unwrap_or(Cost::MAX);
         let [low, middle, high] =
-            [low, middle, high].map(|ahead| cost(self.spent + ahead).min(cap));
+            [low, middle, high].map(|ahead| Cost::estimated(self.spent + ahead).min(cap));
         if best.is_none() {
             return Forecast { cost: middle, low, high, ..known };
         }
@@ -137,7 +137,7 @@ impl Brain {
     }
 
     fn reference_alone(&self) -> Cost {
-        cost(self.means.answer(ModelId::REFERENCE) * self.order.population() as f64)
+        Cost::estimated(self.means.answer(ModelId::REFERENCE) * self.order.population() as f64)
     }
 
     /// What is ahead under a test, if an item costs `now` should it fail.
@@ -287,16 +287,14 @@ impl Brain {
         if !self.knows_bills() {
             return Forecast::UNKNOWN;
         }
-        let late = asked.saturating_sub(self.profiled()) as f64;
-        let left = self.order.population().saturating_sub(asked) as f64;
-        // The mean of n costs is known to about their spread over sqrt(n): under a policy taken to be as
-        // large as the mean; of the reference the bills are there.
         let best = self.best().0;
         let alone = best.is_none();
         let spread = match best {
-            Some(test) if self.money().is_some() => EACH_SIDE * self.error_of_policy(test, left),
-            Some(_) => per_item * 1.96 / (self.profiled().max(1) as f64).sqrt(),
-            None => EACH_SIDE * self.bills.error_of(left + late),
+            Some(test) if self.money().is_some() => {
+                let left = self.order.population().saturating_sub(asked) as f64;
+                EACH_SIDE * self.error_of_policy(test, left)
+            }
+            _ => self.spread(per_item, alone),
         };
         self.total(asked, (per_item, spread), alone)
     }
@@ -306,17 +304,24 @@ impl Brain {
         if !self.knows_bills() {
             return Forecast::UNKNOWN;
         }
-        let left = self.order.population().saturating_sub(self.profiled()) as f64;
-        let (per_item, spread) = match policy {
-            Policy::Reference => {
-                (self.means.answer(ModelId::REFERENCE), EACH_SIDE * self.bills.error_of(left))
-            }
+        let (per_item, alone) = match policy {
+            Policy::Reference => (self.means.answer(ModelId::REFERENCE), true),
             Policy::Chain { chain, threshold } => {
-                let mean = self.till().mean(chain, threshold, &self.sample(chain));
-                (mean, mean * 1.96 / (self.profiled().max(1) as f64).sqrt())
+                (self.till().mean(chain, threshold, &self.sample(chain)), false)
             }
         };
-        self.total(asked, (per_item, spread), *policy == Policy::Reference)
+        self.total(asked, (per_item, self.spread(per_item, alone)), alone)
+    }
+
+    /// How far off the mean cost of an item may be, either side. The mean of n costs is known to about their
+    /// spread over sqrt(n): under a policy taken to be as large as the mean; of the reference the bills are
+    /// there.
+    fn spread(&self, per_item: f64, alone: bool) -> f64 {
+        if alone {
+            let left = self.order.population().saturating_sub(self.profiled()) as f64;
+            return EACH_SIDE * self.bills.error_of(left);
+        }
+        per_item * 1.96 / (self.profiled().max(1) as f64).sqrt()
     }
 
     fn total(&self, asked: u64, (per_item, spread): (f64, f64), alone: bool) -> Forecast {
@@ -326,7 +331,7 @@ impl Brain {
         let cap = self.budget.unwrap_or(Cost::MAX);
         let total = |spread: f64| {
             let late = late * (reference + if alone { spread } else { 0.0 }).max(0.0);
-            cost(self.spent + late + left * (per_item + spread).max(0.0)).min(cap)
+            Cost::estimated(self.spent + late + left * (per_item + spread).max(0.0)).min(cap)
         };
         Forecast {
             cost: total(0.0),

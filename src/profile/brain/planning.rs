@@ -1,12 +1,12 @@
 //! The plan, and what is said of all that was considered.
 
 use super::super::settings::Families;
-use super::{Brain, DEARER, cost};
+use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{
     Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
 };
-use crate::pricing::{Cost, Pricing, Usage};
+use crate::pricing::Cost;
 use crate::roster::ModelId;
 
 impl Brain {
@@ -37,7 +37,7 @@ impl Brain {
             considered.push(Considered {
                 name,
                 chain: Some(test.chain.clone()),
-                cost_per_item: (test.tested > 0).then(|| cost(each)),
+                cost_per_item: (test.tested > 0).then(|| Cost::estimated(each)),
                 tested: test.tested,
                 failures: test.failures(),
                 outcome,
@@ -81,7 +81,7 @@ impl Brain {
         self.roster.candidates().filter(move |id| priced && dear(id)).map(|id| Considered {
             name: self.roster.name(id).to_owned(),
             chain: None,
-            cost_per_item: Some(cost(self.means.answer(id))),
+            cost_per_item: Some(Cost::estimated(self.means.answer(id))),
             tested: 0,
             failures: 0,
             outcome: DEARER.to_owned(),
@@ -149,17 +149,12 @@ impl Brain {
 
     pub(super) fn spent_on(&self, item: &ItemEvidence) -> f64 {
         let mut spent = Cost::ZERO;
-        // A call that failed and says nothing of what it used cost nothing, as in the books.
-        let call = |pricing: &Pricing, usage: Option<&Usage>, answered: bool| match usage {
-            None if !answered => Cost::ZERO,
-            usage => pricing.cost(usage),
-        };
         for (id, model) in self.roster.ids().zip(self.roster.models()) {
             if id.is_reference() {
-                spent += call(&model.pricing, item.usage.as_ref(), item.answered);
+                spent += model.pricing.call(item.usage.as_ref(), !item.answered);
             } else if let Some(record) = item.candidate(id) {
-                let answered = record.agreement.is_answer();
-                spent += call(&model.pricing, record.usage.as_ref(), answered);
+                let failed = !record.agreement.is_answer();
+                spent += model.pricing.call(record.usage.as_ref(), failed);
                 if record.rating.is_some() {
                     spent += model.pricing.cost(record.rating.as_ref());
                 }

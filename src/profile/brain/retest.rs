@@ -18,10 +18,11 @@
 //!
 //! # Why it is monotone
 //! Of a target that is no stricter, `G >= F` at a level `a >= alpha`, whatever was certified passes the limits
-//! again. (The agreement floor may stop it: a laxer limit has more thresholds, which share its level.) At one look, `p(k, f) = P(Hyp(M, F + 1 + f, k) <= f)` falls as `F` grows, so `b` does not. Of several
-//! looks the level each is tested at may fall as `F` grows, and a limit with it. Where one does, the recorded
-//! limits are kept for all: with these, more than `F` failures are left with probability at most `alpha`, and
-//! more than `G` no more often. Which of the two it is depends on looks and targets, and on no answer.
+//! again. (The agreement floor may stop it: a laxer limit has more thresholds, which share its level.) At one
+//! look, `p(k, f) = P(Hyp(M, F + 1 + f, k) <= f)` falls as `F` grows, so `b` does not. Of several looks the
+//! level each is tested at may fall as `F` grows, and a limit with it. Where one does, the recorded limits are
+//! kept for all: with these, more than `F` failures are left with probability at most `alpha`, and more than
+//! `G` no more often. Which of the two it is depends on looks and targets, and on no answer.
 
 use super::Brain;
 use super::boundaries;
