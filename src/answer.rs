@@ -1,4 +1,9 @@
-//! What a run delivers for one item, and where it came from.
+//! The unit of a run's output: one item's answer, and where it came from.
+//!
+//! An [`Answer`] carries what is delivered for the item, whose answer it is, which models were asked and
+//! what that cost. Its [`Reason`] says which way through the run produced it: the item was profiled, the
+//! plan's policy kept a candidate's answer or went to the reference, or the item stays unanswered. The
+//! report at the end counts the answers by reason.
 
 use std::fmt;
 
@@ -34,7 +39,7 @@ pub enum Reason {
     Unaffordable,
 }
 
-/// In a few words, as a line of a table has room for.
+/// Names the reason in a few words, short enough for a table cell.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,17 +60,17 @@ impl fmt::Display for Reason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answer<O> {
-    /// The item.
+    /// The item's index.
     pub index: u64,
     /// What is delivered; `None` if the item stays unanswered, for the reason given.
     pub output: Option<O>,
-    /// Whose answer it is; [`Report::name`](crate::Report::name) has the name.
+    /// The model whose answer it is, if there is one; [`Report::name`](crate::Report::name) gives its name.
     pub by: Option<ModelId>,
-    /// Why.
+    /// Why the item has this answer, or none.
     pub reason: Reason,
     /// Which models were asked.
     pub asked: ModelSet,
-    /// What the item's calls cost, those of an earlier run included.
+    /// What the item's calls cost, including calls that an earlier run paid for.
     pub cost: Cost,
 }
 

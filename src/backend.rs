@@ -19,27 +19,28 @@
 //! }
 //! ```
 //!
-//! A closure does too: [`from_fn`].
+//! A closure works too: [`from_fn`].
 //!
-//! Wrappers are backends around a backend ([`Wrap`]): [`Timeout`], [`Limit`], [`Retry`],
-//! [`Breaker`], [`Guard`]. They serve a judging equivalence just as well.
+//! A wrapper is a backend around a backend ([`Wrap`]): [`Timeout`], [`Limit`], [`Retry`], [`Breaker`],
+//! [`Guard`]. The same wrappers fit around an equivalence that calls a model (a judge). Profiling and
+//! execution call backends in the same way; the decision core never calls one.
 //!
 //! # When a backend misbehaves
 //!
-//! | It … | and the item |
+//! | A backend that … | and the item |
 //! |---|---|
 //! | panics, in building or polling its future | fails for good, as [`ErrorKind::Panicked`]; the crate guards every call |
 //! | never ends | waits as long, unless a [`Timeout`] ends the call as [`ErrorKind::Timeout`] |
-//! | ends without saying what it used | costs nothing if it was turned away, and is counted as a call without a bill if it [may have been billed](ErrorKind::may_have_been_billed) |
-//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed, and those that do not say are counted |
+//! | fails without saying what it used | costs nothing, or is counted as a call without a bill if it [may have been billed](ErrorKind::may_have_been_billed) |
+//! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed, and attempts that do not say are counted |
 //! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
-//! | reports no usage | costs what the prices can know; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
-//! | reports usage that cannot be ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked like one of unknown usage, and counted in the report |
-//! | reports a bill a hundred times the usual | is billed as reported, and moves no decision; more cached tokens than read are capped |
-//! | scores its answer NaN or infinite | has no score: such an answer is kept by no threshold |
-//! | answers with nothing | has an answer like any other; the equivalence decides what emptiness is worth |
-//! | answers differently each time | is compared as answered; the promise covers answers that stay (see the contract) |
-//! | has an equivalence that errs or panics | counts as *not equivalent*, in profiling as in execution |
+//! | reports no usage with its answer | costs what the prices alone can tell; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
+//! | reports impossible usage ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked as if its usage were unknown, and the report counts it |
+//! | reports a bill a hundred times the usual | is billed as reported, but moves no decision; cached tokens beyond the tokens read are capped |
+//! | gives a score that is NaN or infinite | has no score, so no threshold keeps its answer |
+//! | gives an empty answer | has an answer like any other; the equivalence decides what emptiness is worth |
+//! | answers differently each time | is compared as answered; the promise covers only answers that stay the same (see the contract) |
+//! | is compared by an equivalence that fails or panics | counts as *not equivalent*, in profiling as in execution |
 
 mod batched;
 mod breaker;
@@ -71,16 +72,16 @@ pub use wrap::Wrap;
 
 use crate::pricing::Usage;
 
-/// A model's own confidence in an answer: any finite number, higher is surer.
+/// A model's own confidence in an answer: any finite number; higher means surer.
 ///
-/// Only the order matters to what is certified, so log-probabilities, `P(True)` and votes all serve as
-/// they are. Scores from 0 to 1 do a little more: a candidate that is surer of itself than the others is
-/// tried sooner.
+/// What is certified depends only on the order of the scores, so log-probabilities, `P(True)` and votes
+/// all serve as they are. Scores from 0 to 1 help a little more: they can be compared between
+/// candidates, and the surer candidate is tried sooner.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Confidence(#[serde(deserialize_with = "finite")] f64);
 
-/// A stored score is one that [`Confidence::new`] takes.
+/// Deserialises a stored score under the same rule as [`Confidence::new`].
 fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     let score = f64::deserialize(from)?;
     Confidence::new(score).map(Confidence::as_f64).ok_or_else(|| {
@@ -89,13 +90,14 @@ fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 }
 
 impl Confidence {
-    /// A score, or `None` if it is not a finite number: a NaN score is *no* score.
+    /// Makes a score of any finite number, and `None` of NaN or infinity.
     pub fn new(score: f64) -> Option<Self> {
-        // Adding zero folds -0.0 into 0.0, so that equal scores are equal bit for bit.
+        // Adding zero turns -0.0 into 0.0, so that equal scores are equal bit for bit.
         score.is_finite().then_some(Self(score + 0.0))
     }
 
-    /// The geometric mean probability of an answer's tokens, from their natural log-probabilities.
+    /// The geometric mean probability of an answer's tokens, from their natural log-probabilities;
+    /// `None` if there are no tokens or the mean is not finite.
     pub fn from_logprobs(logprobs: &[f64]) -> Option<Self> {
         let mean = logprobs.iter().sum::<f64>() / logprobs.len() as f64;
         Self::new(mean.exp())
@@ -107,7 +109,7 @@ impl Confidence {
     }
 }
 
-/// One answer.
+/// One answer, what it used, and how sure the model is of it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Completion<O> {
@@ -115,7 +117,7 @@ pub struct Completion<O> {
     pub output: O,
     /// What the call used; `None` is unknown, never zero.
     pub usage: Option<Usage>,
-    /// The model's own confidence, where it comes with the answer.
+    /// The model's own confidence, if it comes with the answer.
     pub confidence: Option<Confidence>,
 }
 
@@ -147,7 +149,7 @@ impl<O> Completion<O> {
     }
 
     /// Takes the answer's confidence from the natural log-probabilities of its tokens
-    /// ([`Confidence::from_logprobs`]); without any there is none.
+    /// ([`Confidence::from_logprobs`]); an empty slice gives no score.
     #[must_use]
     pub fn with_logprobs(mut self, logprobs: &[f64]) -> Self {
         self.confidence = Confidence::from_logprobs(logprobs);

@@ -1,9 +1,11 @@
 //! The one place where calls are made and paid: every answer, rating and judgement passes here.
 //!
-//! A call is recalled if an earlier run paid for it, else made if the budget bears it (a panic is a
-//! failure), kept in the journal, billed, and only then handed on. Between the end of a call and
-//! its record there is no `await`: a run that is dropped has written down all it was told. What a wrapper
-//! was told *within* a call is in that call's usage and nowhere else: a [`Retry`](crate::backend::Retry)
+//! If an earlier run paid for a call, its result is recalled. Otherwise, if the budget bears it, the
+//! call is made with panics caught, kept in the journal, billed, and only then handed on to profiling or
+//! execution. There is no `await` between the end of a call and its record, so a run that is dropped has
+//! written down everything it was told. What a wrapper learns *within* a call is not recorded until the
+//! call ends: a [`Retry`](crate::backend::Retry) that is dropped while it waits takes along what its
+//! failed attempts reported.
 //! that is dropped while it waits takes along what its failed attempts reported.
 
 mod dropped;
@@ -49,7 +51,7 @@ impl CallKey {
     pub(crate) const fn rating(index: u64, model: ModelId) -> Self {
         Self { index, model, kind: CallKind::Rating, other: model }
     }
-    /// All keys of an item lie in this range.
+    /// The range in which all keys of an item lie.
     pub(crate) const fn all_of(index: u64) -> RangeInclusive<Self> {
         let first = Self::answer(index, ModelId::REFERENCE);
         let last = ModelId::new(u8::MAX);
@@ -58,7 +60,7 @@ impl CallKey {
     pub(crate) const fn comparison(index: u64, left: ModelId, right: ModelId) -> Self {
         Self { index, model: left, kind: CallKind::Comparison, other: right }
     }
-    /// The reference asked once more, and its two answers compared.
+    /// The key for asking the reference once more and comparing its two answers.
     pub(crate) const fn repeat(index: u64) -> Self {
         let model = ModelId::REFERENCE;
         Self { index, model, kind: CallKind::Repeat, other: model }
@@ -79,15 +81,15 @@ pub(crate) enum Asked<O> {
         usage: Option<Usage>,
         cost: Cost,
     },
-    /// Not asked: the budget would not bear it.
+    /// Not asked, because the budget would not bear it.
     Unaffordable,
 }
 
-/// A score, or none, and what finding out cost.
+/// The outcome of asking for a score, and what asking cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rated {
     pub(crate) score: Option<Confidence>,
-    /// Whether another moment might have brought one.
+    /// Whether there might have been a score at another time.
     pub(crate) missed: bool,
     /// Whether the budget kept the call from being made.
     pub(crate) unaffordable: bool,
@@ -95,13 +97,13 @@ pub(crate) struct Rated {
     pub(crate) cost: Cost,
 }
 
-/// A verdict, and what it cost.
+/// A verdict on two answers, and what it cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compared {
     pub(crate) equivalent: bool,
     /// How the comparison failed, if it did.
     pub(crate) failed: Option<ErrorKind>,
-    /// Whether another moment might have brought another verdict.
+    /// Whether the verdict might have been another at another time.
     pub(crate) missed: bool,
     /// Whether the budget kept the call from being made.
     pub(crate) unaffordable: bool,
@@ -109,14 +111,14 @@ pub(crate) struct Compared {
     pub(crate) cost: Cost,
 }
 
-/// How a call went that may have been paid now, earlier, or not at all.
+/// The outcome of a call that was paid now, earlier, or not at all.
 enum Went<T> {
     Well(T, Cost),
     Badly(ErrorKind, Option<Usage>, Cost),
     Unaffordable,
 }
 
-/// Scores a call's item for the journal.
+/// Hashes an item, so that the journal and plans can tell it from others.
 pub(crate) type Fingerprint<I> = dyn Fn(&I) -> u64 + Send + Sync;
 
 /// Makes the calls of one run.
@@ -129,7 +131,7 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     keeper: Option<Arc<dyn Keeper<O>>>,
     fingerprint: Option<Arc<Fingerprint<I>>>,
     memory: Memory<O>,
-    /// The cap that profiling plans within.
+    /// The cap that profiling plans within; execution is held to the budget's.
     pub(crate) planned: Option<Cost>,
 }
 
@@ -154,13 +156,13 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory, planned }
     }
 
-    /// Tells items apart by this.
+    /// Sets the function that tells items apart.
     pub(crate) fn with_item_key(mut self, key: Option<Arc<Fingerprint<I>>>) -> Self {
         self.fingerprint = key;
         self
     }
 
-    /// Recalls from this keeper and writes down there.
+    /// Sets the keeper to recall calls from and to write them down in.
     pub(crate) fn with_keeper(
         mut self,
         keeper: Arc<dyn Keeper<O>>,
@@ -170,7 +172,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self
     }
 
-    /// One item's calls. `needs` are the calls it takes at worst; they are looked at only if there
+    /// Begins one item's calls. `needs` returns the calls it takes at worst; it is called only if there
     /// is a budget.
     pub(crate) fn errand<'a>(
         &'a self,
@@ -179,7 +181,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         needs: impl FnOnce() -> Needs,
     ) -> Errand<'a, I> {
         let fingerprint = self.fingerprint.as_ref().map(|of| of(item));
-        // What is paid for is spent already, and must not be set aside a second time.
+        // A call that is paid for is already counted as spent, and must not be reserved a second time.
         let needs = || {
             let recorded = self.keeper.as_ref().map(|keeper| keeper.paid_for(index));
             needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
@@ -187,17 +189,18 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Errand { index, item, fingerprint, tab: self.ledger.tab(needs) }
     }
 
-    /// Holds on to a paid call for the next to ask.
+    /// Holds on to a paid call for whoever asks for it next.
     pub(crate) fn remember(&self, key: CallKey, kept: Kept<O>) {
         self.memory.put(key, kept);
     }
 
-    /// The paid calls that nobody used.
+    /// Takes the paid calls that nobody used.
     pub(crate) fn take_remembered(&self) -> Vec<(CallKey, Kept<O>)> {
         self.memory.empty()
     }
 
-    /// Takes over paid calls of whoever profiled: in their books, and in none of this run's.
+    /// Takes over paid calls from the run that profiled: they are in its books, and must not enter this
+    /// run's.
     pub(crate) fn hand_over(&self, calls: Vec<(CallKey, Kept<O>)>) -> Result<(), RunError> {
         for (key, kept) in calls {
             if let Some(keeper) = &self.keeper {
@@ -237,14 +240,14 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
     }
 
-    /// A call that was paid for already, by this run or an earlier one.
+    /// Recalls a call that was paid for already, by this run or an earlier one.
     fn recall<T: Paid<O>>(
         &self,
         errand: &Errand<'_, I>,
         key: CallKey,
     ) -> Result<Option<Went<T>>, RunError> {
         let pricing = self.pricing(&key);
-        // What this run paid for itself was told of when it was paid.
+        // Observers were already told of what this run paid for itself.
         let (kept, told) = match (self.memory.take(&key), &self.keeper) {
             (Some(kept), _) => (Some((kept, true)), true),
             (None, Some(keeper)) => (keeper.recall(&key, errand.fingerprint)?, false),
@@ -266,7 +269,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Ok(T::recalled(kept).map(|value| Went::Well(value, cost)))
     }
 
-    /// Recalls a call, or makes it: reserved, guarded, kept, billed.
+    /// Recalls a call, or makes it: reserves its money, guards it against panics, keeps it and bills it.
     async fn pay<T, F, Fut>(
         &self,
         errand: &Errand<'_, I>,
@@ -282,12 +285,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             return Ok(went);
         }
         let comparison = key.kind == CallKind::Comparison;
-        // Where judging costs nothing, an empty purse is no reason not to look.
+        // If judging costs nothing, an empty purse is no reason not to compare.
         let free = comparison && self.judge == Pricing::default();
         if !free && !errand.tab.open().await {
             return Ok(Went::Unaffordable);
         }
-        // Whether a comparison calls anyone is known when it is over.
+        // Whether a comparison calls a model is known only once it is over.
         if !comparison {
             self.started(key);
         }
@@ -316,8 +319,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
     }
 
-    /// Books a call that was made: kept, then billed, settled and told, also if it could not be written
-    /// down. Returns what it cost, and how it failed if its answer cannot be kept.
+    /// Books a call that was made: keeps, bills and settles it and tells observers, even if it could not be
+    /// written down. Returns what it cost, and the kind of failure it becomes if its answer cannot be kept.
     fn book(
         &self,
         errand: &Errand<'_, I>,
@@ -343,7 +346,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         kept.map(|_| (cost, unkept))
     }
 
-    /// The bill of a call that was made.
+    /// The bill of a call that was just made.
     fn bill<'a>(
         &'a self,
         key: &CallKey,
@@ -362,7 +365,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.ask_as(errand, CallKey::answer(errand.index, model)).await
     }
 
-    /// Asks for an answer under a key of its own.
+    /// Asks for an answer under the given key.
     pub(crate) async fn ask_as(
         &self,
         errand: &Errand<'_, I>,
@@ -371,7 +374,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let Some(backend) = self.roster.backend(key.model) else {
             return Ok(Asked::Failed { kind: ErrorKind::Permanent, usage: None, cost: Cost::ZERO });
         };
-        // The backend itself, not the pointer: a pointer is a backend too, at the price of a box.
+        // Calls the backend itself and not the pointer to it: the pointer is a backend too, but costs
+        // another box.
         Ok(match self.pay(errand, key, || (**backend).complete(errand.item)).await? {
             Went::Well(Completion { output, usage, confidence: score }, cost) => {
                 Asked::Answered { output, usage, score, cost }
@@ -381,7 +385,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         })
     }
 
-    /// Has a model rate its own answer. No score is an outcome like any other.
+    /// Has a model rate its own answer; no score is a valid outcome.
     pub(crate) async fn rate(
         &self,
         errand: &Errand<'_, I>,
@@ -403,8 +407,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         })
     }
 
-    /// Compares two models' answers, the left one in the reference's place. A comparison that
-    /// fails counts as *not equivalent*.
+    /// Compares two models' answers, the left one in the reference's place. A comparison that fails
+    /// counts as *not equivalent*.
     pub(crate) async fn compare(
         &self,
         errand: &Errand<'_, I>,
@@ -427,7 +431,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         })
     }
 
-    /// How the budget was kept, if there is one.
+    /// How the run kept to its budget, if there is one.
     pub(crate) fn budgeted(&self) -> Option<Budgeted> {
         let purse = self.ledger.purse()?;
         let (cap, over_bound) = (purse.cap(), purse.over_bound());
@@ -435,8 +439,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Some(Budgeted { cap, over_bound, unbounded: purse.unbounded(), planned })
     }
 
-    /// Ends the run's book-keeping: what earlier runs paid for and this one had no use for is
-    /// booked all the same, as far as its items are `ours`, and the journal is handed to the disk.
+    /// Ends the run's book-keeping. Calls that earlier runs paid for and this one did not use are booked
+    /// all the same, if their items are `ours`; then the journal is flushed to disk.
     pub(crate) fn close(&self, ours: impl Fn(u64) -> bool) -> Result<(), RunError> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         for (key, usage, failed) in keeper.leftovers(&ours) {
@@ -448,14 +452,13 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     }
 }
 
-/// A count that no call can have used is not believed: the call was paid for, and nobody knows what
-/// it cost.
+/// Replaces an implausible count by unknown usage: the call was paid for, and nobody knows how much.
 fn believed(mut usage: Option<Usage>) -> Option<Usage> {
     disbelieve(&mut usage);
     usage
 }
 
-/// The same where it lies.
+/// Does the same in place.
 #[inline]
 fn disbelieve(usage: &mut Option<Usage>) {
     if let Some(told) = usage

@@ -1,9 +1,9 @@
 //! For authors of backends, equivalences and journals: a suite to run against them (feature `conformance`).
 //!
-//! The contracts of [`LlmBackend`](crate::LlmBackend) and [`Equivalence`](crate::Equivalence) are in words; this
-//! module asks the questions that can be asked from outside. [`check_backend`] and
-//! [`check_equivalence`] run on any executor and return a [`Conformance`]: a list of sentences,
-//! not a panic. They make real calls, about five for each sample item.
+//! The contracts of [`LlmBackend`](crate::LlmBackend) and [`Equivalence`](crate::Equivalence) are
+//! written in words. This module checks what can be checked from outside. [`check_backend`] and
+//! [`check_equivalence`] run on any executor and return a [`Conformance`]: a list of statements and how
+//! each came out, not a panic. They make real calls, about five for each sample item.
 //!
 //! ```
 //! use smart_core::backend::Simulated;
@@ -15,8 +15,8 @@
 //! # });
 //! ```
 //!
-//! [`Faulty`] is the other half: a backend that misbehaves on purpose, for testing what is built
-//! around backends.
+//! [`Faulty`] is the counterpart: a backend that misbehaves on purpose, for testing what is built around
+//! backends.
 
 mod backend;
 mod equivalence;
@@ -40,7 +40,7 @@ use crate::backend::guard::guarded;
 use crate::pricing::{Pricing, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
-/// What the suite should expect.
+/// What the suite expects of a backend or an equivalence.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Suite {
@@ -50,35 +50,35 @@ pub struct Suite {
 }
 
 impl Default for Suite {
-    /// Free of charge; two minutes for each call.
+    /// Expects calls to be free of charge, and gives each two minutes.
     fn default() -> Self {
         Self { pricing: Pricing::default(), patience: Duration::from_secs(120), sleeper: shared() }
     }
 }
 
 impl Suite {
-    /// Expects every answer to report the usage these prices need.
+    /// Expects every answer to report the usage that these prices need.
     #[must_use]
     pub const fn with_pricing(mut self, pricing: Pricing) -> Self {
         self.pricing = pricing;
         self
     }
 
-    /// Takes a call that lasts longer than this for one that never ends.
+    /// Sets after how long a call is taken never to end.
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Waits on this sleeper.
+    /// Sets the sleeper to wait on.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
         self
     }
 
-    /// Makes a call that can neither panic nor last for ever.
+    /// Makes a call, catching its panics and bounding its time.
     async fn ask<T, F, Fut>(&self, call: F) -> Asked<T>
     where
         F: FnOnce() -> Fut,
@@ -102,7 +102,7 @@ impl fmt::Debug for Suite {
     }
 }
 
-/// How a call of the suite went.
+/// How a call of the suite ended, if it did.
 enum Asked<T> {
     Ended(Result<T, BackendError>),
     Lost(Duration),
@@ -123,7 +123,7 @@ impl<T> Asked<T> {
         }
     }
 
-    /// What went wrong, in words.
+    /// What went wrong with the call, in words.
     fn complaint(&self) -> Option<String> {
         match self {
             Self::Ended(Ok(_)) => None,
@@ -137,13 +137,13 @@ impl<T> Asked<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// As the contract says.
+    /// The contract was kept.
     Passed,
     /// Allowed, but worth a second look.
     Advice(String),
-    /// Could not be checked with these samples.
+    /// The samples did not allow the check.
     Skipped(String),
-    /// Not as the contract says.
+    /// The contract was broken.
     Failed(String),
 }
 
@@ -157,7 +157,7 @@ pub struct Check {
     pub outcome: Outcome,
 }
 
-/// What a suite found: one line a check, for people ([`Display`](fmt::Display)) and for tests.
+/// What a suite found: one line per check, for people ([`Display`](fmt::Display)) and for tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Conformance {
@@ -183,7 +183,7 @@ impl Conformance {
         self.checks.push(Check { statement, outcome });
     }
 
-    /// Notes a check that fails with the first of these complaints, and passes without any.
+    /// Adds a check that fails with the first of these complaints, and passes if there is none.
     fn judge(&mut self, statement: &'static str, mut complaints: impl Iterator<Item = String>) {
         self.note(statement, complaints.next().map_or(Outcome::Passed, Outcome::Failed));
     }

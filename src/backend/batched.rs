@@ -1,4 +1,9 @@
-//! One call a batch instead of one an item: [`Batched`].
+//! One call per batch instead of one per item: [`Batched`].
+//!
+//! Providers sell batch interfaces at half the price, but the crate asks item by item. A [`Batched`]
+//! model sits between the two: it collects the single calls that arrive together, sends them as one
+//! request to a [`BatchBackend`], and gives each caller its own outcome. To profiling and execution it
+//! is a backend like any other.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -15,35 +20,37 @@ use crate::locks::lock;
 use crate::pricing::{Cost, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
-/// What became of the items of a batch, in their order.
+/// The outcomes of a batch's items, in the items' order, or the failure of the whole batch.
 pub type BatchOutcome<O> = Result<Vec<Result<Completion<O>, BackendError>>, BackendError>;
 
 /// A model that answers many items in one request: a provider's batch interface (half the price, hours
-/// later), or a server of one's own. [`Batched`] makes an [`LlmBackend`] of it.
+/// later), or a server of one's own. [`Batched`] turns it into an [`LlmBackend`].
 #[async_trait]
 pub trait BatchBackend<T>: Send + Sync {
     /// What the model answers, in the caller's type.
     type Output: Send + Sync;
 
-    /// Answers these items: one outcome for each, in their order; items beyond the last have failed.
+    /// Answers these items: one outcome for each, in their order. If there are fewer outcomes than
+    /// items, the last items have failed.
     ///
-    /// A batch that runs for hours outlives the process that sent it. Where that one was killed, the same
-    /// run [resumed](crate::Smart::with_journal) asks for the same items again: keep the provider's name of a
-    /// batch under a digest of its items, and fetch what is there instead of paying twice.
+    /// A batch that runs for hours may outlive the process that sent it. If that process was killed, the same
+    /// run [resumed](crate::Smart::with_journal) asks for the same items again. So store the provider's name
+    /// of a batch under a digest of its items, and fetch the batch that is there instead of paying twice.
     ///
     /// # Errors
-    /// [`BackendError`] where the batch failed as a whole: every item of it then has.
+    /// [`BackendError`] if the batch failed as a whole: every item of it has then failed.
     async fn complete_all(&self, items: &[T]) -> BatchOutcome<Self::Output>;
 }
 
-/// Collects the calls that come together and makes one of them.
+/// Collects the calls that come together and makes one call of them.
 ///
 /// A batch is sent once it is full, or once no call has joined it for a while. So let as many items be
-/// under way as a batch may hold ([`Smart::with_concurrency`](crate::Smart::with_concurrency)), and give the
-/// model its [discount](crate::Pricing::with_batch_discount). Profiling asks for a few items at a time, and
-/// what it finds decides what it asks next: some dozen small batches for each model before the large one, and
-/// many more under a budget that does not last for the reference, where no item is asked beyond what is judged
-/// next. A call that is dropped leaves its item in the batch, which is dropped with its last call.
+/// under way as a batch may hold ([`Smart::with_concurrency`](crate::Smart::with_concurrency)), and give
+/// the model its [discount](crate::Pricing::with_batch_discount). Profiling asks for a few items at a
+/// time, because what it finds decides what it asks next. Expect some dozen small batches for each model
+/// before the large one, and many more under a budget too small for answering every item with the
+/// reference: there, no item is asked beyond the next look. A call that is dropped leaves its item in
+/// the batch; the batch is dropped with its last call.
 ///
 /// ```
 /// use smart_core::backend::{BatchBackend, BatchOutcome, Batched};
@@ -76,7 +83,7 @@ pub struct Batched<B: BatchBackend<T>, T> {
 type Shareable<O> = Arc<Mutex<Outcome<O>>>;
 type Running<O> = BoxFuture<'static, Shareable<O>>;
 
-/// Where the batch is that calls may still join, if there is one.
+/// The place of the batch that calls may still join, if there is one.
 type Slot<O, T> = Arc<Mutex<Option<Open<O, T>>>>;
 
 /// A batch that calls may still join.
@@ -95,34 +102,35 @@ where
     B::Output: 'static,
     T: Send + Sync + 'static,
 {
-    /// Batches of at most 50,000 items, sent when no call has come for 50 ms.
+    /// Makes batches of at most 50,000 items, each sent when no call has come for 50 ms.
     pub fn new(inner: B) -> Self {
         let open = Arc::new(Mutex::new(None));
         Self { inner: Arc::new(inner), most: MOST, idle: IDLE, sleeper: shared(), open }
     }
 
-    /// Sets how many items a batch holds at most; at least one.
+    /// Sets how many items a batch holds at most; 0 counts as 1.
     #[must_use]
     pub fn with_most(mut self, items: usize) -> Self {
         self.most = items.max(1);
         self
     }
 
-    /// Sets for how long no call may have come before a batch is sent that is not full.
+    /// Sets how long a batch that is not full waits for the next call before it is sent.
     #[must_use]
     pub fn with_idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// Waits on this sleeper.
+    /// Sets the sleeper to wait on.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
         self
     }
 
-    /// Adds an item to the batch that is open, or opens one: what it will come to, and the item's place.
+    /// Adds an item to the open batch, or opens one. Returns the batch's future outcome and the item's
+    /// place in it.
     fn join(&self, item: T) -> (Shared<Running<B::Output>>, usize) {
         let mut open = lock(&self.open);
         let joined = open.as_ref().and_then(|batch| Some((batch, batch.running.upgrade()?)));
@@ -134,20 +142,20 @@ where
             let (full, told) = oneshot::channel();
             let items = Arc::new(Mutex::new(vec![item]));
             let running = self.run(Arc::clone(&items), told).boxed().shared();
-            // Whoever waits for a batch drives it; when nobody does any more, it is gone.
+            // The callers that wait for a batch drive it; when none is left, the batch is gone.
             *open = running.downgrade().map(|running| Open { items, full, running });
             (running, 0)
         };
         if place + 1 >= self.most
             && let Some(batch) = open.take()
         {
-            // Should nobody wait for it any more, there is nobody to tell.
+            // If nobody waits for the batch any more, there is nobody to tell.
             let _ = batch.full.send(());
         }
         (running, place)
     }
 
-    /// Waits until a batch is to be sent, and sends it.
+    /// Waits until the batch is full or idle, and sends it.
     fn run(
         &self,
         items: Arc<Mutex<Vec<T>>>,
@@ -170,7 +178,7 @@ where
             }
         };
         async move {
-            // A panic is caught here: of those who wait together only one would hear of it.
+            // A panic is caught here, because only one of the callers that wait together would see it.
             let waited = guarded(|| wait(&items)).await;
             let taken = {
                 let mut open = lock(&open);
@@ -186,11 +194,11 @@ where
     }
 }
 
-/// What a batch came to.
+/// The outcome of a whole batch, from which each caller takes its own.
 struct Outcome<O> {
-    /// Each to be taken once.
+    /// Each outcome is taken once.
     each: Vec<Option<Result<Completion<O>, BackendError>>>,
-    /// What the batch was billed for where it failed as a whole: for the first who asks.
+    /// The bill of a batch that failed as a whole; the first caller gets it.
     bill: Option<Usage>,
 }
 
@@ -199,7 +207,7 @@ impl<O> Outcome<O> {
         match outcome {
             Ok(each) => Self { each: each.into_iter().map(Some).collect(), bill: None },
             Err(error) => {
-                // One bill for all; without one, each may have been billed, and nobody knows for what.
+                // The batch has one bill. Without it, each item may have been billed an unknown amount.
                 let bill = error.usage();
                 let again = || match bill {
                     Some(_) => error.again().with_usage(Usage::billed(Cost::ZERO)),

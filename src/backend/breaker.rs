@@ -1,4 +1,8 @@
-//! A dead model stops being asked: [`Breaker`].
+//! Stops asking a model that is dead: [`Breaker`].
+//!
+//! A *circuit breaker* counts consecutive failures. After enough of them it turns further calls away at
+//! once, and now and then lets one through to see whether the model is back. A candidate behind it
+//! escalates immediately instead of spending its retries on every remaining item.
 
 use std::fmt;
 use std::future::Future;
@@ -23,16 +27,16 @@ pub struct BreakerPolicy {
     pub cooldown: Cooldown,
 }
 
-/// What must pass before an open breaker tries its model again.
+/// What must happen before an open breaker tries its model again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cooldown {
-    /// This much time.
+    /// This much time passes.
     Time(Duration),
-    /// This many calls turned away; needs no clock.
+    /// This many calls are turned away; this needs no clock.
     Calls(u64),
-    /// Nothing: once open, open for the run.
+    /// Nothing does: once open, the breaker stays open for the run.
     Never,
 }
 
@@ -44,7 +48,7 @@ impl Default for BreakerPolicy {
 }
 
 impl BreakerPolicy {
-    /// Sets how many failures for good in a row open the breaker.
+    /// Sets how many failures for good in a row open the breaker; 0 counts as 1.
     #[must_use]
     pub const fn with_failures(mut self, failures: u32) -> Self {
         self.failures = failures;
@@ -59,27 +63,25 @@ impl BreakerPolicy {
     }
 }
 
-/// A backend or an equivalence that stops being asked when it keeps failing.
+/// A backend or an equivalence that is no longer asked once it keeps failing.
 ///
-/// A candidate whose provider is down would cost every remaining item its retries and their waits
-/// before it escalates. Behind a breaker those items escalate at once, the run goes on, and the
-/// report counts them.
+/// Without a breaker, a candidate whose provider is down would cost every remaining item all its retries
+/// and their waits before the item escalates. Behind a breaker those items escalate at once, the run
+/// goes on, and the report counts them.
 ///
-/// * *Closed*: calls pass. Any failure counts, except [`ErrorKind::Refused`], which only a live
-///   model can give; an answer or a refusal sets the count back. After `failures` in a row the
-///   breaker opens.
-/// * *Open*: calls are answered [`ErrorKind::Unavailable`] without being made.
-/// * *Half open*: after the cool-down one call is let through as a probe. It closes the breaker
-///   or opens it anew; a probe that is dropped decides nothing, and the next call is the probe.
+/// * *Closed*: calls pass. Every failure counts, except [`ErrorKind::Refused`], which only a live model
+///   can give; an answer or a refusal resets the count. After `failures` in a row the breaker opens.
+/// * *Open*: calls fail as [`ErrorKind::Unavailable`] without being made.
+/// * *Half open*: after the cool-down one call is let through as a probe. Its outcome closes the breaker
+///   or opens it anew. A probe that is dropped decides nothing, and the next call becomes the probe.
 ///
-/// Panics count too, and become [`ErrorKind::Panicked`] on the way.
+/// Panics count too, and come out as [`ErrorKind::Panicked`].
 ///
-/// Calls begun before the breaker opened no longer count when they end. Put the breaker outside
-/// the retries, so that it counts calls that failed for good. On the *reference* an open breaker
-/// leaves items unanswered; leave it off there unless that is what you want.
+/// Calls begun before the breaker opened no longer count when they end. Put the breaker outside the
+/// retries, so that it counts calls that failed for good. On the *reference* an open breaker leaves
+/// items unanswered; leave it off there unless that is what you want.
 ///
-/// Clones share their state, so keep one to ask [`is_open`](Self::is_open) after the roster took
-/// the other.
+/// Clones share their state: keep one, to ask [`is_open`](Self::is_open) once the roster owns the other.
 ///
 /// ```
 /// use smart_core::backend::{BreakerPolicy, Wrap};
@@ -108,7 +110,7 @@ pub struct Breaker<B> {
 #[derive(Debug, Default)]
 struct Circuit {
     state: State,
-    /// Counts changes of state, so that late results of an earlier state are recognised.
+    /// Counts changes of state, so that a call that began under an earlier state is recognised.
     generation: u64,
     opened: u64,
     turned_away: u64,
@@ -135,12 +137,12 @@ impl Circuit {
 }
 
 impl<B> Breaker<B> {
-    /// A closed breaker before a backend or an equivalence.
+    /// Puts a closed breaker in front of a backend or an equivalence.
     pub fn new(inner: B, policy: BreakerPolicy) -> Self {
         Self { inner, policy, circuit: Arc::default(), sleeper: shared() }
     }
 
-    /// Measures the cool-down by this sleeper's time.
+    /// Sets the sleeper whose time measures the cool-down.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
@@ -157,7 +159,7 @@ impl<B> Breaker<B> {
         self.lock().opened
     }
 
-    /// How many calls were turned away in all.
+    /// How many calls were turned away so far.
     pub fn turned_away(&self) -> u64 {
         self.lock().turned_away
     }
@@ -171,7 +173,7 @@ impl<B> Breaker<B> {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a call pass, or turns it away.
+    /// Lets a call pass, or returns `None` to turn it away.
     fn admit(&self) -> Option<Pass<'_, B>> {
         let now = self.sleeper.elapsed();
         let mut circuit = self.lock();
@@ -207,7 +209,7 @@ impl<B> Breaker<B> {
         }
     }
 
-    /// Takes note of how a call of this generation ended.
+    /// Records how a call of this generation ended.
     fn note(&self, generation: u64, failed: bool) {
         let now = self.sleeper.elapsed();
         let mut circuit = self.lock();
@@ -244,7 +246,7 @@ impl<B> Breaker<B> {
         let Some(mut pass) = self.admit() else {
             return Err(BackendError::new(ErrorKind::Unavailable, ""));
         };
-        // A panic is a failure like any other, and must be counted on its way out.
+        // A panic counts as a failure, so it is caught before it can leave.
         let outcome = guarded(call).await;
         pass.before = None;
         let failed = outcome.as_ref().err().is_some_and(|e| e.kind() != ErrorKind::Refused);
@@ -253,7 +255,7 @@ impl<B> Breaker<B> {
     }
 }
 
-/// A call under way. If a probe is dropped before it ends, the breaker is open as it was before.
+/// A call under way. If it is a probe that is dropped before it ends, the breaker is as open as before.
 struct Pass<'a, B> {
     breaker: &'a Breaker<B>,
     generation: u64,

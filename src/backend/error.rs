@@ -1,4 +1,9 @@
-//! How calls fail, and what that means for asking again.
+//! How calls fail, and what each kind of failure means: is it retried, and may it have been billed?
+//!
+//! Backends report failures as a [`BackendError`]; its [`ErrorKind`] decides what the rest of the crate
+//! does about it. [`Retry`](super::Retry) repeats the kinds that may pass. The accounts decide by the
+//! kind whether a failed call that reports no usage cost nothing or an unknown amount. Profiling decides
+//! by it whether the failure says something about the item.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pricing::{Cost, Usage};
 
-/// Why a call failed. The kind decides whether it is retried.
+/// Why a call failed; the kind decides whether it is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -19,18 +24,19 @@ pub enum ErrorKind {
     Timeout,
     /// A fault of the network or the server that may pass. Retried.
     Transient,
-    /// The request itself is wrong (too long, malformed): it would be at any time. Not retried: the item fails.
+    /// The request itself is wrong (too long, malformed) and always will be. Not retried: the item fails.
     InvalidRequest,
-    /// The model declined, or its answer could not be used: it would at any time. Not retried: the item fails.
+    /// The model declined, or its answer could not be used; asking again would not help. Not retried:
+    /// the item fails.
     Refused,
     /// The credentials are wrong or used up. Not retried.
     Unauthorized,
-    /// Any other lasting failure, of which nobody says that it is the item's: a model that is not there, a
+    /// Any other lasting failure that is not known to be due to the item: a model that does not exist, a
     /// region that is closed. Not retried.
     Permanent,
     /// The backend panicked; the panic was caught. Not retried.
     Panicked,
-    /// Not asked at all: the model's circuit breaker is open. Not retried, not billed.
+    /// Not asked at all, because the model's circuit breaker is open. Not retried, not billed.
     Unavailable,
 }
 
@@ -40,19 +46,20 @@ impl ErrorKind {
         matches!(self, Self::RateLimited | Self::Timeout | Self::Transient)
     }
 
-    /// Whether a call that failed so and says nothing of its usage may have been billed all the same.
+    /// Whether a call that failed in this way, and does not report its usage, may have been billed all
+    /// the same.
     ///
-    /// Providers bill what the model has read and written. So a call is taken to have been billed where
-    /// the model was reached or nobody can tell: one given up while it ran (`Timeout`), one whose reply
-    /// came and was of no use (`Refused`), or broke the code that read it (`Panicked`), and one of which
-    /// nothing is known (`Permanent`). It is not where the service turned it away before the model ran
-    /// (`RateLimited`, `Unauthorized`, `InvalidRequest`) or nobody was asked (`Unavailable`). Nor is
-    /// `Transient`: it stands for a connection that was not made and for a server's fault, which no
-    /// provider bills, and an outage of thousands of those must not eat a budget. Where a connection
-    /// broke *after* the request had gone out, say `Timeout`.
+    /// Providers bill what the model has read and written. So a call may have been billed if the model
+    /// was reached or nobody can tell: a call given up while it ran (`Timeout`), a reply that came but
+    /// was of no use (`Refused`) or broke the code that read it (`Panicked`), and a failure of which
+    /// nothing is known (`Permanent`). A call was not billed if the service turned it away before the
+    /// model ran (`RateLimited`, `Unauthorized`, `InvalidRequest`) or nobody was asked (`Unavailable`).
+    /// `Transient` counts as not billed, too: it stands for a connection that was not made or for a
+    /// fault of the server, which no provider bills, and an outage with thousands of such calls must not
+    /// eat up a budget. If a connection broke *after* the request had gone out, report `Timeout`.
     ///
-    /// A backend that knows better says so by the error's usage ([`BackendError::with_usage`]):
-    /// `Usage::billed(Cost::ZERO)` for nothing, `Usage::default()` for an amount unknown.
+    /// A backend that knows better says so in the error's usage ([`BackendError::with_usage`]):
+    /// `Usage::billed(Cost::ZERO)` for nothing, `Usage::default()` for an unknown amount.
     ///
     /// ```
     /// use smart_core::ErrorKind;
@@ -63,7 +70,8 @@ impl ErrorKind {
         matches!(self, Self::Timeout | Self::Refused | Self::Permanent | Self::Panicked)
     }
 
-    /// What a call that failed so used: what it says, or that it may have been billed.
+    /// The usage to book for a call that failed in this way: what it reported, or that it may have been
+    /// billed.
     pub(crate) const fn used(self, told: Option<Usage>) -> Option<Usage> {
         match told {
             None if self.may_have_been_billed() => Some(Usage::UNBILLED),
@@ -71,19 +79,19 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the failure says something of the moment and nothing of the item: asked at another time,
-    /// the model might have answered.
+    /// Whether the failure depends on the moment and not on the item: at another time, the model might
+    /// have answered.
     pub(crate) const fn is_of_the_moment(self) -> bool {
         self.is_retryable() || matches!(self, Self::Unavailable | Self::Unauthorized)
     }
 
-    /// Whether the failure is the item's own: asked at any other time, the model would fail on it as well.
-    /// Of every other kind nobody knows what the model would have answered.
+    /// Whether the failure is due to the item: the model would fail on it at any other time as well. For
+    /// every other kind nobody knows what the model would have answered.
     pub(crate) const fn is_of_the_item(self) -> bool {
         matches!(self, Self::InvalidRequest | Self::Refused)
     }
 
-    /// The kind in words.
+    /// The kind in words, for messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RateLimited => "rate limited",
@@ -98,7 +106,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind an HTTP status stands for, as the common model APIs use them.
+    /// The kind that an HTTP status stands for, as the common model APIs use it.
     ///
     /// ```
     /// use smart_core::ErrorKind;
@@ -125,7 +133,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// A failed call: its kind, a sentence, and what it cost all the same.
+/// A failed call: its kind, a sentence for people, and what it cost all the same.
 ///
 /// ```
 /// use std::time::Duration;
@@ -147,17 +155,17 @@ pub struct BackendError {
 }
 
 impl BackendError {
-    /// A failure of some kind, with a sentence for people (lower case, no full stop).
+    /// Makes a failure of some kind, with a sentence for people (lower case, no full stop).
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after: None, usage: None, source: None }
     }
 
-    /// Too many requests or tokens for now: retried.
+    /// A failure because of too many requests or tokens for now: retried.
     pub fn rate_limited(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::RateLimited, message)
     }
 
-    /// No answer in time: retried.
+    /// A call that had no answer in time: retried.
     pub fn timeout(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Timeout, message)
     }
@@ -167,12 +175,12 @@ impl BackendError {
         Self::new(ErrorKind::Transient, message)
     }
 
-    /// The request is wrong: not retried.
+    /// A request that is wrong in itself: not retried.
     pub fn invalid_request(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidRequest, message)
     }
 
-    /// The model declined, or its answer could not be used: not retried.
+    /// A model that declined, or whose answer could not be used: not retried.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Refused, message)
     }
@@ -182,11 +190,12 @@ impl BackendError {
         Self::new(ErrorKind::Permanent, message)
     }
 
-    /// The failure of a call over HTTP: the kind from the response's status (transient if there was
-    /// no response; where the request had gone out and may be billed, prefer
-    /// [`timeout`](Self::timeout)), and the wait from its `retry-after` header in seconds, where the kind is worth
-    /// a retry. A header with a date is ignored, for there is no clock here. What a service turns away (a status
-    /// of 4xx) is not billed.
+    /// The failure of a call over HTTP, from its status and its `retry-after` header.
+    ///
+    /// The kind follows from the status ([`ErrorKind::from_status`]); without a response it is transient. If
+    /// the request had gone out and may be billed, prefer [`timeout`](Self::timeout). The wait is the
+    /// header's number of seconds, if the kind is retried; a header with a date is ignored, for there is no
+    /// clock here. A call the service turned away (a 4xx status) is booked as not billed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -206,7 +215,7 @@ impl BackendError {
         let mut error = Self::new(kind, message);
         if kind == ErrorKind::Permanent && status.is_some_and(|status| (400..500).contains(&status))
         {
-            // Turned away before any model ran.
+            // The service turned the call away before any model ran.
             error = error.with_usage(Usage::billed(Cost::ZERO));
         }
         let wait = retry_after.and_then(|seconds| seconds.trim().parse::<f64>().ok());
@@ -216,21 +225,21 @@ impl BackendError {
         }
     }
 
-    /// How long the server asked to wait before the next try.
+    /// Sets how long the server asked to wait before the next try.
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// What the failed call was billed for; without it, see [`ErrorKind::may_have_been_billed`].
+    /// Sets what the failed call was billed for; without it, see [`ErrorKind::may_have_been_billed`].
     #[must_use]
     pub fn with_usage(mut self, usage: Usage) -> Self {
         self.usage = Some(Box::new(usage));
         self
     }
 
-    /// The error underneath.
+    /// Sets the error underneath.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -252,13 +261,13 @@ impl BackendError {
         self.retry_after
     }
 
-    /// The same failure of another call that was in it: without a bill and a cause.
+    /// The same failure for another call of the same batch, without the bill and the source.
     pub(crate) fn again(&self) -> Self {
         Self { retry_after: self.retry_after, ..Self::new(self.kind, self.message.clone()) }
     }
 
-    /// What the failed call was billed for; `None` where it did not say: then nothing, unless its kind
-    /// [may have been billed](ErrorKind::may_have_been_billed).
+    /// What the failed call was billed for, or `None` if it did not say. Then it is taken to have cost
+    /// nothing, unless its kind [may have been billed](ErrorKind::may_have_been_billed).
     pub fn usage(&self) -> Option<Usage> {
         self.usage.as_deref().copied()
     }

@@ -1,4 +1,4 @@
-//! Closures as backends.
+//! Closures as backends: [`from_fn`], for a client that a few lines can call.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,6 @@
-//! Panics as errors: [`Guard`].
+//! Turns panics into errors, so that one bug in a parser cannot end a run: [`Guard`].
+//!
+//! The crate guards every call it makes with `guarded`; [`Guard`] offers the same to callers as a wrapper.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -9,12 +11,12 @@ use std::task::Poll;
 use super::wrap::wraps;
 use super::{BackendError, ErrorKind};
 
-/// Runs a call and turns a panic, in building the future or in polling it, into
-/// [`ErrorKind::Panicked`] with the panic's own message.
+/// Runs a call and turns a panic, in building the future or in polling it, into [`ErrorKind::Panicked`]
+/// with the panic's own message.
 ///
-/// What the panicking code left half done stays behind it: the call is not polled again, and the
-/// next call starts afresh. That is as safe as the backend's own state; one that shares mutable
-/// state between calls meets its poisoned locks itself.
+/// After a panic the call is not polled again and the next call starts afresh, so nothing here sees
+/// state that was left half changed. A backend that shares mutable state between its calls must deal
+/// with its own poisoned locks.
 pub(crate) async fn guarded<T, F, Fut>(call: F) -> Result<T, BackendError>
 where
     F: FnOnce() -> Fut,
@@ -25,7 +27,7 @@ where
         Ok(future) => future,
         Err(panic) => return Err(panicked(&*panic)),
     });
-    // One future around the call's own, and no more: every layer moves the answer once.
+    // A single future around the call's own: every further layer would move the answer once more.
     let guarded = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll,
         Err(panic) => Poll::Ready(Err(panicked(&*panic))),
@@ -33,20 +35,20 @@ where
     guarded.await
 }
 
-/// A panic as a failed call.
+/// The error that a panic becomes.
 #[cold]
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> BackendError {
     BackendError::new(ErrorKind::Panicked, message(panic))
 }
 
-/// What the panic said, if it said it in words.
+/// The panic's message, if it is text.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a message").to_owned()
 }
 
-/// A backend or an equivalence whose panics are errors.
+/// A backend or an equivalence whose panics come out as errors.
 ///
 /// One bug in a parser must not end a run of fifty thousand items. The crate guards every call it
 /// makes, so this wrapper is for callers who drive backends themselves, or who want a panic to
@@ -75,7 +77,7 @@ impl<B> Guard<B> {
         Self { inner }
     }
 
-    /// What is guarded.
+    /// The backend or the equivalence inside.
     pub fn into_inner(self) -> B {
         self.inner
     }

@@ -1,4 +1,7 @@
-//! Bounds on calls in flight and per minute: [`Limit`].
+//! Bounds on calls in flight and on requests and tokens per minute: [`Limit`].
+//!
+//! A provider's limits hold for an account, so a [`Limit`] can be [shared](Limit::share) between backends. It
+//! is a wrapper: calls beyond the limits wait in line instead of being rejected and repeated.
 
 #[cfg(feature = "governor")]
 mod rate;
@@ -22,10 +25,10 @@ use crate::sleep::{Sleeper, shared};
 use rate::Rates;
 pub(crate) use semaphore::Semaphore;
 
-/// What an account allows. Nothing is limited by default.
+/// What an account allows; by default nothing is limited.
 ///
-/// Calls in flight can be limited as it is; requests and tokens a minute, and all that goes with them, with
-/// the feature `governor`.
+/// Calls in flight can always be limited. Requests and tokens per minute, and everything that belongs to
+/// them, need the feature `governor`.
 ///
 /// ```
 /// use smart_core::backend::Limits;
@@ -46,15 +49,14 @@ pub struct Limits {
     /// The most tokens a minute, input and output together.
     #[cfg(feature = "governor")]
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// What a call is expected to use before any has reported its usage; 1,000 if unset. From
-    /// then on a moving average of the reported counts takes its place.
+    /// What a call is expected to use before any call has reported its usage; 1,000 if unset. From then
+    /// on a moving average of the reported counts takes its place.
     #[cfg(feature = "governor")]
     pub expected_tokens: Option<NonZeroU32>,
 }
 
 impl Limits {
-    /// Bounds the calls in flight; 0 counts as 1, for a model that may never be asked is one to
-    /// leave out of the roster.
+    /// Bounds the calls in flight; 0 counts as 1 (leave a model that may never be asked out of the roster).
     #[must_use]
     pub const fn with_concurrency(mut self, calls: usize) -> Self {
         self.concurrency = Some(match NonZeroUsize::new(calls) {
@@ -81,7 +83,7 @@ impl Limits {
         self
     }
 
-    /// Says what a call is expected to use before any has reported its usage.
+    /// Sets what a call is expected to use before any call has reported its usage; 0 counts as 1.
     #[must_use]
     pub fn with_expected_tokens(mut self, tokens: u32) -> Self {
         self.expected_tokens = Some(NonZeroU32::new(tokens).unwrap_or(NonZeroU32::MIN));
@@ -92,18 +94,17 @@ impl Limits {
 /// A backend or an equivalence kept within an account's limits.
 ///
 /// Going over a provider's limits earns rejections, and rejected calls are repeated: slower, and
-/// sometimes dearer, than waiting in line. Calls wait in the order they came; a call dropped
-/// while it waits gives up its place, and one dropped in flight is taken to have used what it
-/// reserved.
+/// sometimes dearer, than waiting in line. Calls wait in the order they came. A call dropped while it
+/// waits gives up its place; one dropped in flight is taken to have used what it reserved.
 ///
 /// * **Concurrency** is always available and needs no clock.
-/// * **Requests and tokens per minute** (feature `governor`) allow a burst of up to one minute's
-///   worth and then an even flow. What a call will use is not known before its answer, so a call
-///   reserves what recent ones used on average; once the answer reports its usage, what was
-///   reserved in vain goes to the next calls, and what was missing is paid by them. A call whose
-///   usage stays unknown is taken to have used its reservation.
+/// * **Requests and tokens per minute** (feature `governor`) allow a burst of up to one minute's worth
+///   and then an even flow. How many tokens a call will use is not known before its answer, so a call
+///   reserves what recent ones used on average. Once it reports its usage, tokens reserved in vain go to
+///   the next calls, and tokens short are paid by them. A call whose usage stays unknown is taken to
+///   have used its reservation.
 ///
-/// Limits belong to an account more than to a model: [`share`](Self::share) puts a second backend
+/// Limits belong to an account rather than to a model: [`share`](Self::share) puts a second backend
 /// under the same ones.
 ///
 /// ```
@@ -141,7 +142,7 @@ impl<B> Limit<B> {
         limit
     }
 
-    /// Puts another backend under the same limits.
+    /// Puts another backend under the same limits, counted together.
     pub fn share<C>(&self, other: C) -> Limit<C> {
         Limit {
             inner: other,
@@ -152,7 +153,7 @@ impl<B> Limit<B> {
         }
     }
 
-    /// What is limited.
+    /// The backend or the equivalence inside.
     pub fn into_inner(self) -> B {
         self.inner
     }
@@ -184,7 +185,7 @@ impl<B> Limit<B> {
 
 #[cfg(feature = "governor")]
 impl<B> Limit<B> {
-    /// Counts minutes and waits on this sleeper. Sets the counts back, so call it before
+    /// Sets the sleeper to wait on and to measure minutes by. This resets the counts, so call it before
     /// [`share`](Self::share).
     #[must_use]
     pub fn with_sleeper(self, sleeper: impl Sleeper + 'static) -> Self {

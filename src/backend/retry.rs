@@ -1,4 +1,8 @@
 //! Asking again after failures that may pass: [`Retry`].
+//!
+//! Model APIs fail now and then. Without retries each such failure would escalate an item to the
+//! reference, or leave it unanswered. The [`RetryPolicy`] bounds attempts, waits and total time; the
+//! error's kind decides whether a failure is retried at all.
 
 use std::fmt;
 use std::future::Future;
@@ -18,9 +22,9 @@ use crate::sleep::{SharedSleeper, Sleeper, shared};
 
 /// How often and how patiently a failed call is repeated.
 ///
-/// The wait before attempt `k + 1` is `min(cap, base * factor^(k - 1))`, less a random part of up
-/// to the share `jitter`. Where the server said how long to wait (`retry_after`), the wait is at
-/// least that, and the jitter comes on top, so that a crowd told the same does not return as one.
+/// The wait before attempt `k + 1` is `min(cap, base * factor^(k - 1))`, reduced by a random share of up
+/// to `jitter`. If the server said how long to wait (`retry_after`), the wait is at least that, and the
+/// jitter comes on top, so that many callers told the same do not all return at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,20 +47,20 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// What each further wait is multiplied by.
     pub factor: u32,
-    /// The longest wait of our own; `retry_after` may be longer.
+    /// The longest wait by this formula; `retry_after` may be longer.
     pub cap: Duration,
-    /// The random share of a wait, in `[0, 1]`; anything else is brought there, NaN to 0.
+    /// The random share of a wait, in `[0, 1]`; values outside are clamped, and NaN counts as 0.
     pub jitter: f64,
-    /// The time after which no further attempt begins. An attempt under way is not cut short:
-    /// that is what a [`Timeout`](super::Timeout) is for.
+    /// The time after which no further attempt begins. An attempt under way is not cut short; use a
+    /// [`Timeout`](super::Timeout) for that.
     pub total: Duration,
-    /// The seed of the jitter. It moves waits and nothing else.
+    /// The seed of the jitter; it affects waits and nothing else.
     pub seed: u64,
 }
 
 impl Default for RetryPolicy {
-    /// Five attempts, waits of half a second doubling up to 30 s, half of each random, all begun
-    /// within two minutes.
+    /// Five attempts, all begun within two minutes; waits start at half a second and double up to 30 s,
+    /// half of each random.
     fn default() -> Self {
         Self {
             max_attempts: 5,
@@ -97,7 +101,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the longest wait of our own.
+    /// Sets the longest wait by the formula.
     #[must_use]
     pub const fn with_cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
@@ -140,7 +144,7 @@ impl RetryPolicy {
     }
 }
 
-/// One failed attempt that will be repeated, as told to [`Retry::with_observer`].
+/// One failed attempt that will be repeated, as passed to the observer of [`Retry::with_observer`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct RetryNotice<'a> {
@@ -148,25 +152,25 @@ pub struct RetryNotice<'a> {
     pub attempt: u32,
     /// How it failed.
     pub error: &'a BackendError,
-    /// How long the next attempt waits.
+    /// How long the retry waits before the next attempt.
     pub wait: Duration,
 }
 
 type Observer = Arc<dyn Fn(&RetryNotice<'_>) + Send + Sync>;
 
-/// A backend or an equivalence that asks again.
+/// A backend or an equivalence that is asked again after a failure that may pass.
 ///
-/// Model APIs fail now and then and say when they may pass; without retries each such failure
-/// would escalate an item to the reference, or lose it. The error's kind decides
-/// ([`ErrorKind::is_retryable`](super::ErrorKind::is_retryable)), attempts and time are bounded,
-/// and what failed attempts were billed for is added to the call's usage, whether it succeeds in
-/// the end or not; those that may have been billed and say nothing are counted in it
-/// ([`Usage::unbilled`]). Where `retry_after` does not fit in the time left, the call fails at once.
-/// What an attempt was billed for is known to the retry alone until the call ends: a call that is dropped
-/// while it waits is written down in no journal, and a budget takes it to have cost its bound. To keep
-/// that too, write the attempts down yourself: [`with_observer`](Self::with_observer) tells each before
-/// its wait, with the error and its usage.
-/// An attempt that panics fails for good, as [`ErrorKind::Panicked`](super::ErrorKind::Panicked).
+/// The error's kind decides what is retried
+/// ([`ErrorKind::is_retryable`](super::ErrorKind::is_retryable)); attempts and time are bounded. If
+/// `retry_after` does not fit in the time left, the call fails at once. An attempt that panics fails for
+/// good, as [`ErrorKind::Panicked`](super::ErrorKind::Panicked).
+///
+/// What failed attempts were billed for is added to the call's usage, whether it succeeds in the end or
+/// not. Attempts that may have been billed and report nothing are counted in it ([`Usage::unbilled`]).
+/// Until the call ends, only the retry knows these bills: if the call is dropped while it waits, no
+/// journal records them, and a budget takes the call to have cost its bound. To keep them even then,
+/// write the attempts down yourself: [`with_observer`](Self::with_observer) is told of each attempt
+/// before its wait, with the error and its usage.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -199,19 +203,20 @@ pub struct Retry<B> {
 }
 
 impl<B> Retry<B> {
-    /// Repeats failed calls as the policy says.
+    /// Repeats failed calls according to the policy.
     pub fn new(inner: B, policy: RetryPolicy) -> Self {
         Self { inner, policy, sleeper: shared(), observer: None, calls: AtomicU64::new(0) }
     }
 
-    /// Waits on this sleeper.
+    /// Sets the sleeper to wait on.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
         self
     }
 
-    /// Tells every failed attempt that will be repeated, before its wait. Must not block.
+    /// Sets an observer that is told of every failed attempt that will be repeated, before its wait. It
+    /// must not block.
     #[must_use]
     pub fn with_observer(
         mut self,
@@ -221,7 +226,7 @@ impl<B> Retry<B> {
         self
     }
 
-    /// What is retried.
+    /// The backend or the equivalence inside.
     pub fn into_inner(self) -> B {
         self.inner
     }
@@ -237,7 +242,7 @@ impl<B> Retry<B> {
         let mut billed: Option<Usage> = None;
         let mut attempt = 1_u32;
         loop {
-            // Caught here and not further out, where what failed attempts cost would be forgotten.
+            // Caught here and not further out, where the cost of earlier failed attempts would be lost.
             let error = match guarded(&mut call).await {
                 Ok(mut answer) => {
                     if billed.is_some() {
@@ -262,7 +267,7 @@ impl<B> Retry<B> {
             }
             if let Some(observer) = &self.observer {
                 let notice = RetryNotice { attempt, error: &error, wait };
-                // It is told and never asked: a panic of its own is no failure of the call.
+                // The observer cannot affect the call: its own panic is not a failure of the call.
                 let _ = catch_unwind(AssertUnwindSafe(|| observer(&notice)));
             }
             drop(error);
@@ -272,7 +277,7 @@ impl<B> Retry<B> {
     }
 }
 
-/// Two calls' usage together; unknown only if both are.
+/// The usage of two calls together; unknown only if both are.
 fn sum(a: Option<Usage>, b: Option<Usage>) -> Option<Usage> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.plus(b)),

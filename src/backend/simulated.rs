@@ -1,4 +1,7 @@
 //! Models of known behaviour, for examples and tests: [`Simulated`].
+//!
+//! A promise about agreement can only be tried out where the true agreement is known. A simulated model's
+//! answers, scores and latencies are all computed from a seed, so a test knows what the profiler should find.
 
 use std::f64::consts::TAU;
 use std::fmt;
@@ -13,10 +16,10 @@ use crate::order::{keyed, mix};
 use crate::pricing::Usage;
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
-/// The longest simulated call, for heavy tails are heavy.
+/// The longest simulated call; it cuts off heavy tails.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-// What a hash is drawn for: one stream each, so that no two properties of an item go together.
+// The purposes a hash is drawn for: one stream each, so that two properties of an item are independent.
 const TRUTH: u64 = 1;
 const RIGHT: u64 = 2;
 const WRONG: u64 = 3;
@@ -50,13 +53,13 @@ pub enum Latency {
     },
 }
 
-/// A model whose agreement with the reference is known, because it was chosen.
+/// A model whose agreement with the reference is known because it was chosen.
 ///
-/// Items are numbers and answers are labels `0..labels`. The reference answers every item's true
-/// label; a candidate answers the same with probability `conformity`, and otherwise another label.
-/// Everything is a keyed hash of seed, model name and item: the same item always gets the same
-/// answer, no table is kept, and a million items cost no memory. Models of one seed share the true
-/// labels. Probabilities outside `[0, 1]` are brought there, NaN to 0.
+/// Items are numbers and answers are labels `0..labels`. The reference answers every item's true label.
+/// A candidate answers the same with probability `conformity`, and otherwise another label. Everything
+/// is a keyed hash of seed, model name and item, so the same item always gets the same answer, no table
+/// is kept, and a million items cost no memory. Models of one seed share the true labels. Probabilities
+/// outside `[0, 1]` are clamped, and NaN counts as 0.
 ///
 /// ```
 /// use smart_core::backend::Simulated;
@@ -77,7 +80,7 @@ pub enum Latency {
 pub struct Simulated {
     name: String,
     seed: u64,
-    /// The seed and the name, mixed: the key of everything that is this model's own.
+    /// The seed mixed with the name: the key of everything that differs between models.
     key: u64,
     conformity: f64,
     labels: u32,
@@ -93,7 +96,7 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// The model that is right by definition.
+    /// The reference model, which is right by definition.
     pub fn reference(seed: u64) -> Self {
         Self::candidate("reference", 1.0, seed)
     }
@@ -119,8 +122,8 @@ impl Simulated {
         }
     }
 
-    /// How many labels there are, at least 2 and 10 unless set; give every model the same. With
-    /// two labels, models that are wrong agree with each other.
+    /// Sets how many labels there are: 10 unless set, and at least 2. Give every model the same number.
+    /// With two labels, models that are both wrong agree with each other.
     #[must_use]
     pub fn with_labels(mut self, labels: u32) -> Self {
         self.labels = labels.max(2);
@@ -135,16 +138,16 @@ impl Simulated {
         self
     }
 
-    /// Makes some items hard for every model: on a share `correlation` of the items all models
-    /// toss one common coin. Between models of equal conformity it is the correlation of errors.
+    /// Makes some items hard for every model: on a share `correlation` of the items all models toss one
+    /// common coin. Between models of equal conformity, `correlation` is the correlation of their errors.
     #[must_use]
     pub fn with_error_correlation(mut self, correlation: f64) -> Self {
         self.correlation = probability(correlation);
         self
     }
 
-    /// Adds a confidence score: normal, with a higher mean where the answer is right, so that a
-    /// right answer scores above a wrong one with probability `auc`, in `[0.5, 0.9999]`.
+    /// Adds a confidence score. Scores are normal, with a higher mean where the answer is right, so that
+    /// a right answer scores above a wrong one with probability `auc`, in `[0.5, 0.9999]`.
     #[must_use]
     pub fn with_confidence(mut self, auc: f64) -> Self {
         // AUC = Phi(d / sqrt 2) for unit variances, so d = 2 erf_inv(2 AUC - 1).
@@ -153,35 +156,35 @@ impl Simulated {
         self
     }
 
-    /// Gives the score in a second call that uses this much, instead of with the answer.
+    /// Gives the score in a second call with this usage, instead of with the answer.
     #[must_use]
     pub const fn with_second_call(mut self, usage: Usage) -> Self {
         self.rating = Some(usage);
         self
     }
 
-    /// What every answering call uses; unreported unless set.
+    /// Sets what every answering call uses; unreported unless set.
     #[must_use]
     pub const fn with_usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
         self
     }
 
-    /// How long calls take.
+    /// Sets how long calls take.
     #[must_use]
     pub const fn with_latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Makes disagreeing answers this many times slower, as hard items are.
+    /// Makes disagreeing answers this many times slower, as answers to hard items are.
     #[must_use]
     pub const fn with_slow_errors(mut self, factor: u32) -> Self {
         self.slow_errors = factor;
         self
     }
 
-    /// Takes its time on this sleeper.
+    /// Sets the sleeper on which calls take their time.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
@@ -302,22 +305,22 @@ impl LlmBackend<u64> for Simulated {
     }
 }
 
-/// Brings a probability into `[0, 1]`, NaN to 0.
+/// Clamps a probability to `[0, 1]`; NaN counts as 0.
 fn probability(p: f64) -> f64 {
     if p >= 0.0 { p.min(1.0) } else { 0.0 }
 }
 
-/// A hash as a number in `[0, 1)`, with 53 bits.
+/// Maps a hash to a number in `[0, 1)`, with 53 bits.
 fn unit(hash: u64) -> f64 {
     (hash >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
-/// A hash as a number in `(0, 1]`.
+/// Maps a hash to a number in `(0, 1]`.
 fn unit_above_zero(hash: u64) -> f64 {
     1.0 - unit(hash)
 }
 
-/// A hash scaled to `0..side`.
+/// Scales a hash to `0..side`.
 #[allow(clippy::cast_possible_truncation, reason = "the high half of a product below 2^64")]
 const fn below(hash: u64, side: u32) -> u32 {
     (((hash >> 32) * side as u64) >> 32) as u32
@@ -335,7 +338,7 @@ mod tests {
 
     #[test]
     fn conformity_is_what_was_asked_for() {
-        // Standard error at most 0.0036; the seeds are fixed.
+        // The standard error is at most 0.0036; the seeds are fixed.
         for (name, conformity) in [("a", 0.0), ("b", 0.3), ("c", 0.95), ("d", 1.0)] {
             let model = Simulated::candidate(name, conformity, 5);
             let reference = Simulated::reference(5);
@@ -393,7 +396,7 @@ mod tests {
         assert!((share(|item| model.latency(item) == 3 * second) - 0.5).abs() < 0.012);
     }
 
-    /// Value stability: examples and tests elsewhere lean on these answers.
+    /// Value stability: examples and other tests rely on these answers.
     #[test]
     fn answers_are_pinned() {
         let model = Simulated::candidate("small", 0.8, 1);

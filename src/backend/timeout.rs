@@ -1,4 +1,4 @@
-//! A limit on one call's time: [`Timeout`].
+//! A limit on the time of one call: [`Timeout`].
 
 use std::fmt;
 use std::future::Future;
@@ -12,16 +12,18 @@ use super::BackendError;
 use super::wrap::wraps;
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
-/// A backend or an equivalence whose calls end in time.
+/// A backend or an equivalence whose calls end within a limit.
 ///
-/// A connection that hangs holds its place in the run for ever, and the run waits for its last
-/// item. After the limit the call is dropped, which cancels it, and fails as
-/// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), which a [`Retry`](super::Retry) further out
-/// retries. What the dropped call was billed for is unknown, and booked so: the report counts it
-/// among the attempts that ended without a bill, and a budget takes it to have cost its bound
-/// ([`ErrorKind::may_have_been_billed`](super::ErrorKind::may_have_been_billed)). A call that waits
-/// for its turn has not been sent, so put the time-out inside a [`Limit`](super::Limit). A backend
-/// that blocks its thread cannot be timed out: nothing else runs there meanwhile.
+/// A connection that hangs holds its place in the run for ever, and the run waits for its last item.
+/// After the limit the call is dropped, which cancels it, and fails as
+/// [`ErrorKind::Timeout`](super::ErrorKind::Timeout); a [`Retry`](super::Retry) further out repeats it.
+/// Nobody knows what the dropped call was billed for. The report counts it among the attempts that ended
+/// without a bill, and a budget takes it to have cost its bound
+/// ([`ErrorKind::may_have_been_billed`](super::ErrorKind::may_have_been_billed)).
+///
+/// Put the time-out inside a [`Limit`](super::Limit): a call that waits for its turn has not been sent
+/// and should not be timed. A backend that blocks its thread cannot be timed out, because nothing else
+/// runs on that thread meanwhile.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,14 +48,14 @@ impl<B> Timeout<B> {
         Self { inner, limit, sleeper: shared() }
     }
 
-    /// Waits on this sleeper.
+    /// Sets the sleeper to wait on.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
         self
     }
 
-    /// What is timed.
+    /// The backend or the equivalence inside.
     pub fn into_inner(self) -> B {
         self.inner
     }

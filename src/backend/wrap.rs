@@ -1,4 +1,4 @@
-//! Wrapping a backend or an equivalence in a few words: [`Wrap`].
+//! Method syntax for the wrappers around a backend or an equivalence: [`Wrap`].
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use super::{Retry, RetryPolicy, Timeout};
 use crate::equivalence::Verdict;
 use crate::pricing::Usage;
 
-/// Puts a backend (or a judging equivalence) into wrappers, from the inside out.
+/// Puts a backend (or a judging equivalence) into wrappers, innermost first.
 ///
-/// A wrapper is a backend around a backend, so the order is the caller's and it matters. The usual
-/// one: the timeout innermost, so that waiting for a permit does not count against the call; the
-/// limit next, so that every attempt keeps to it; the retries around both; the breaker outermost,
-/// so that it counts failures for good and not attempts.
+/// A wrapper is a backend around a backend, so you choose the order, and it matters. The usual order:
+/// the timeout innermost, so that waiting for a permit does not count against the call; the limit next,
+/// so that every attempt keeps to it; the retries around both; the breaker outermost, so that it counts
+/// calls that failed for good and not attempts.
 ///
-/// A run books and writes down *calls*, which is what comes out of the outermost wrapper. If it is dropped
-/// while a call is within one, what that call's earlier attempts reported is lost with it ([`Retry`]).
+/// A run books and writes down *calls*: what comes out of the outermost wrapper. If the run is dropped
+/// while a call is inside a wrapper, what the call's earlier attempts reported is lost ([`Retry`]).
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,10 +36,10 @@ use crate::pricing::Usage;
 /// # Ok::<(), smart_core::BackendError>(())
 /// ```
 ///
-/// The wrappers wait on the process-wide [`ThreadSleeper`](crate::sleep::ThreadSleeper) unless
-/// their `with_sleeper` names another.
+/// The wrappers wait on the process-wide [`ThreadSleeper`](crate::sleep::ThreadSleeper) unless you set
+/// another by `with_sleeper`.
 pub trait Wrap: Sized {
-    /// Gives up on a call after `limit`: [`Timeout`].
+    /// Gives up on a call after a time limit: [`Timeout`].
     fn with_timeout(self, limit: Duration) -> Timeout<Self> {
         Timeout::new(self, limit)
     }
@@ -49,7 +49,7 @@ pub trait Wrap: Sized {
         Retry::new(self, policy)
     }
 
-    /// Bounds calls in flight, and per minute: [`Limit`].
+    /// Bounds calls in flight, and requests and tokens per minute: [`Limit`].
     fn with_limits(self, limits: Limits) -> Limit<Self> {
         Limit::new(self, limits)
     }
@@ -72,11 +72,12 @@ pub trait Wrap: Sized {
 
 impl<B> Wrap for B {}
 
-/// What a call gives that may have been billed.
+/// The result of a call that may have been billed.
 pub(super) trait Billed {
-    /// What one used that does not say: a model was asked, or, to compare two answers, perhaps nobody.
+    /// The usage of a call that reports none: asking a model may have been billed, comparing two answers
+    /// may have called nobody.
     const SILENT: Option<Usage> = Some(Usage::UNBILLED);
-    /// What the call used, to read and to correct.
+    /// What the call used, readable and correctable.
     fn usage(&mut self) -> &mut Option<Usage>;
 }
 
@@ -99,8 +100,8 @@ impl Billed for Verdict {
     }
 }
 
-/// Makes a wrapper with a field `inner` and a method `around` a backend around a backend and an
-/// equivalence around an equivalence: answering, rating and judging all go through `around`.
+/// Implements both traits for a wrapper with a field `inner` and a method `around`: around a backend it is a
+/// backend, around an equivalence an equivalence. Answering, rating and judging all go through `around`.
 macro_rules! wraps {
     ($wrapper:ident) => {
         #[async_trait::async_trait]

@@ -1,12 +1,12 @@
-//! A call that is dropped half way.
+//! Accounts for a call that is dropped half way.
 
 use super::CallKey;
 use crate::backend::ErrorKind;
 use crate::ledger::{Bill, Tab};
 use crate::pricing::{Pricing, Usage};
 
-/// A call under way. One that is dropped before it ends was perhaps billed: the money that was set aside
-/// for it does not come back.
+/// A call under way. If it is dropped before it ends, it may have been billed, so the money set aside
+/// for it is not returned.
 pub(super) struct Sent<'a> {
     tab: &'a Tab<'a>,
     pricing: &'a Pricing,
@@ -19,7 +19,7 @@ impl<'a> Sent<'a> {
         Self { tab, pricing, key, over: false }
     }
 
-    /// The call has ended, and is booked by whoever made it.
+    /// Says that the call has ended; whoever made it books it.
     pub(super) fn over(mut self) {
         self.over = true;
     }

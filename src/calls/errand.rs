@@ -1,8 +1,8 @@
-//! One item's calls: who it is, and what it may still spend.
+//! The calls of one item: which item it is, and what they may still spend.
 
 use crate::ledger::Tab;
 
-/// An item while its calls are made. They share one place in the queue for the budget.
+/// An item while its calls are made; the calls share one place in the queue for the budget.
 pub(crate) struct Errand<'a, I: ?Sized> {
     pub(crate) index: u64,
     pub(crate) item: &'a I,

@@ -1,4 +1,7 @@
-//! What is written down of a paid call, and read back.
+//! What is written down of a paid call, and how it is read back.
+//!
+//! [`Kept`] is a recorded call, [`Keepsake`] a call about to be recorded, and [`Keeper`] the memory that
+//! holds them beyond the process. The journal implements it; nothing here knows its format.
 
 use super::CallKey;
 use crate::backend::{Completion, Confidence, ErrorKind, Rating};
@@ -6,7 +9,7 @@ use crate::equivalence::Verdict;
 use crate::error::RunError;
 use crate::pricing::Usage;
 
-/// What a paid call brought, as the journal keeps it.
+/// The result of a paid call, as the journal keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kept<O> {
     Answer { output: O, usage: Option<Usage>, score: Option<Confidence> },
@@ -35,35 +38,35 @@ impl<O> Kept<O> {
     }
 }
 
-/// The memory of a run beyond its process: see [`crate::journal`].
+/// The memory of a run that outlives its process: see [`crate::journal`].
 pub(crate) trait Keeper<O>: Send + Sync {
-    /// Takes what an earlier run paid for, and whether it is booked already. `item` is the item's
+    /// Takes what an earlier run paid for, and whether that is booked already. `item` is the item's
     /// fingerprint.
     fn recall(&self, key: &CallKey, item: Option<u64>)
     -> Result<Option<(Kept<O>, bool)>, RunError>;
     /// Writes down a call before its answer is used. An answer that cannot be kept is written down as a
-    /// failure, which it then is: this says why.
+    /// failure, and becomes one; the returned text says why.
     fn keep(
         &self,
         key: &CallKey,
         item: Option<u64>,
         what: Keepsake<'_, O>,
     ) -> Result<Option<String>, RunError>;
-    /// Whether calls can be written down: after a write that failed, none is to be made.
+    /// Fails if calls can no longer be written down: after a failed write none may be made.
     fn is_ready(&self) -> Result<(), RunError>;
-    /// The calls about an item that an earlier run paid for and no one asked about yet.
+    /// The calls about an item that an earlier run paid for and nobody has asked for yet.
     fn paid_for(&self, index: u64) -> Vec<CallKey>;
-    /// What earlier runs paid for and no one asked about, each once: key, usage, how it failed. Of
-    /// the items that are `ours`; who asks later still finds it.
+    /// What earlier runs paid for and nobody has asked for, each once: key, usage, how it failed. Only
+    /// items that are `ours` are listed; a later request still finds the call.
     fn leftovers(
         &self,
         ours: &dyn Fn(u64) -> bool,
     ) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)>;
-    /// Hands everything to the disk.
+    /// Flushes everything to disk.
     fn flush(&self) -> Result<(), RunError>;
 }
 
-/// A call to be written down, borrowing its answer.
+/// A call to be written down; it borrows its answer.
 #[derive(Debug)]
 pub(crate) enum Keepsake<'a, O> {
     Answer(&'a Completion<O>),
@@ -72,10 +75,10 @@ pub(crate) enum Keepsake<'a, O> {
     Failure { kind: ErrorKind, usage: Option<Usage> },
 }
 
-/// Something a paid call gives.
+/// The result of a paid call, of any kind.
 pub(super) trait Paid<O>: Sized {
     fn usage(&mut self) -> &mut Option<Usage>;
-    /// Whether nothing was called after all: then there is nothing to bill or remember.
+    /// Whether nothing was called after all, so that there is nothing to bill or to remember.
     fn is_free(&self) -> bool {
         false
     }

@@ -1,7 +1,7 @@
-//! Paid calls of this run that were not used yet.
+//! Paid calls of this run that have not been used yet.
 //!
-//! Profiling may end while items are under way. Their calls are paid for; whoever answers those
-//! items by the plan finds them here instead of asking again.
+//! Profiling may end while items are under way. Their calls are paid for; when the plan answers those
+//! items, it finds the calls here instead of asking again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{CallKey, Kept};
 
 pub(super) struct Memory<O> {
-    /// How many there are, so that most runs never touch the lock.
+    /// How many calls are held, so that most runs never take the lock.
     count: AtomicUsize,
     kept: Mutex<BTreeMap<CallKey, Kept<O>>>,
 }
@@ -28,7 +28,7 @@ impl<O> Memory<O> {
         self.count.store(all.len(), Ordering::Release);
     }
 
-    /// The calls about an item that are held.
+    /// The keys of the held calls about an item.
     pub(super) fn paid_for(&self, index: u64) -> Vec<CallKey> {
         if self.is_empty() {
             return Vec::new();
@@ -37,7 +37,7 @@ impl<O> Memory<O> {
         all.range(CallKey::all_of(index)).map(|(key, _)| *key).collect()
     }
 
-    /// All that is held.
+    /// Takes everything that is held.
     pub(super) fn empty(&self) -> Vec<(CallKey, Kept<O>)> {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         self.count.store(0, Ordering::Release);

@@ -1,4 +1,7 @@
-//! Calls that need only to be made and booked.
+//! A faster way for calls that need only to be made and booked.
+//!
+//! Most calls of a large run are plain: no journal, no observer, no budget, nothing to recall. For
+//! those, the steps of `Calls::pay` can be skipped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -11,10 +14,10 @@ use crate::ledger::Counter;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
-/// A call as its backend hands it out.
+/// A call as its backend hands it out: a boxed future.
 type Boxed<'a, O> = Pin<Box<dyn Future<Output = Result<Completion<O>, BackendError>> + Send + 'a>>;
 
-/// A call's place; empty before it begins and after it ends.
+/// The place of a call; empty before it begins and after it ends.
 pub(crate) struct Underway<'a, O>(Option<Boxed<'a, O>>);
 
 impl<O> Underway<'_, O> {
@@ -22,8 +25,8 @@ impl<O> Underway<'_, O> {
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
-    /// Whether a call needs only to be made and booked: nothing is recalled or written down, nobody
-    /// watches, and money is not capped.
+    /// Whether calls need only to be made and booked: nothing is recalled or written down, nobody
+    /// observes, and there is no budget.
     pub(crate) fn is_plain(&self) -> bool {
         self.keeper.is_none()
             && self.observers.is_empty()
@@ -31,12 +34,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             && self.memory.is_empty()
     }
 
-    /// As [`ask`](Self::ask) of a model whose answer is delivered, where calls are
-    /// [plain](Self::is_plain): the same call and the same bill, without the ways that are not taken.
-    /// A candidate's answer is counted by the stream's own counter, all else in the ledger.
+    /// Does the work of [`ask`](Self::ask) for a model whose answer is delivered, where calls are
+    /// [plain](Self::is_plain): the same call and the same bill, without the steps that would do nothing. The
+    /// stream's own counter counts a candidate's answer; everything else goes to the ledger.
     ///
-    /// Begins the call, or goes on with it, and books it when it ends. It is a step of a future
-    /// rather than a future: a layer of its own would move the answer once more.
+    /// Begins the call or continues it, and books it when it ends. This is one step of a future and not
+    /// a future of its own, because another layer would move the answer once more.
     #[inline]
     pub(crate) fn poll_plainly<'a>(
         &'a self,
@@ -51,8 +54,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             return Poll::Ready(Err((ErrorKind::Permanent, Cost::ZERO)));
         };
         let key = CallKey::answer(index, model);
-        // Booked where the answer lies, within the catch: it is written in pieces, and a move of the
-        // whole right afterwards waits for them all.
+        // Book the call before its answer is moved, and inside the catch. The answer has just been written
+        // field by field, and moving it as a whole right afterwards would wait for all those writes.
         let step = AssertUnwindSafe(|| {
             // A hand-written `complete` may panic before it returns its future.
             let call = call.0.get_or_insert_with(|| (**backend).complete(item));

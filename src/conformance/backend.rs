@@ -1,4 +1,4 @@
-//! The suite for backends.
+//! The suite for backends: [`check_backend`].
 
 use std::pin::pin;
 
@@ -9,8 +9,8 @@ use crate::backend::{Completion, ErrorKind, LlmBackend, Scoring};
 
 /// Runs a backend over sample items and says whether it keeps the contract of [`LlmBackend`].
 ///
-/// Give it items the model can answer, and one or two it cannot, if there are such: they show
-/// whether failures are of the right kind. Some checks need an answer and are skipped without one.
+/// Give it items the model can answer and, if there are any, one or two it cannot: they show whether
+/// failures are of the right kind. Some checks need an answer and are skipped without one.
 pub async fn check_backend<I, B>(backend: &B, items: &[&I], suite: &Suite) -> Conformance
 where
     I: ?Sized + Sync,
@@ -34,7 +34,7 @@ where
 
 type Answers<O> = [Asked<Completion<O>>];
 
-/// Why a check that needs answers could not be made.
+/// The outcome of a check that needed an answer and had none.
 fn unanswered() -> Outcome {
     Outcome::Skipped("no sample item was answered".into())
 }
@@ -77,7 +77,7 @@ fn endings<O>(report: &mut Conformance, alone: &Answers<O>) {
     report.note("sample items are answered", outcome);
 }
 
-/// Asks again, one by one: answers stay, and so do failures that claim to be lasting.
+/// Asks again, one by one: answers must stay the same, and failures that claim to be lasting must last.
 async fn repeats<I, B>(
     report: &mut Conformance,
     backend: &B,
@@ -123,7 +123,7 @@ async fn together<I, B>(
     compare(report, "concurrent calls are answered as calls alone", alone, worse);
 }
 
-/// Polls a call once, drops it, and asks again.
+/// Polls a call once and drops it, then asks again.
 async fn cancelled<I, B>(
     report: &mut Conformance,
     backend: &B,
@@ -146,13 +146,13 @@ async fn cancelled<I, B>(
     compare(report, "a dropped call leaves the next ones unharmed", alone, &after);
 }
 
-/// The first sample whose two answers differ, or that was answered once and once not.
+/// Describes the first sample whose two answers differ, or that was answered only the first time.
 fn differ<O: PartialEq>(a: &Answers<O>, b: &Answers<O>) -> Option<String> {
     a.iter().zip(b).enumerate().find_map(|(n, (a, b))| match (a.answer(), b.answer()) {
         (Some(a), Some(b)) if a.output != b.output => {
             Some(format!("sample {n} was answered differently"))
         }
-        // A failure that may pass says nothing about the backend.
+        // A failure that may pass says nothing about whether the answer is stable.
         (Some(_), None) if !b.error().is_some_and(|error| error.kind().is_retryable()) => {
             Some(format!("sample {n}: {}", b.complaint().unwrap_or_default()))
         }
@@ -198,7 +198,7 @@ fn usage<O>(report: &mut Conformance, suite: &Suite, alone: &Answers<O>) {
     );
 }
 
-/// Whether failures for which the model was surely at work say what it used.
+/// Advises if failures for which a model may well have run do not say what it used.
 fn paid_in_vain<O>(report: &mut Conformance, alone: &Answers<O>) {
     let silent = |asked: &Asked<Completion<O>>| {
         let error = asked.error()?;

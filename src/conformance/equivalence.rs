@@ -1,4 +1,4 @@
-//! The suite for equivalences.
+//! The suite for equivalences: [`check_equivalence`].
 
 use futures::future::join_all;
 
@@ -9,8 +9,8 @@ use crate::pricing::Pricing;
 /// Runs an equivalence over sample items, each with a few answers, and says whether it keeps the
 /// contract of [`Equivalence`].
 ///
-/// Give it answers that should be equivalent and some that should not, and the odd ones: empty,
-/// very long, not parsable. Every ordered pair of an item's answers is compared three times.
+/// Give it answers that should be equivalent, some that should not, and odd ones: empty, very long,
+/// unparsable. Every ordered pair of an item's answers is compared three times.
 ///
 /// ```
 /// use smart_core::conformance::{Suite, check_equivalence};
@@ -87,7 +87,7 @@ where
     report
 }
 
-/// Two answers to one sample item.
+/// Two answers to one sample item, in the order in which they are compared.
 struct Pair<'a, I: ?Sized, O: ?Sized> {
     sample: usize,
     item: &'a I,
@@ -118,7 +118,8 @@ fn pairs<'a, I: ?Sized, O: ?Sized>(
     numbered().flat_map(|one| numbered().map(move |other| pair(one, other))).collect()
 }
 
-/// The contract does not ask for symmetry, but a relation without it is seldom meant.
+/// Checks that the order of two answers does not matter. The contract does not ask for it, but a
+/// relation without symmetry is seldom intended.
 fn symmetry<I: ?Sized + Sync, O: ?Sized + Sync>(
     pairs: &[Pair<'_, I, O>],
     alone: &[Asked<Verdict>],

@@ -18,7 +18,7 @@ use crate::order::{keyed, mix};
 use crate::pricing::{Pricing, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
-/// One way to misbehave.
+/// One way in which a call misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -26,23 +26,23 @@ pub enum Fault {
     Error(ErrorKind),
     /// Fails as rate limited and asks to come back after this long.
     RateLimit(Duration),
-    /// Panics when polled.
+    /// Panics when the call is polled.
     Panic,
     /// Never ends.
     Hang,
-    /// Answers, after this long.
+    /// Answers, but only after this long.
     Slow(Duration),
-    /// Answers with a confidence of NaN, which is none.
+    /// Answers with a confidence of NaN, which counts as no score.
     NanConfidence,
-    /// Answers and says it used this, whatever it used.
+    /// Answers and claims to have used this, whatever was used.
     Usage(Usage),
 }
 
-/// Who misbehaves when: faults at random from a seed, on some items for good, by number of call.
+/// Which calls misbehave, and how: at random from a seed, always on some items, or by the number of the call.
 ///
-/// Random faults are drawn for the item and the attempt at it, never for the order of calls, so a
-/// run that asks the same items sees the same faults however its calls interleave. Where several
-/// apply, scripted calls come first, then items that always fail, then random faults.
+/// Random faults depend on the item and the number of the attempt at it, never on the order of calls. So
+/// a run that asks the same items sees the same faults, however its calls interleave. If several faults
+/// apply, scripted calls come first, then faults by item, then random faults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,13 +66,13 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// No faults yet.
+    /// Makes a plan without faults; add them with the methods below.
     pub const fn new(seed: u64) -> Self {
         Self { seed, script: Vec::new(), items: Vec::new(), random: Vec::new(), failed_usage: None }
     }
 
-    /// A bad day: 30 % transient errors, 5 % rate limits that ask for two seconds, 2 % timeouts,
-    /// 5 % calls slower by ten seconds, and 1 % of the items refused for good.
+    /// A bad day: 30 % transient errors, 5 % rate limits that ask for two seconds, 2 % timeouts, 5 %
+    /// calls slower by ten seconds, and 1 % of the items failing for good as invalid requests.
     pub fn storm(seed: u64) -> Self {
         Self::new(seed)
             .with_items(0.01, Fault::Error(ErrorKind::InvalidRequest))
@@ -82,14 +82,14 @@ impl FaultPlan {
             .with_random(0.05, Fault::Slow(Duration::from_secs(10)))
     }
 
-    /// Strikes a share of all attempts. Shares of several faults add up; beyond 1 the last lose.
+    /// Strikes this share of all attempts. Shares of several faults add up; beyond 1, the last ones lose.
     #[must_use]
     pub fn with_random(mut self, share: f64, fault: Fault) -> Self {
         self.random.push((share, fault));
         self
     }
 
-    /// Strikes every attempt at a share of the items. Shares add up as for random faults.
+    /// Strikes every attempt at this share of the items. Shares add up as for random faults.
     #[must_use]
     pub fn with_items(mut self, share: f64, fault: Fault) -> Self {
         self.items.push((share, fault));
@@ -103,13 +103,13 @@ impl FaultPlan {
         self
     }
 
-    /// Fails every call from this one on, as a model that was switched off does.
+    /// Fails every call from this one on, like a model that was switched off.
     #[must_use]
     pub fn dead_from(self, call: u64) -> Self {
         self.with_calls(call..u64::MAX, Fault::Error(ErrorKind::Permanent))
     }
 
-    /// What every injected failure was billed for; unknown unless set.
+    /// Sets what every injected failure was billed for; unreported unless set.
     #[must_use]
     pub const fn with_failed_usage(mut self, usage: Usage) -> Self {
         self.failed_usage = Some(usage);
@@ -134,9 +134,9 @@ impl FaultPlan {
     }
 }
 
-/// A backend or an equivalence that misbehaves as planned.
+/// A backend or an equivalence that misbehaves according to plan.
 ///
-/// For testing what is built *around* backends: a retry policy, a run of one's own, an observer.
+/// It is for testing what is built *around* backends: a retry policy, a run of your own, an observer.
 /// Items are told apart by their [`Hash`].
 ///
 /// ```
@@ -162,7 +162,7 @@ pub struct Faulty<B> {
 #[derive(Debug, Default)]
 struct Counts {
     calls: AtomicU64,
-    /// Attempts by item.
+    /// The number of attempts at each item.
     attempts: Mutex<BTreeMap<u64, u64>>,
 }
 
@@ -172,7 +172,7 @@ impl<B> Faulty<B> {
         Self { inner, plan, sleeper: shared(), counts: Arc::default() }
     }
 
-    /// Is slow on this sleeper.
+    /// Sets the sleeper on which slow calls wait.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: impl Sleeper + 'static) -> Self {
         self.sleeper = Arc::new(sleeper);
@@ -184,7 +184,7 @@ impl<B> Faulty<B> {
         self.counts.calls.load(Ordering::Relaxed)
     }
 
-    /// Counts a call and says what befalls it.
+    /// Counts a call and returns its fault, if any.
     fn next<I: Hash + ?Sized>(&self, item: &I) -> Option<Fault> {
         let mut hasher = ItemHasher(self.plan.seed);
         item.hash(&mut hasher);
@@ -196,7 +196,7 @@ impl<B> Faulty<B> {
         self.plan.fault(call, item, *attempt)
     }
 
-    /// Suffers the part of a fault that comes before the answer, or instead of it.
+    /// Applies the part of a fault that comes before the answer, or instead of it.
     #[allow(clippy::panic, reason = "panicking is what was asked for")]
     async fn suffer<T>(
         &self,
@@ -223,7 +223,7 @@ impl<B> Faulty<B> {
     }
 }
 
-/// The usage a fault reports in place of the true one.
+/// Replaces the usage by the one the fault claims.
 fn misreport(fault: Option<Fault>, usage: &mut Option<Usage>) {
     if let Some(Fault::Usage(claimed)) = fault {
         *usage = Some(claimed);
@@ -292,7 +292,7 @@ impl<B: fmt::Debug> fmt::Debug for Faulty<B> {
     }
 }
 
-/// A hasher whose values are the same in every process, unlike the standard library's promise.
+/// A hasher with the same values in every process, which the standard library's hashers do not promise.
 struct ItemHasher(u64);
 
 impl Hasher for ItemHasher {
@@ -322,7 +322,7 @@ mod tests {
             let struck = |item: &u64| plan.fault(0, *item, 1) == Some(fault);
             (0..20_000).filter(struck).count() as f64 / 20_000.0
         };
-        // Standard error at most 0.0033; the seed is fixed.
+        // The standard error is at most 0.0033; the seed is fixed.
         assert!((share(Fault::Error(ErrorKind::Transient)) - 0.297).abs() < 0.012);
         assert!((share(Fault::Error(ErrorKind::InvalidRequest)) - 0.01).abs() < 0.003);
         assert_eq!(plan.fault(0, 77, 2), plan.fault(999, 77, 2));

@@ -1,4 +1,4 @@
-//! The suite for journals.
+//! The suite for journals: [`check_journal`], and [`check_failing_journal`] for writes that fail.
 
 use std::fmt::Display;
 
@@ -12,9 +12,9 @@ use crate::profile::ProfileSettings;
 use crate::roster::{ModelSpec, RosterSpec};
 use crate::target::Target;
 
-/// Opens a journal a few times and says whether it keeps the contract of [`Journal`].
+/// Opens a journal several times and says whether it keeps the contract of [`Journal`].
 ///
-/// `open` opens the same, at first empty, storage each time.
+/// `open` must open the same storage each time; it must be empty at first.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -84,7 +84,7 @@ pub fn check_journal<J: Journal>(open: impl Fn() -> Result<J, JournalError>) -> 
     report
 }
 
-/// Whether it is the list of 1 and 2, whatever white space there is.
+/// Whether the answer is still the JSON list of 1 and 2, whatever its white space.
 fn is_in_one_piece(record: Option<&Record>) -> bool {
     let Some(Recorded::Answer { output, .. }) = record.map(|record| &record.outcome) else {
         return false;
@@ -94,7 +94,7 @@ fn is_in_one_piece(record: Option<&Record>) -> bool {
 
 /// Says whether a journal keeps the contract of [`Journal`] when its storage fails.
 ///
-/// Hand over a journal that has begun and whose next write fails (on a disk that is full, say).
+/// Hand over a journal that has begun and whose next write fails (for instance on a full disk).
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -117,7 +117,7 @@ pub fn check_failing_journal(journal: &impl Journal) -> Conformance {
     let mut report = Conformance::new();
     let records = samples();
     let before = read(journal).map(|read| read.0.len());
-    // A journal that holds records back tells with one of the next, or when it is to let them go.
+    // A journal that buffers records reports the failure with a later record, or when it is flushed.
     let kept = records.iter().take_while(|record| journal.append(record).is_ok()).count();
     let told = kept < records.len() || journal.flush().is_err();
     report.note("a write that fails is told", holds(Ok(told)));
@@ -148,7 +148,7 @@ fn append<'a>(
     records.iter().filter_map(|record| Some(journal.append(record).err()?.to_string()))
 }
 
-/// Threads that write at once, and records that each writes.
+/// How many threads write at once, and how many records each writes.
 const THREADS: u64 = 4;
 const EACH: u64 = 25;
 
@@ -160,7 +160,7 @@ fn crowd(journal: &impl Journal) {
                     let score = Confidence::new(number as f64);
                     let outcome = Recorded::Rating { score };
                     let record = Record::new(thread, "small", CallKind::Rating, outcome);
-                    // One that fails is missed when they are read.
+                    // A record whose append fails is found missing when the records are read.
                     let _ = journal.append(&record);
                 }
             });

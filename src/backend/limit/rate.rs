@@ -1,4 +1,7 @@
-//! Requests and tokens per minute.
+//! Limits on requests and tokens per minute.
+//!
+//! A call reserves its tokens before it is made, when nobody knows how many it will use. So [`Rates`]
+//! reserves an estimate and corrects it once the call reports its usage.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,16 +16,16 @@ use super::semaphore::Semaphore;
 use crate::pricing::Usage;
 use crate::sleep::SharedSleeper;
 
-/// A bucket that tells how full it is.
+/// A rate limiter that also says how full its bucket is.
 type Bucket = RateLimiter<NotKeyed, InMemoryState, SleeperClock, StateInformationMiddleware>;
 
-/// How long the first in line waits for tokens before it looks again: calls that end meanwhile may
-/// have left some of what they reserved.
+/// How long the first in line waits for tokens before it looks again: calls that end meanwhile may have
+/// given back part of their reservation.
 const RECHECK: Duration = Duration::from_millis(250);
 
-/// Both limits of one account, in the order of arrival.
+/// Both limits of one account; callers are served in the order of arrival.
 pub(super) struct Rates {
-    /// One caller at a time decides and waits, so a large request is not starved by small ones.
+    /// One caller at a time decides and waits, so that small requests cannot starve a large one.
     turn: Semaphore,
     requests: Option<Bucket>,
     tokens: Option<Tokens>,
@@ -48,7 +51,7 @@ impl Rates {
         }
     }
 
-    /// Waits for one request and the tokens it is expected to use; returns the tokens reserved.
+    /// Waits for one request and for the tokens it is expected to use; returns the tokens reserved.
     pub(super) async fn reserve(&self) -> u32 {
         let _turn = self.turn.acquire().await;
         if let Some(requests) = &self.requests {
@@ -65,7 +68,7 @@ impl Rates {
         }
     }
 
-    /// Corrects a reservation by what the call really used, where that is known.
+    /// Corrects a reservation by what the call really used, if that is known.
     pub(super) fn reconcile(&self, reserved: u32, usage: Option<&Usage>) {
         if let (Some(tokens), Some(actual)) = (&self.tokens, usage.and_then(count)) {
             tokens.reconcile(reserved, actual, &self.sleeper);
@@ -81,8 +84,8 @@ fn count(usage: &Usage) -> Option<u64> {
     }
 }
 
-/// A limit on tokens: a bucket that can only be drawn from, and a ledger of what its reservations
-/// got wrong.
+/// A limit on tokens: a bucket, from which tokens can only be drawn, and a ledger of how far its
+/// reservations were off.
 struct Tokens {
     bucket: Bucket,
     limit: NonZeroU32,
@@ -90,11 +93,11 @@ struct Tokens {
 }
 
 struct Ledger {
-    /// What the next call is expected to use: a moving average of what the last ones did.
+    /// What the next call is expected to use: a moving average over the recent ones.
     expected: f64,
-    /// Tokens reserved but not used, for the next reservations to draw on.
+    /// Tokens reserved but not used: the next reservations draw on them.
     credit: u32,
-    /// Tokens used but not reserved, for the next reservation to pay.
+    /// Tokens used but not reserved: the next reservation pays them.
     debt: u32,
 }
 
@@ -109,20 +112,20 @@ impl Tokens {
         let mut ledger = self.lock();
         let expected = (ledger.expected.round() as u32).clamp(1, limit);
         let owed = ledger.debt.saturating_add(expected);
-        // The bucket is always asked for something, for only its answer tells how full it is.
+        // At least one token is always drawn from the bucket, because only its reply says how full it is.
         let drawn = ledger.credit.min(owed - 1);
         let asked = NonZeroU32::new((owed - drawn).min(limit)).unwrap_or(NonZeroU32::MIN);
         let left = take(&self.bucket, asked, sleeper)?;
         ledger.debt = owed - drawn - asked.get();
-        // Credit is no more than what the bucket lacks: an idle hour does not buy two minutes.
+        // Credit is capped at what the bucket lacks, so that an idle hour does not buy two minutes' worth.
         ledger.credit = (ledger.credit - drawn).min(limit.saturating_sub(left));
         Ok(expected)
     }
 
     fn reconcile(&self, reserved: u32, actual: u64, sleeper: &SharedSleeper) {
         let limit = self.limit.get();
-        // A count beyond a whole minute's tokens is a slip of the backend's, or as good as one:
-        // it may not stall the run for longer than that minute.
+        // A count beyond a whole minute's tokens is most likely the backend's mistake. It must not stall
+        // the run for longer than that minute.
         let actual = u32::try_from(actual).unwrap_or(u32::MAX).min(limit);
         let mut ledger = self.lock();
         ledger.expected += (f64::from(actual) - ledger.expected) / 16.0;
@@ -145,20 +148,20 @@ fn bucket(limit: NonZeroU32, sleeper: &SharedSleeper) -> Bucket {
         .with_middleware::<StateInformationMiddleware>()
 }
 
-/// Draws from a bucket: what is left in it, or how long to wait before asking again.
+/// Draws from a bucket: returns what is left in it, or how long to wait before asking again.
 fn take(bucket: &Bucket, cells: NonZeroU32, sleeper: &SharedSleeper) -> Result<u32, Duration> {
     match bucket.check_n(cells) {
         Ok(Ok(state)) => Ok(state.remaining_burst_capacity()),
-        // A wait of nothing would spin; the clock's own resolution is a fair least wait.
+        // A zero wait would spin, so wait at least one millisecond, the clock's own resolution.
         Ok(Err(not_yet)) => {
             Err(not_yet.wait_time_from(sleeper.elapsed()).max(Duration::from_millis(1)))
         }
-        // More than the bucket ever holds: callers ask for at most the limit, so never.
+        // More than the bucket can ever hold: cannot happen, for callers ask for at most the limit.
         Err(_) => Ok(0),
     }
 }
 
-/// The sleeper's time as the limiter's, so that waiting and counting agree.
+/// The sleeper's time as the limiter's clock, so that waiting and counting agree.
 #[derive(Clone)]
 struct SleeperClock(SharedSleeper);
 

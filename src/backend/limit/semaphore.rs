@@ -1,4 +1,4 @@
-//! A fair semaphore for any executor.
+//! A fair semaphore for any executor: permits go out in the order they were asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Permits, handed out in the order they were asked for.
+/// A number of permits, handed out in the order they were asked for.
 ///
 /// A permit that comes back goes straight to whoever has waited longest, so no newcomer can
 /// overtake. Dropping a waiting [`Acquire`] gives up its place; dropping one that was just granted
@@ -21,7 +21,7 @@ struct State {
     free: usize,
     next_ticket: u64,
     waiting: BTreeMap<u64, Waker>,
-    /// Tickets that own a permit their task has not yet picked up.
+    /// Tickets that have been given a permit their task has not yet picked up.
     granted: BTreeSet<u64>,
 }
 
@@ -36,7 +36,7 @@ impl Semaphore {
         Self { state: Mutex::new(state) }
     }
 
-    /// Waits for a permit; it returns when the [`Permit`] is dropped.
+    /// Waits for a permit, which goes back when the [`Permit`] is dropped.
     pub(crate) const fn acquire(&self) -> Acquire<'_> {
         Acquire { semaphore: self, ticket: None }
     }
@@ -72,7 +72,7 @@ impl<'a> Future for Acquire<'a> {
         let waker = context.waker().clone();
         let mut state = semaphore.lock();
         let Some(ticket) = self.ticket else {
-            // While a permit is free nobody waits, so taking it overtakes no one.
+            // A permit is free only while nobody waits, so taking it overtakes no one.
             if state.free > 0 {
                 state.free -= 1;
                 return Poll::Ready(Permit { semaphore });
