@@ -1,7 +1,9 @@
-//! When two answers count as the same: [`Equivalence`], and the usual ones ready made.
+//! When two answers count as the same: [`Equivalence`], and ready-made relations.
 //!
-//! The relation is the caller's. It may be a closure ([`equivalent`]), one of the ready-made
-//! relations here, or a model that judges (its usage is billed like any other call's).
+//! The promise of a run is about answers *equivalent* to the reference's, so everything profiling learns
+//! rests on this relation. It is the caller's: a closure ([`equivalent`]), one of the ready-made
+//! relations here, or a model that judges (its usage is billed like any other call's). Profiling and
+//! execution compare answers in the same way.
 
 mod function;
 mod nullable;
@@ -28,13 +30,13 @@ pub use text::{Exact, Label, Normalized};
 #[cfg(feature = "json")]
 mod json;
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
     /// Whether the two answers are equivalent.
     pub equivalent: bool,
-    /// What a judging call used; `None` where nothing was called.
+    /// What a judging call used; `None` if nothing was called.
     pub usage: Option<Usage>,
 }
 
@@ -55,17 +57,17 @@ impl Verdict {
 /// The caller's relation between two answers to the same item.
 ///
 /// # Contract
-/// * It should hold between an answer and itself, and not depend on the time of asking.
-/// * It need not be transitive: where a policy keeps a candidate's answer because a second
-///   candidate agrees, that pair is compared in profiling exactly as in execution, the candidate
-///   listed first in the roster in the place of the reference.
+/// * An answer should be equivalent to itself, and a verdict should not depend on when it is asked for.
+/// * The relation need not be transitive. If a policy keeps a candidate's answer because a second
+///   candidate agrees, that pair is compared in profiling exactly as in execution, with the candidate
+///   listed first in the roster in the reference's place.
 /// * A comparison that fails for good counts as *not equivalent*, in profiling and in execution.
 #[async_trait]
 pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
     /// Compares a candidate's answer with the reference's: item first, then the two answers.
     ///
     /// # Errors
-    /// [`BackendError`] where a judging call failed.
+    /// [`BackendError`] if a judging call failed.
     async fn compare(
         &self,
         item: &I,
@@ -79,10 +81,10 @@ pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
     }
 
     /// A name that changes whenever the relation does: stored evidence, plans and journals are bound to
-    /// it, and refused under another.
+    /// it, and are refused under another name.
     ///
-    /// By default it is the name of the type, which tells two relations apart and not two versions of
-    /// one: give a name of your own, with a version in it, where what the type does may change.
+    /// The default is the name of the type. It tells two relations apart, but not two versions of one.
+    /// If what the type does may change, return a name of your own with a version in it.
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(std::any::type_name::<Self>())
     }

@@ -1,5 +1,7 @@
-//! What can go wrong with a run as a whole. A call that fails is not an error here: its item
-//! escalates, or stays unanswered, and the report says so.
+//! What can go wrong with a run as a whole: [`RunError`] ends a run, [`SettingsError`] keeps it from
+//! starting.
+//!
+//! A call that fails is not an error here: its item escalates or stays unanswered, and the report says so.
 
 use crate::journal::JournalError;
 use crate::profile::ProtocolError;
@@ -10,7 +12,7 @@ use crate::target::TargetError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// Nothing to do.
+    /// There are no items to answer.
     #[error("there are no items")]
     NoItems,
     /// More items than are supported.
@@ -22,7 +24,7 @@ pub enum SettingsError {
     /// The agreement floor is out of range.
     #[error("agreement floor must lie in [0, 1), got {0}")]
     Floor(f64),
-    /// Families without a pilot choose no agreement.
+    /// The best agreement is chosen after a pilot, and these families have none.
     #[error(
         "the best agreement is chosen after a pilot, which `single` and `reference` have none of"
     )]
@@ -45,7 +47,7 @@ pub enum SettingsError {
         /// The candidates that there are, in words.
         candidates: String,
     },
-    /// What a model is expected to use says nothing of what that costs.
+    /// The prices of a model need token counts, and its expected usage gives none.
     #[error("the prices of `{model}` need token counts, which the expected usage does not give")]
     UnknownUsage {
         /// The model named.
@@ -60,7 +62,7 @@ pub enum SettingsError {
     /// The share of audited items is out of range.
     #[error("the share of audited items must lie in (0, 1), got {0}")]
     AuditShare(f64),
-    /// A part that is empty or no part of its whole.
+    /// A part of a whole is empty, or not within its whole.
     #[error("a part must hold something and end within its whole, got {from} to {to} of {of}")]
     Part {
         /// Where it begins.
@@ -70,12 +72,12 @@ pub enum SettingsError {
         /// The whole.
         of: u64,
     },
-    /// Audits that go on from others count the same catches against the same limit.
+    /// Audits are to continue earlier ones, but have another share or another limit of catches.
     #[error(
         "the audits to go on from had another share or limit: the same share, target, part and items are needed"
     )]
     OtherAudit,
-    /// A plan on new items rests on its audits alone.
+    /// A stored plan is to run on new items without audits, which alone could back a promise about them.
     #[error("a stored plan promises nothing about new items without audits: set them")]
     Unaudited,
     /// The statistics refused the combination of population, allowance and level.
@@ -83,7 +85,7 @@ pub enum SettingsError {
     Statistics(#[from] StatisticsError),
 }
 
-/// An error of [`crate::stats`], kept opaque here so that its type may grow.
+/// An error of [`crate::stats`], opaque here so that its type may grow.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct StatisticsError(String);
@@ -101,13 +103,13 @@ pub enum RunError {
     /// The target is out of range.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The roster is not one.
+    /// The roster is not valid.
     #[error(transparent)]
     Roster(#[from] RosterError),
     /// A setting makes no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The journal could not be read or written. A journal of yours says what went wrong in
+    /// The journal could not be read or written. A journal of your own says what went wrong in
     /// [`JournalError::Storage`](crate::journal::JournalError::Storage).
     #[error(transparent)]
     Journal(Box<JournalError>),
@@ -119,10 +121,10 @@ pub enum RunError {
         /// What differs, in words.
         difference: String,
     },
-    /// The state machine was driven out of turn.
+    /// The profiler's state machine was driven out of turn.
     #[error("the profiler was driven out of turn")]
     Protocol(#[from] ProtocolError),
-    /// A collection of items panicked over one.
+    /// The collection of items panicked on one.
     #[error("item {index} cannot be fetched: {why}")]
     Item {
         /// The item's index.
@@ -130,7 +132,7 @@ pub enum RunError {
         /// What the panic said.
         why: String,
     },
-    /// The stream of items does not hold what the plan is for.
+    /// An item's index is outside the population that the plan was made for.
     #[error("item {index} is outside the plan's population of {population}")]
     OutsidePopulation {
         /// The item's index.
@@ -141,8 +143,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Refuses a stored artefact that is of another version, or was made with other models or
-    /// another equivalence. Each pair is what was stored and what is wanted now.
+    /// Refuses a stored artefact of another version, or made with other models or another equivalence.
+    /// Each pair holds what was stored and what is wanted now.
     pub(crate) fn unless_fits(
         what: &'static str,
         (version, wanted): (u32, u32),

@@ -1,9 +1,11 @@
-//! Answering the items that are left: [`Executor`].
+//! Answers the items that profiling left, by the plan: [`Executor`].
 //!
-//! A stream of items goes in, a stream of answers comes out, each with its provenance: as they come,
-//! or in the order of the items ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)).
-//! Calls are bounded, nothing is buffered beyond the calls under way and, in order, what waits for
-//! its turn; dropping the stream cancels them.
+//! A stream of items goes in and a stream of answers comes out, each with its provenance. Answers come
+//! as they are ready, or in the order of the items
+//! ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)). Every item follows the
+//! plan's policy call by call (`route`), optionally under audit (`audit`); what happened is counted for
+//! the report. Concurrency is bounded. Only the calls under way are held and, in order, the answers that
+//! wait for their turn. Dropping the stream cancels its calls.
 
 mod audit;
 mod flow;
@@ -45,10 +47,11 @@ pub use part::Part;
 use straight::{Straight, Way};
 use turns::{InOrder, Turns};
 
-/// Follows a [`Plan`] over streams of items. Made by [`Smart`](crate::Smart).
+/// Follows a [`Plan`] over streams of items; made by [`Smart`](crate::Smart).
 ///
-/// Observers are told of it as of a run: [`Event::Started`] and [`Event::Planned`] when it is made, and
-/// [`Event::Finished`] by [`finish`](Self::finish), for it cannot know that no more items will come.
+/// Observers are told of [`Event::Started`] and [`Event::Planned`] when the executor is made. An
+/// executor cannot know that no more items will come, so they are told of [`Event::Finished`] by
+/// [`finish`](Self::finish).
 ///
 /// ```text
 /// items ──► rank below plan.asked? ──► the reference's answer, from profiling
@@ -58,32 +61,32 @@ use turns::{InOrder, Turns};
 pub struct Executor<I: ?Sized + Sync, O> {
     shared: Arc<Shared<I, O>>,
     concurrency: usize,
-    /// Answers come in order, and so many items are waited for at most.
+    /// The most items that answers may wait for, if answers come in the items' order.
     in_order: Option<usize>,
 }
 
-/// What the calls of all items share.
+/// What the streams of one executor share.
 struct Shared<I: ?Sized + Sync, O> {
     calls: Arc<Calls<I, O>>,
     plan: Arc<Plan>,
-    /// The items that were asked about in profiling.
+    /// The items that profiling asked about.
     asked: First,
     router: Option<Arc<Router<I>>>,
-    /// What profiling answered, until it is delivered.
+    /// The answers from profiling, until they are delivered.
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
-    /// Fingerprints of items that were profiled, by index.
+    /// Fingerprints of the profiled items, by index.
     known: BTreeMap<u64, u64>,
-    /// The items that it answered: they are in the books of whoever profiled.
+    /// The items that profiling answered: their calls are in the books of the run that profiled.
     handed: BTreeSet<u64>,
     tally: Tally,
     auditor: Option<Auditor>,
-    /// How items go where neither an answer nor anyone beside can change their way.
+    /// The short way of items whose answer no call can decide, if the plan has one.
     straight: Option<Straight>,
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
-    /// The short way, if this item takes it: it is not profiled, and nobody but the plan and the
-    /// models has a say.
+    /// The short way, if this item takes it: it was not profiled, and there is no audit, journal,
+    /// observer or budget.
     #[inline]
     fn straight_for(&self, index: u64) -> Option<Straight> {
         let plain = self.auditor.is_none() && self.calls.is_plain();
@@ -92,7 +95,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
 }
 
 impl<I: ?Sized + Sync, O> Shared<I, O> {
-    /// Refuses an item that is not the one that was profiled under its index, as far as they have a key.
+    /// Refuses an item that differs from the one profiled under its index, if items have a key.
     fn check(&self, index: u64, item: &I) -> Result<(), RunError> {
         let Some(known) = self.known.get(&index) else { return Ok(()) };
         if self.calls.fingerprint_of(item).is_none_or(|own| own == *known) {
@@ -129,7 +132,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let (tally, auditor) = (Tally::default(), None);
         let asked = plan.order.first(plan.asked);
         let straight = Straight::of(&plan);
-        // Of other items than the profiled ones the plan knows nothing.
+        // The plan knows nothing about items other than the profiled ones.
         let ranks = (0..plan.asked).zip(&plan.items);
         let known = ranks.map(|(rank, item)| (plan.order.index(rank), *item)).collect();
         let shared = Shared {
@@ -147,15 +150,15 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1), in_order: None }
     }
 
-    /// Gives answers in the order of their items, with so many waited for at most.
+    /// Gives answers in the order of their items; at most `most` items are waited for.
     pub(crate) const fn in_order(mut self, most: Option<usize>) -> Self {
         self.in_order = most;
         self
     }
 
-    /// Knows these items again, by index, beside those that the plan knows.
+    /// Adds fingerprints of items, by index, to those that the plan knows.
     pub(crate) fn knowing(mut self, items: BTreeMap<u64, u64>) -> Self {
-        // Nothing else holds it yet.
+        // Nothing else holds `shared` yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.known.extend(items);
         }
@@ -168,7 +171,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         audit: Audit,
         population: Option<u64>,
     ) -> Result<Self, SettingsError> {
-        // Nothing else holds it yet.
+        // Nothing else holds `shared` yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             let Plan { target, order, .. } = *shared.plan;
             shared.auditor = Some(Auditor::new(audit, target, order, population)?);
@@ -181,14 +184,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         self.shared.auditor.as_ref().map(Auditor::read)
     }
 
-    /// The plan that is followed.
+    /// The plan that the executor follows.
     pub fn plan(&self) -> &Plan {
         &self.shared.plan
     }
 
-    /// What this executor has done so far, as the report of one worker: to
-    /// [merge](Report::merge) with those of the others. What profiling cost is in the report of
-    /// whoever profiled.
+    /// What this executor has done so far, as the report of one worker; [merge](Report::merge) it with
+    /// those of the others. What profiling cost is in the report of the run that profiled.
     pub fn report(&self) -> Report {
         let Shared { calls, plan, tally, .. } = &*self.shared;
         let models = plan.roster.models().len();
@@ -213,13 +215,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         .estimated()
     }
 
-    /// Ends a worker's book-keeping: what its journal holds and no item had a use for is booked all
-    /// the same, but for items whose answers were handed over, which are in the books of whoever
-    /// profiled; and the journal is handed to the disk. Then [`report`](Self::report), which observers are
-    /// told as well ([`Event::Finished`]).
+    /// Ends a worker's book-keeping, and returns its [`report`](Self::report).
+    ///
+    /// Calls that the journal holds and no item used are booked all the same, except those about items
+    /// whose answers were handed over: they are in the books of the run that profiled. Then the journal
+    /// is flushed, and observers are told of the report ([`Event::Finished`]).
     ///
     /// # Errors
-    /// [`RunError::Journal`] when the disk refuses.
+    /// [`RunError::Journal`] when the journal cannot be flushed.
     pub fn finish(&self) -> Result<Report, RunError> {
         let Shared { calls, handed, .. } = &*self.shared;
         calls.close(|index| !handed.contains(&index))?;
@@ -228,7 +231,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         Ok(report)
     }
 
-    /// Tells observers that answering begins, where no profiling came before it.
+    /// Tells observers that a run begins which had no profiling.
     pub(crate) fn announce(&self) {
         let Shared { calls, plan, .. } = &*self.shared;
         let (items, roster, target) = (plan.order.population(), &plan.roster, plan.target);
@@ -236,25 +239,25 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         calls.observers.emit(&Event::Planned { plan });
     }
 
-    /// What was delivered so far.
+    /// Counts of what was delivered so far.
     pub(crate) fn tally(&self) -> &Tally {
         &self.shared.tally
     }
 
     /// Answers the whole population: the first item of the stream has index 0.
     ///
-    /// Answers come as they are ready, and [`Answer::index`] tells them apart; or in the order of
-    /// the items: [`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order). An error
-    /// ends the run: the journal failed, or the stream holds more items than the plan is for.
+    /// Answers come as they are ready, and [`Answer::index`] tells them apart; or in the order of the
+    /// items ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)). An error ends the
+    /// run, for instance if the journal failed or the stream holds more items than the plan is for.
     ///
-    /// A stream works while it is polled. **With a budget** all streams of an executor share one purse, and
-    /// an item waits in line until what is set aside for those before it comes back: a stream that is not
-    /// polled while it holds calls under way keeps the others waiting for ever. Poll them together, or drop
-    /// the one that is not wanted.
+    /// A stream works only while it is polled. **With a budget** all streams of an executor share one
+    /// purse, and an item waits in line until the money set aside for earlier items is released. A
+    /// stream that holds calls under way but is not polled keeps the others waiting for ever. Poll all
+    /// streams together, or drop the one you do not want.
     ///
-    /// A stream that is **dropped** takes along what was paid for items not yet delivered. This executor
-    /// asks about them again, also with a journal, for it has recalled each record once. To pay nothing
-    /// twice, drop the executor too and make another one on the same journal, which finds them all.
+    /// A stream that is **dropped** loses what was paid for items not yet delivered. This executor asks about
+    /// them again, even with a journal, because it has recalled each record once. To pay for nothing twice,
+    /// drop the executor too and make another one on the same journal, which finds all records.
     pub fn execute<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
@@ -269,8 +272,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
 
     /// Answers any part of the population, in any order: pairs of index and item.
     ///
-    /// An index answers alike whatever part it comes in, so that parts may be spread over workers. Of streams
-    /// that are dropped, and of several with one budget, holds what is said of [`execute`](Self::execute).
+    /// An index is answered in the same way whatever part it comes in, so parts may be spread over
+    /// workers. What [`execute`](Self::execute) says of dropped streams, and of several streams with one
+    /// budget, holds here too.
     pub fn execute_indexed<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
@@ -286,7 +290,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         Answers { flow: Box::pin(InOrder::new(flow, turns)) }
     }
 
-    /// Answers a whole collection, borrowing its items, and hands over each answer.
+    /// Answers a whole collection, borrowing its items, and passes each answer to `each`.
     pub(crate) async fn execute_items<S>(
         &self,
         items: &S,
@@ -297,8 +301,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         S::Item: Sync,
     {
         let order = self.shared.plan.order;
-        // Where money may end before the items do, the random order decides who is answered: then what is
-        // answered is a sample of all, and no matter how the items are sorted.
+        // If the money may run out before the items do, they are answered in the random order: then the
+        // answered items are a random sample of all, however the collection is sorted.
         let random = self.in_order.is_none() && self.shared.calls.ledger.purse().is_some();
         let indices = (0..items.count()).map(move |at| if random { order.index(at) } else { at });
         let indices = futures::stream::iter(indices.map(|index| (index, ())));
@@ -346,8 +350,8 @@ impl<O> Stream for Answers<O> {
     }
 }
 
-/// Answers one item, and gives back the lane it went. Where nothing but one call is to be made, this
-/// is the only layer around it: each layer more moves what it is given, and the answer, once more.
+/// Answers one item and returns the lane it borrowed. If only one call is to be made, this is the only
+/// layer around it, because every further layer would move its arguments and the answer once more.
 async fn one_item<I, O, T, L, H>(
     lane: L,
     index: u64,
@@ -383,7 +387,7 @@ where
         if let Some(answer) = shared.take_profiled(index) {
             answer
         } else {
-            // Profiled elsewhere, or asked for twice: ask the reference again.
+            // Profiled elsewhere, or asked for twice: the reference is asked again.
             let errand = shared.calls.errand(index, item, route::reference_needs);
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
@@ -395,7 +399,7 @@ where
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };
     shared.tally.add(answer.by, answer.reason);
-    // An item without an answer is nothing delivered.
+    // An item without an answer counts as nothing delivered.
     if let Some(auditor) = shared.auditor.as_ref().filter(|_| answer.output.is_some()) {
         auditor.delivered();
     }
@@ -407,7 +411,7 @@ where
 }
 
 impl<I: ?Sized + Sync, O> Executor<I, O> {
-    /// What this executor's calls cost so far. What profiling cost was paid before.
+    /// What this executor's calls cost so far, without the cost of profiling.
     pub fn spent(&self) -> Cost {
         let ledger = &self.shared.calls.ledger;
         ledger.models().iter().map(|s| s.cost).sum::<Cost>() + ledger.judge().cost

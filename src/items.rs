@@ -1,4 +1,6 @@
-//! Where items come from: a slice, or a function of the index.
+//! Where items come from: a slice, or a function of the index ([`Items`]).
+//!
+//! Profiling asks about items in a random order, so a run needs to fetch any item by its index.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,11 +12,11 @@ use crate::error::RunError;
 
 /// A finite collection of items that can be fetched by index, in any order.
 ///
-/// Slices, vectors and arrays are one, of anything that borrows as the backends' item type: a
+/// Slices, vectors and arrays implement it, for anything that borrows as the backends' item type: a
 /// `Vec<String>` or a `[&str; 3]` serves backends over `str`, a `Vec<Row>` backends over `Row`.
-/// [`Generated`] is one that holds nothing.
+/// [`Generated`] computes its items and stores none.
 pub trait Items<I: ?Sized>: Send + Sync {
-    /// What an item is here.
+    /// What the collection holds for one item.
     type Item: Borrow<I>;
     /// How an item is held while calls about it are under way.
     type Held<'a>: Deref<Target = Self::Item> + Send + Sync
@@ -24,13 +26,13 @@ pub trait Items<I: ?Sized>: Send + Sync {
     /// How many items there are.
     fn count(&self) -> u64;
 
-    /// The item at an index below [`count`](Self::count). A panic ends the run, as
+    /// Fetches the item at an index below [`count`](Self::count). A panic here ends the run as
     /// [`RunError::Item`], after the calls under way.
     fn fetch(&self, index: u64) -> Option<Self::Held<'_>>;
 }
 
-/// The item at an index, or the error of a collection that does not have it or panics over it: a run ends
-/// with the calls under way, and not in the middle of them.
+/// Fetches an item, or the error of a collection that does not have it or panics on it. As an error, it
+/// ends the run after the calls under way and not in the middle of them.
 pub(crate) fn held<I: ?Sized, S: Items<I> + ?Sized>(
     items: &S,
     index: u64,
@@ -83,7 +85,7 @@ pub struct Generated<F> {
 }
 
 impl<F> Generated<F> {
-    /// `count` items, each made by `make` of its index.
+    /// Makes `count` items, each by calling `make` with its index.
     pub const fn new(count: u64, make: F) -> Self {
         Self { count, make }
     }
@@ -95,7 +97,7 @@ impl<F> fmt::Debug for Generated<F> {
     }
 }
 
-/// An item held by value.
+/// An item held by value, as [`Generated`] hands it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owned<T>(pub T);
 

@@ -1,14 +1,13 @@
-//! A bounded set of futures under way.
+//! A bounded set of futures under way; profiling and execution make their calls in one.
 //!
-//! A future is polled once where it stands before it is queued. One that is ready at once (a
-//! recalled answer, an in-process model) is never queued at all and its result goes straight out,
-//! which saves the allocation, the wake-ups and the copies that a queue costs; one that is not is
-//! queued as usual. The box that a future is polled in is used again for the next one, so a call
-//! costs no allocation of ours beyond the queue's own.
+//! A new future is polled once before it is queued. If it is ready at once (a recalled answer, an
+//! in-process model), it is never queued and its result goes straight out, which saves the allocation,
+//! the wake-ups and the copies of a queue. Otherwise it is queued as usual. The box in which a future is
+//! polled is reused for the next one, so a call costs no allocation beyond the queue's own.
 //!
-//! Where all futures are ready at once nothing would ever wait, and a task that never waits starves
-//! its neighbours: after [`STREAK`] results in a row the pool asks to be polled again instead of
-//! giving one more, and then looks at the queue first.
+//! If all futures are ready at once, nothing ever waits, and a task that never waits starves its
+//! neighbours. So after [`STREAK`] results in a row the pool asks to be polled again instead of
+//! returning one more, and then looks at the queue first.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,19 +17,19 @@ use futures::stream::FuturesUnordered;
 
 use crate::error::RunError;
 
-/// Results in a row before others get their turn.
+/// How many results are returned in a row before others get their turn.
 const STREAK: u32 = 128;
 
-/// The error that a run ends with, while what is under way comes home: it is paid for, and an answer
-/// that is there is delivered.
+/// The error that a run will end with, held until the calls under way have ended: they are paid for, and
+/// their answers are delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Ending(Option<RunError>);
 
 impl Ending {
-    /// Takes note of an error; the first counts.
+    /// Notes an error; the first one counts.
     ///
     /// # Errors
-    /// Where the journal fails, at once: what is under way could not be written down.
+    /// An error of the journal is returned at once, because the calls under way could not be written down.
     pub(crate) fn note(&mut self, error: RunError) -> Result<(), RunError> {
         if matches!(error, RunError::Journal(_)) {
             return Err(error);
@@ -44,7 +43,7 @@ impl Ending {
         self.0.is_some()
     }
 
-    /// The error, once.
+    /// Takes the error, if there is one.
     pub(crate) fn take(&mut self) -> Option<RunError> {
         self.0.take()
     }
@@ -53,11 +52,11 @@ impl Ending {
 /// Futures under way.
 pub(crate) struct Pool<F: Future> {
     waiting: FuturesUnordered<Boxed<F>>,
-    /// Boxes of finished futures, to be used again.
+    /// Boxes of finished futures, to be reused.
     spare: Vec<Pin<Box<F>>>,
-    /// Results given since the last wait.
+    /// Results returned since the last wait.
     streak: u32,
-    /// Whether it is the queue's turn.
+    /// Whether the queue is looked at first.
     queue_first: bool,
 }
 
@@ -67,10 +66,10 @@ impl<F: Future> Pool<F> {
         Self { waiting, spare: Vec::new(), streak: 0, queue_first: false }
     }
 
-    /// Starts futures until one of them is ready at once, `most` are under way or there are no
-    /// more for now; then gives a result, if there is one. `Ready(None)` if nothing is under way.
+    /// Starts futures until one is ready at once, `most` are under way, or there are no more for now.
+    /// Then returns a result if there is one, and `Ready(None)` if nothing is under way.
     ///
-    /// Inlined, a result goes from its future to the consumer of the stream with one move less.
+    /// Inlining saves one move of each result on its way to the consumer of the stream.
     #[allow(clippy::inline_always, reason = "generic, and called from one place for each type")]
     #[inline(always)]
     pub(crate) fn poll_next(
@@ -121,14 +120,14 @@ impl<F: Future> Pool<F> {
     }
 }
 
-/// A future in its box, which it gives back when it is done.
+/// A future in its box, which is returned with the result.
 struct Boxed<F>(Option<Pin<Box<F>>>);
 
 impl<F: Future> Future for Boxed<F> {
     type Output = (F::Output, Pin<Box<F>>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A future is not polled after it is done, so the box is there.
+        // A future is not polled again once it is done, so the box is there.
         let Some(mut boxed) = self.0.take() else { return Poll::Pending };
         match boxed.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready((output, boxed)),
@@ -186,7 +185,7 @@ mod tests {
     fn futures_that_are_always_ready_leave_others_their_turn() {
         let mut cx = Context::from_waker(Waker::noop());
         let mut pool = Pool::new();
-        // One future waits from the start; it is done once it has been polled again.
+        // One future waits from the start and is done once it has been polled again.
         let mut polls = 0;
         let slow = poll_fn(move |cx: &mut Context<'_>| {
             polls += 1;

@@ -1,4 +1,4 @@
-//! Closures as equivalences.
+//! Closures as equivalences: [`equivalent`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 
-/// How the name of a closure that was given none begins.
+/// The beginning of the name of a closure that was given none.
 pub(crate) const UNNAMED: &str = "closure at ";
 
 /// An equivalence made of a closure: see [`equivalent`].
@@ -25,7 +25,7 @@ impl<F> fmt::Debug for FnEquivalence<F> {
     }
 }
 
-/// Makes an equivalence of a closure over the item and the two answers.
+/// Makes an equivalence from a closure over the item and the two answers.
 ///
 /// ```
 /// use smart_core::equivalence::equivalent;
@@ -37,9 +37,9 @@ impl<F> fmt::Debug for FnEquivalence<F> {
 /// ```
 ///
 /// Stored evidence, plans and journals are bound to the relation's name. A closure has none, so it is
-/// called after the place of this call in the code, such as `closure at src/main.rs:12:20`: two closures
-/// are told apart, and one that has moved counts as another. To keep a journal or a plan while the code
-/// around it changes, give it a name ([`named`](FnEquivalence::named)).
+/// named after the place of this call in the code, such as `closure at src/main.rs:12:20`. That tells
+/// two closures apart, but a closure that has moved counts as another one. To keep a journal or a plan
+/// while the code around the closure changes, give it a name ([`named`](FnEquivalence::named)).
 #[track_caller]
 pub fn equivalent<I, O, F>(function: F) -> FnEquivalence<F>
 where
@@ -52,7 +52,7 @@ where
 }
 
 impl<F> FnEquivalence<F> {
-    /// Names the relation; change the name whenever the closure changes its mind.
+    /// Names the relation; change the name whenever the closure's verdicts may change.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();

@@ -1,4 +1,4 @@
-//! Equivalence of JSON values.
+//! Equivalence of JSON values: [`JsonEqual`].
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 
-/// The same JSON value: white space and the order of keys do not matter, nor does `1` against `1.0`.
+/// The same JSON value: white space and the order of keys do not matter, and `1` equals `1.0`.
 ///
-/// A code fence around the value is ignored. Text that is not JSON is equivalent only to the same
-/// text.
+/// A code fence around the value is ignored. Text that is not JSON is equivalent only to the same text,
+/// up to outer white space.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JsonEqual;
 

@@ -1,4 +1,4 @@
-//! Answers that may be missing.
+//! Equivalence of answers that may be missing: [`Nullable`].
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 use crate::pricing::Pricing;
 
-/// Optional answers: two that are missing are the same, one that is missing is like no other, and
-/// where both are there the inner relation decides.
+/// Optional answers: two missing ones are equivalent, a missing one is equivalent to no other, and for
+/// two present ones the inner relation decides.
 ///
-/// For fields extracted from text, where *nothing there* (`NULL`) is an answer as good as any. A
-/// call that failed is not one: return an error for that.
+/// It suits fields extracted from text, where *nothing there* (`NULL`) is a valid answer. A call that
+/// failed is not such an answer: return an error for it.
 ///
 /// ```
 /// use smart_core::Equivalence;

@@ -1,4 +1,4 @@
-//! Equivalence of numbers within a tolerance.
+//! Equivalence of numbers within a tolerance: [`Numeric`].
 
 use std::borrow::Cow;
 
@@ -9,14 +9,13 @@ use crate::backend::BackendError;
 
 /// The same number, within an absolute or a relative tolerance, whichever is wider.
 ///
-/// An answer is read as the number it *is* (with thousands separators, a currency sign or a
-/// percent sign), not as the first number it mentions. Text that is no number is equivalent only
-/// to the same text.
+/// An answer is read as the number it *is* (with thousands separators, a currency sign or a percent
+/// sign), not as the first number it mentions. Text that is not a number is equivalent only to the same
+/// text, up to outer white space.
 ///
-/// Commas are read where they stand between groups of three digits, as in `1,234.50`, and nowhere
-/// else: `1,2` is no number, for nobody can tell whether a decimal comma is meant, and neither is
-/// `12,34`. Where answers have decimal commas, turn them into points in the backend: `1,234` is
-/// read as one thousand and more.
+/// Commas are accepted only between groups of three digits, as in `1,234.50`. `1,2` and `12,34` are not
+/// numbers, because the comma may be meant as a decimal comma. If your answers have decimal commas, turn
+/// them into points in the backend: `1,234` is read as one thousand two hundred and thirty-four.
 ///
 /// ```
 /// use smart_core::equivalence::Numeric;
@@ -39,14 +38,14 @@ impl Default for Numeric {
 }
 
 impl Numeric {
-    /// Accepts a difference of up to `tolerance`; a tolerance that is not a number counts as none.
+    /// Accepts a difference of up to `tolerance`; below 0 or NaN, it counts as none.
     #[must_use]
     pub fn with_absolute(mut self, tolerance: f64) -> Self {
         self.absolute = tolerance.max(0.0);
         self
     }
 
-    /// Accepts a difference of up to `share` of the larger magnitude.
+    /// Accepts a difference of up to `share` of the larger magnitude; below 0 or NaN, it counts as none.
     #[must_use]
     pub fn with_relative(mut self, share: f64) -> Self {
         self.relative = share.max(0.0);
@@ -61,8 +60,8 @@ impl Numeric {
         }
     }
 
-    /// Whether two numbers are the same within the tolerance, for answers that are numbers
-    /// already; a NaN is the same as none.
+    /// Whether two numbers are the same within the tolerance, for answers that are numbers already; NaN
+    /// is equivalent to nothing.
     ///
     /// ```
     /// use smart_core::equivalence::{Numeric, equivalent};
@@ -77,7 +76,7 @@ impl Numeric {
     }
 }
 
-/// The number a text is.
+/// Reads a text as a number, if it is one.
 fn read(text: &str) -> Option<f64> {
     let text = text.trim().trim_end_matches('.').replace(['$', '€', '£'], "");
     let (text, scale) = match text.trim().strip_suffix('%') {
@@ -87,7 +86,7 @@ fn read(text: &str) -> Option<f64> {
     ungrouped(text.trim())?.parse::<f64>().ok().filter(|x| x.is_finite()).map(|x| x * scale)
 }
 
-/// The text without its commas, if they are thousands separators.
+/// The text without its commas, or `None` if they are not thousands separators.
 fn ungrouped(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(',') {
         return Some(Cow::Borrowed(text));

@@ -1,4 +1,4 @@
-//! Equivalences of text: exact, normalised, by label.
+//! Equivalences of text: [`Exact`], [`Normalized`] and by [`Label`].
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 
-/// Equal values, by `==`. For any type.
+/// Equal values by `==`, for any type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exact;
 
@@ -23,9 +23,8 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + PartialEq> Equivalence<I, O> for Exact
 
 /// Equal text after folding case and white space and dropping punctuation around words.
 ///
-/// Compatibility forms that fold to ASCII without a table (full-width letters, typographic
-/// quotes, dashes and spaces) count as their plain ones; for full Unicode NFKC, normalise in the
-/// backend.
+/// Characters whose compatibility form is ASCII and needs no table (full-width letters, typographic
+/// quotes, dashes and spaces) count as that form. For full Unicode NFKC, normalise in the backend.
 ///
 /// ```
 /// use smart_core::equivalence::Normalized;
@@ -41,7 +40,7 @@ pub struct Normalized {
 }
 
 impl Normalized {
-    /// Also drops the English articles, as question-answering scores do.
+    /// Also drops the English articles, as is usual in scoring question answering.
     #[must_use]
     pub const fn without_articles(mut self) -> Self {
         self.drop_articles = true;
@@ -74,7 +73,7 @@ impl Normalized {
     }
 }
 
-/// Drops punctuation around a word, but keeps a sign or a point that belongs to a number.
+/// Drops punctuation around a word, but keeps a sign or a decimal point that belongs to a number.
 fn trim(word: &str) -> &str {
     let end = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '%');
     let start = end.trim_start_matches(|c: char| !c.is_alphanumeric());
@@ -88,7 +87,7 @@ fn trim(word: &str) -> &str {
     }
 }
 
-/// The plain form of a character that has a simple one.
+/// The plain form of a character, if it has a simple one.
 fn fold(c: char) -> char {
     match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
@@ -115,10 +114,9 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + AsRef<str>> Equivalence<I, O> for Norm
     }
 }
 
-/// The same label out of a fixed list: the one that occurs as a whole word in each answer.
+/// The same label from a fixed list: the one that occurs in each answer as whole words.
 ///
-/// An answer that holds no label, or two different ones, is equivalent to nothing but an equal
-/// text.
+/// An answer that holds no label, or two different ones, is equivalent only to an equal text.
 ///
 /// ```
 /// use smart_core::equivalence::Label;
@@ -132,19 +130,19 @@ pub struct Label {
 }
 
 impl Label {
-    /// The labels to look for; case, white space and outer punctuation do not matter.
+    /// Sets the labels to look for; case, white space and outer punctuation do not matter.
     pub fn new<L: Into<String>>(labels: impl IntoIterator<Item = L>) -> Self {
         let form = |label: String| (Normalized::default().normalize(&label), label);
         Self { labels: labels.into_iter().map(|label| form(label.into())).collect() }
     }
 
-    /// The one label that an answer holds.
+    /// The one label that an answer holds, or `None` if it holds none or several.
     pub fn extract(&self, answer: &str) -> Option<&str> {
         let answer = format!(" {} ", Normalized::default().normalize(answer));
         let holds = |label: &str| answer.contains(&format!(" {label} "));
         let mut found = self.labels.iter().filter(|(form, _)| holds(form));
         let (form, label) = found.next()?;
-        // "neutral" may also occur inside "not neutral", if both are labels: the longest wins.
+        // A label may occur inside another, as "neutral" in "not neutral": the longer one wins.
         let (form, label) = found.clone().fold((form, label), |best, next| {
             if next.0.contains(best.0.as_str()) { (&next.0, &next.1) } else { best }
         });

@@ -1,8 +1,9 @@
 //! The audited mode: a guarantee that needs no random order and survives drift (DESIGN 7).
 //!
-//! Where a candidate's answer would be delivered, a coin of its own decides whether the reference
-//! answers the item as well. An audited item delivers the reference's answer, and its failure is
-//! *caught*. Once more than `f_max` were caught, everything goes to the reference.
+//! A plan's certificate covers only the items and models it was made with. Under audit, a small random
+//! share of the items that a candidate would answer goes to the reference as well, and the failures
+//! caught there bound the failures that are delivered. [`Audit`] holds the settings and the argument,
+//! [`Audited`] the findings, and `Auditor` decides about each accepted answer during execution.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -18,49 +19,49 @@ use crate::order::Order;
 use crate::stats::{DriftDetector, Probability, max_caught, max_delivered};
 use crate::target::{Share, Target};
 
-/// Mean run of audits to a false drift alarm, unless the caller says otherwise.
+/// Mean number of audits between false drift alarms, unless the caller sets another.
 const MEAN_RUN: f64 = 10_000.0;
 
 /// How to audit: see [`Smart::with_audit`](crate::Smart::with_audit).
 ///
-/// Where a candidate's answer would be delivered, a coin of its own decides whether the reference
-/// answers the item as well. An audited item delivers the reference's answer, and its failure is
-/// *caught*. Once more than `f_max` were caught, everything goes to the reference.
+/// If a candidate's answer would be delivered, an independent coin of probability `q`, the audited
+/// share, decides whether the reference answers the item as well. An audited item delivers the
+/// reference's answer. If the candidate's answer was a failure, it is *caught*. Once more than `f_max`
+/// failures were caught, everything goes to the reference.
 ///
 /// # Why it holds with many items under way
-/// Put the items that a candidate would answer in the order in which their answers are *accepted*,
-/// which is before their coin is looked at. Each failing one is caught with probability `q`,
-/// whatever came before it, so the number of uncaught failures before the `(f_max + 1)`-th caught
-/// one is negative binomial, and exceeds the allowance with probability at most `alpha`. An answer
-/// is released only while `caught + audits not finished <= f_max`, and held until then: every
-/// audited failure accepted before it is either caught or not finished, so at its release no more
-/// than `f_max` of them exist, and it comes before the `(f_max + 1)`-th. Hence the guarantee is
-/// exact whatever order calls finish in; an audit that ends without a verdict counts as caught.
+/// Put the items that a candidate would answer in the order in which their answers are *accepted*, which
+/// happens before their coin is looked at. Each failing one is caught with probability `q`, whatever
+/// came before it. So the number of uncaught failures before the `(f_max + 1)`-th caught one is negative
+/// binomial, and it exceeds the allowance with probability at most `alpha`. An answer is held until it
+/// may be released, which is only while `caught + audits not finished <= f_max`. Every audited failure
+/// accepted before it is then either caught or not finished, so at its release there are at most `f_max`
+/// of them, and the answer comes before the `(f_max + 1)`-th. Hence the guarantee is exact whatever
+/// order calls finish in; an audit that ends without a verdict counts as caught.
 ///
 /// # Many workers that do not talk
-/// Of a known number of items, what is split over the workers is the *catches*. Let `f_max` be the
-/// limit for the whole allowance `F` and the whole `alpha`, and let worker `i` send everything to
-/// the reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Of each worker
-/// take the accepted answers up to its `c_i`-th audited failure; by the rule above it delivers none
-/// of those after. Put those of all workers in one order, say by a clock on the wall that none of
-/// them reads. Whether an answer is among them is settled before its coin is looked at, and the
-/// coins of different items are independent, so each failing one is caught with probability `q`,
-/// whatever came before it anywhere; and no more than `f_max + 1` are caught in all. So every
-/// failure that any worker delivers is one of the uncaught failures before the `(f_max + 1)`-th
-/// caught one, and these are more than `F` with probability at most `alpha`. Nothing is lost to a
-/// union bound, and the workers may differ in size, speed and luck; what a lucky worker leaves
-/// unused, no other can use.
+/// If the number of items is known, the *catches* are split over the workers. Let `f_max` be the limit
+/// for the whole allowance `F` and the whole `alpha`, and let worker `i` send everything to the
+/// reference at its `c_i`-th catch, where the `c_i` sum to at most `f_max + 1`. Of each worker take the
+/// accepted answers up to its `c_i`-th audited failure; by the rule above it delivers none after that.
+/// Put the answers of all workers in one order, say by a wall clock that none of them reads. Whether an
+/// answer is among them is settled before its coin is looked at, and the coins of different items are
+/// independent. So each failing one is caught with probability `q`, whatever came before it on any
+/// worker, and no more than `f_max + 1` are caught in all. Every failure that any worker delivers is
+/// therefore one of the uncaught failures before the `(f_max + 1)`-th caught one, and these are more
+/// than `F` with probability at most `alpha`. Nothing is lost to a union bound, and the workers may
+/// differ in size, speed and luck; what a lucky worker leaves unused, no other can use.
 ///
-/// A worker on a stream of unknown length keeps its own share of failures within `delta` with its
-/// own part of `alpha`: the parts sum to `alpha`, and the shares to one that is within `delta`.
+/// On a stream of unknown length, a worker keeps its own share of failures within `delta` at its own part of
+/// `alpha`. The parts sum to `alpha`, and shares that are each within `delta` are within `delta` together.
 ///
-/// Coins are drawn by seed and index, so a part that is given to another worker after a failure is
-/// audited at the same items. That is no harm unless the models can tell by the first attempt which
-/// items will be audited; where they might, give the second attempt a seed of its own.
+/// Coins depend on seed and index alone, so a part that is given to another worker after a failure is
+/// audited at the same items. This does no harm unless the models can tell from the first attempt which
+/// items will be audited; if they might, give the second attempt a seed of its own.
 ///
-/// For a stream of unknown length the same count bounds what was delivered wrong,
-/// `D <= U(caught + not finished)`, at all times together; an answer is released only while that is
-/// within `delta t` after `t` delivered answers.
+/// # Streams of unknown length
+/// The same count bounds the number of wrong answers delivered, `D <= U(caught + not finished)`, at all times
+/// together. An answer is released only while that bound is within `delta t` after `t` delivered answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Audit {
@@ -71,20 +72,20 @@ pub struct Audit {
     earlier: Earlier,
 }
 
-/// What a process found that this one goes on from.
+/// What an earlier process found, from which this one continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Earlier {
     audits: u64,
     caught: u64,
     delivered: u64,
     drifted: bool,
-    /// What it worked by.
+    /// The share and the limit that the earlier process worked with.
     share: Option<Share>,
     limit: Option<u64>,
 }
 
 impl Audit {
-    /// Audits this share of the items that a candidate would answer, by a coin for each: an index that
+    /// Audits this share of the items that a candidate would answer, by a coin for each. An index that
     /// comes twice has the same coin twice, so let each come once.
     ///
     /// # Errors
@@ -95,36 +96,37 @@ impl Audit {
         Ok(Self { share, tolerated: None, mean_run: MEAN_RUN, part: Part::WHOLE, earlier })
     }
 
-    /// Sets the failure rate of candidates' answers above which the drift alarm should sound: by
-    /// default the tolerated share of failures, `delta`. It changes no answer.
+    /// Sets the failure rate of candidates' answers above which the drift alarm should sound; by default
+    /// the tolerated share of failures, `delta`. It changes no answer.
     #[must_use]
     pub const fn with_tolerated(mut self, rate: Share) -> Self {
         self.tolerated = Some(rate);
         self
     }
 
-    /// Audits one worker's part of an execution: of the failures that may be caught before
-    /// everything goes to the reference, it takes the share that its [`Part`] comes to, and needs
-    /// to know nothing of the other workers. The promise is then about all parts together.
+    /// Audits one worker's part of an execution. Of the failures that may be caught before everything
+    /// goes to the reference, the worker takes the share that its [`Part`] comes to; it needs to know
+    /// nothing of the other workers. The promise is then about all parts together.
     ///
-    /// Each worker answers its own items and no others. Why the shares may be taken without a loss is said
-    /// [above](Self#many-workers-that-do-not-talk).
+    /// Each worker answers its own items and no others. [Above](Self#many-workers-that-do-not-talk) is
+    /// the reason why the shares add up without a loss.
     #[must_use]
     pub const fn with_part(mut self, part: Part) -> Self {
         self.part = part;
         self
     }
 
-    /// Goes on from what an earlier process found, which ended before all items were answered: its catches
-    /// and its delivered answers count as this one's. Without that a process that is started again begins
-    /// anew, and each may let as many failures through as were promised of all together.
+    /// Continues from what an earlier process found, which ended before all items were answered: its
+    /// catches and its delivered answers count as this one's. Without this a restarted process begins
+    /// anew, and each process may let through as many failures as were promised for all together.
     ///
-    /// Give the same share, target, part and number of items as before, the whole of them (where the limit
-    /// comes out otherwise, no executor is made: [`SettingsError::OtherAudit`]), and let this process answer
-    /// those that the earlier one did not hand over. Its findings are what [`Executor::audit`](crate::Executor::audit) says
-    /// once its stream has ended or was dropped: audits that were under way then count as caught. Where they
-    /// are lost with it (it was killed), run *all* items again over its journal: that pays nothing twice and
-    /// finds the same catches. Or give each attempt a [`Part`] from the start.
+    /// Give the same share, target, part and total number of items as before; if the limit comes out
+    /// differently, no executor is made ([`SettingsError::OtherAudit`]). Let this process answer the
+    /// items that the earlier one did not hand over. The earlier findings are what
+    /// [`Executor::audit`](crate::Executor::audit) returned after its stream had ended or was dropped:
+    /// audits that were under way then count as caught. If the findings were lost (the process was
+    /// killed), run *all* items again over its journal, which pays for nothing twice and finds the same
+    /// catches. Or give each attempt a [`Part`] from the start.
     ///
     /// ```
     /// use smart_core::{Audit, Audited};
@@ -142,7 +144,7 @@ impl Audit {
         self
     }
 
-    /// Sets the mean number of audits between false alarms.
+    /// Sets the mean number of audits between false drift alarms; 10,000 by default.
     #[must_use]
     pub const fn with_mean_run(mut self, audits: f64) -> Self {
         self.mean_run = audits;
@@ -150,32 +152,32 @@ impl Audit {
     }
 }
 
-/// What the audits found.
+/// What the audits found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Audited {
-    /// The share audited.
+    /// The share of accepted answers that is audited.
     pub share: Share,
-    /// Audits finished.
+    /// Audits that have finished.
     pub audits: u64,
-    /// Failures caught.
+    /// Failures that audits caught.
     pub caught: u64,
-    /// Answers handed over, by whomever.
+    /// Answers delivered, whether a candidate's or the reference's.
     #[serde(default)]
     pub delivered: u64,
-    /// The most catches with which candidates still answer; `None` where the length of the stream
-    /// is not known, or where no number would be safe.
+    /// The most catches after which candidates still answer; `None` if the length of the stream is not
+    /// known, or no number would be safe.
     pub limit: Option<u64>,
-    /// Whether everything goes to the reference, for too much was caught; of several workers, on
-    /// each of them.
+    /// Whether everything goes to the reference because too much was caught; with several workers,
+    /// whether it does on every one of them.
     pub switched: bool,
-    /// Whether the drift alarm sounded: profile anew.
+    /// Whether the drift alarm sounded: it is time to profile anew.
     pub drifted: bool,
-    /// The workers this counts together.
+    /// The number of workers counted together here.
     #[serde(default = "one")]
     pub workers: u64,
-    /// Those of them where everything goes to the reference.
+    /// How many of those workers send everything to the reference.
     #[serde(default)]
     pub workers_switched: u64,
 }
@@ -185,14 +187,14 @@ const fn one() -> u64 {
 }
 
 impl Audited {
-    /// How many more catches candidates survive.
+    /// How many more failures may be caught before everything goes to the reference.
     pub fn remaining(&self) -> Option<u64> {
         self.limit.map(|limit| limit.saturating_sub(self.caught))
     }
 
-    /// What the audits of two workers found together; `None` if they audited different shares.
+    /// The findings of two workers together; `None` if they audited different shares.
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
-        // A worker is over its limit at one catch more: those add up.
+        // A worker switches at one catch more than its limit: those numbers add up, limits do not.
         let switch = |audited: &Self| audited.limit.map_or(0, |limit| limit.saturating_add(1));
         (self.share == other.share).then(|| Self {
             share: self.share,
@@ -208,23 +210,23 @@ impl Audited {
     }
 }
 
-/// When candidates may answer.
+/// The rule for when candidates may answer.
 #[derive(Debug)]
 enum Rule {
-    /// Up to this many catches; `None`: never.
+    /// Up to this many catches; `None` means never.
     Known(Option<u64>),
-    /// While the bound on what was delivered wrong is within this share of what was delivered.
+    /// While the bound on wrong answers delivered is within the share `delta` of what was delivered.
     OpenEnded { delta: f64, alpha: Probability },
 }
 
-/// What becomes of an accepted answer.
+/// What happens to an accepted answer.
 pub(super) enum Ruling<'a> {
     Deliver,
     Audit(Pending<'a>),
     Reference,
 }
 
-/// Watches one execution.
+/// Decides about each accepted answer of one execution, and counts what the audits find.
 #[derive(Debug)]
 pub(super) struct Auditor {
     share: Share,
@@ -241,16 +243,16 @@ struct State {
     audits: u64,
     delivered: u64,
     switched: bool,
-    /// Whether an earlier process sounded the alarm.
+    /// Whether an earlier process sounded the drift alarm.
     drifted: bool,
     detector: Option<DriftDetector>,
-    /// `U(f)` by `f`, as far as asked for.
+    /// `U(f)` by `f`, as far as it was needed.
     bounds: BTreeMap<u64, u64>,
     waiting: Vec<Waker>,
 }
 
 impl Auditor {
-    /// Audits a population, or a stream of unknown length.
+    /// Audits a population of known size, or a stream of unknown length.
     pub(super) fn new(
         audit: Audit,
         target: Target,
@@ -261,7 +263,7 @@ impl Auditor {
         let alpha = Probability::new(target.alpha())?;
         let rule = if let Some(items) = population {
             let whole = max_caught(target.allowance(items), q, alpha);
-            // What is shared out is the catch that switches, one more than the limit.
+            // The parts share out the number of catches at which to switch, one more than the limit.
             let switch = whole.map_or(0, |limit| audit.part.share(limit.saturating_add(1)));
             Rule::Known(switch.checked_sub(1))
         } else {
@@ -316,12 +318,13 @@ impl Auditor {
     }
 
     fn is_audited(&self, index: u64) -> bool {
-        // A coin below q of 2^64: both in billionths of it, exact enough at 2^-34 and in integers.
+        // The coin is below `q` of 2^64. Both are compared in billionths, as integers, with a relative
+        // error of 2^-34.
         let billionths = (u128::from(self.order.audit_coin(index)) * 1_000_000_000) >> 64;
         billionths < u128::from(self.share.billionths())
     }
 
-    /// Decides about an accepted answer, and waits while audits under way might forbid it.
+    /// Decides about an accepted answer; waits while unfinished audits might still forbid it.
     pub(super) async fn rule(&self, index: u64) -> Ruling<'_> {
         {
             let mut state = self.lock();
@@ -349,7 +352,7 @@ impl Auditor {
         if deliver.await { Ruling::Deliver } else { Ruling::Reference }
     }
 
-    /// Counts an answer that was handed out.
+    /// Counts an answer that was delivered.
     pub(super) fn delivered(&self) {
         self.lock().delivered += 1;
     }
@@ -370,7 +373,7 @@ impl Auditor {
         }
     }
 
-    /// Books an audit; returns whether it is the one that switched, and the one that alarmed.
+    /// Books an audit; returns whether it caused the switch, and whether it caused the alarm.
     fn close(&self, failed: bool) -> (bool, bool) {
         let mut state = self.lock();
         let before = state.detector.as_ref().is_some_and(DriftDetector::is_alarmed);
@@ -387,14 +390,14 @@ impl Auditor {
     }
 }
 
-/// An audit under way.
+/// An audit under way, counted as not finished until it is found or dropped.
 pub(super) struct Pending<'a> {
     auditor: &'a Auditor,
     open: bool,
 }
 
 impl Pending<'_> {
-    /// The audit is over: whether the candidate's answer failed, or nobody can tell.
+    /// Ends the audit: `failed` if the candidate's answer was a failure or could not be judged.
     pub(super) fn found(mut self, failed: bool, index: u64, observers: &Observers) {
         self.open = false;
         let (switched, alarmed) = self.auditor.close(failed);
@@ -415,7 +418,7 @@ impl Pending<'_> {
 }
 
 impl Drop for Pending<'_> {
-    /// Nobody will ever know: it counts as caught.
+    /// An audit without a verdict counts as caught.
     fn drop(&mut self) {
         if self.open {
             self.auditor.close(true);

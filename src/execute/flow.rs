@@ -1,4 +1,4 @@
-//! Items in, answers out, so many under way at once: [`Flow`].
+//! Items in, answers out, with a bounded number under way: [`Flow`].
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,26 +8,26 @@ use futures::Stream;
 use crate::error::RunError;
 use crate::pool::{Ending, Pool};
 
-/// Makes a future of each item of a stream, keeps a bounded number of them under way, and gives
-/// their results as they come. An error ends it, after the results of what is under way.
+/// Makes a future of each item of a stream, keeps a bounded number of them under way, and yields their
+/// results as they come. An error ends the stream, after the results of what is under way.
 ///
-/// It holds what is under way and nothing else, so its memory does not grow with the stream. What
-/// the futures share, each takes along and gives back: a shared pointer cloned and dropped for
-/// each item would cost two locked instructions.
+/// It holds only what is under way, so its memory does not grow with the stream. What the futures share
+/// is lent to each and given back: cloning and dropping a shared pointer for each item would cost two
+/// locked instructions.
 pub(super) struct Flow<S, M, F: Future, C> {
-    /// `None` once it has ended.
+    /// `None` once the items have ended.
     items: Option<Pin<Box<S>>>,
     population: u64,
     make: M,
     pool: Pool<F>,
     concurrency: usize,
     shared: C,
-    /// What finished futures gave back.
+    /// What finished futures gave back, to be lent again.
     returned: Vec<C>,
     ending: Ending,
 }
 
-/// Nothing in it is pinned in place: futures and the source are boxed.
+/// Nothing in it is pinned in place: the futures and the source are boxed.
 impl<S, M, F: Future, C> Unpin for Flow<S, M, F, C> {}
 
 impl<T, S, M, F, A, C> Flow<S, M, F, C>
@@ -66,7 +66,7 @@ where
                     Poll::Ready(Some((index, _))) if index >= *population => {
                         *items = None;
                         let population = *population;
-                        // Not the journal's: it is only noted.
+                        // Not an error of the journal's, so noting it is enough.
                         let _ = ending.note(RunError::OutsidePopulation { index, population });
                         None
                     }
@@ -84,7 +84,7 @@ where
             match next {
                 Poll::Ready(Some((shared, result))) => {
                     returned.push(shared);
-                    // Handed on as it is: taken apart and put together, an answer is moved twice.
+                    // Passed on whole: taking an answer apart and rebuilding it would move it twice.
                     if result.is_ok() {
                         return Poll::Ready(Some(result));
                     }

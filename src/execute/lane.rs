@@ -1,12 +1,12 @@
-//! What one stream of answers has to itself: [`Lane`].
+//! What belongs to one stream of answers alone: [`Lane`].
 
 use std::sync::Arc;
 
 use super::Shared;
 use crate::ledger::Counter;
 
-/// One stream's way to what the executor's streams share, and its own counts, which are entered in the
-/// common books when it ends and are read with them until then.
+/// One stream's access to what the executor's streams share, with counts of its own. The counts are read
+/// together with the common books, and enter them when the stream ends.
 pub(super) struct Lane<I: ?Sized + Sync, O> {
     pub(super) shared: Arc<Shared<I, O>>,
     pub(super) counter: Arc<Counter>,

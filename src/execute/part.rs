@@ -1,14 +1,14 @@
-//! One worker's part of a whole: [`Part`].
+//! One worker's part of the items: [`Part`].
 
 use std::fmt;
 
 use crate::error::SettingsError;
 
-/// One worker's part of the items: those from `from` up to `to`, of `of`.
+/// One worker's part of the items: those from `from` up to but without `to`, of `of` in all.
 ///
-/// Where an execution is spread over workers that do not talk, whatever there is only so much of is
-/// split by these parts: each worker takes what its part comes to, and parts that do not overlap
-/// never come to more than the whole.
+/// When an execution is spread over workers that do not communicate, each limited quantity, such as the
+/// failures that audits may catch, is split by these parts. Each worker takes the share of its part, and
+/// parts that do not overlap never take more than the whole.
 ///
 /// ```
 /// use smart_core::execute::Part;
@@ -25,11 +25,11 @@ pub struct Part {
 }
 
 impl Part {
-    /// Everything: one worker alone.
+    /// Everything, for one worker alone.
     pub const WHOLE: Self = Self { from: 0, to: 1, of: 1 };
 
-    /// The items from `from` up to and without `to`, of `of` items in all. Any unit will do (items,
-    /// files, partitions), if all workers count in the same.
+    /// The items from `from` up to but without `to`, of `of` items in all. Any unit will do (items,
+    /// files, partitions), if all workers use the same.
     ///
     /// # Errors
     /// [`SettingsError::Part`] unless `from < to <= of`.
@@ -41,7 +41,7 @@ impl Part {
         }
     }
 
-    /// The part of one of so many equal workers, counted from 0.
+    /// The part of one of `workers` equal workers, counted from 0.
     ///
     /// # Errors
     /// [`SettingsError::Part`] unless `worker < workers`.
@@ -49,11 +49,11 @@ impl Part {
         Self::new(worker, worker.saturating_add(1), workers)
     }
 
-    /// This part of a number of indivisible things. Parts that do not overlap take at most the
-    /// whole together, and exactly the whole where they cover everything.
+    /// This part's share of `whole` indivisible things. Parts that do not overlap take at most the whole
+    /// together, and exactly the whole if they cover everything.
     #[allow(clippy::cast_possible_truncation, reason = "at most `whole`")]
     pub fn share(self, whole: u64) -> u64 {
-        // The things up to a boundary, less those up to the one before: neighbours agree on it.
+        // The things below the end, less those below the start: neighbouring parts agree on their boundary.
         let up_to = |end| (u128::from(whole) * u128::from(end) / u128::from(self.of)) as u64;
         up_to(self.to) - up_to(self.from)
     }

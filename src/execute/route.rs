@@ -1,4 +1,8 @@
-//! One item's way through a policy: the moves are the policy's, the calls are made here.
+//! One item's way through the plan's policy.
+//!
+//! The policy decides each move from what is known of the item so far; this module makes the calls and
+//! reports their outcome back to it. It ends with a candidate's answer, kept or audited, or with the
+//! reference's.
 
 use super::audit::{Auditor, Pending, Ruling};
 use crate::answer::{Answer, Reason};
@@ -25,8 +29,8 @@ struct Trip {
     failed: Option<ErrorKind>,
 }
 
-/// The calls an item takes at worst: every model the policy may ask, each rated where it rates its
-/// own answers, the reference, and a comparison of two candidates and one for an audit.
+/// The calls an item takes at worst: every model the policy may ask, with a rating if it rates its own
+/// answers; the reference; a comparison of two candidates; and a comparison for an audit.
 pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan, audited: bool) -> Needs {
     let roster = calls.roster.spec();
     let models = plan.models();
@@ -36,7 +40,7 @@ pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan, audit
     Needs::new(models.iter().chain([ModelId::REFERENCE]), rated, comparisons)
 }
 
-/// One call of the reference.
+/// The needs of an item for which only the reference is asked.
 pub(super) fn reference_needs() -> Needs {
     Needs::new([ModelId::REFERENCE], [], 0)
 }
@@ -73,7 +77,7 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                 let Some(slot) = slot else { break };
                 let rated = calls.rate(errand, id, &slot.output).await?;
                 trip.cost += rated.cost;
-                // The test never saw where such an item would stand.
+                // Such an item was not ranked in the test, so no threshold applies to it.
                 if rated.missed {
                     break;
                 }
@@ -82,7 +86,7 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
             }
             Move::Compare(..) => {
                 let (Some(a), Some(b)) = (&first, &second) else { break };
-                // In profiling the lower id stood in the reference's place: so it does here.
+                // The lower id is in the reference's place, as it was in profiling.
                 let (a, b) = if a.id < b.id { (a, b) } else { (b, a) };
                 let pair = ((a.id, &a.output), (b.id, &b.output));
                 let compared = calls.compare(errand, pair.0, pair.1).await?;
@@ -121,7 +125,7 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
     escalate(calls, errand, reason, trip).await
 }
 
-/// Asks the reference, and no one else.
+/// Asks only the reference.
 pub(super) async fn reference<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -130,7 +134,8 @@ pub(super) async fn reference<I: ?Sized + Sync, O: Send + Sync>(
     escalate(calls, errand, reason, Trip::default()).await
 }
 
-/// Asks the reference about an answer that would be delivered, and delivers the reference's.
+/// Asks the reference about an item whose candidate answer would be delivered, compares, and delivers
+/// the reference's answer.
 async fn audit<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -146,7 +151,7 @@ async fn audit<I: ?Sized + Sync, O: Send + Sync>(
             answer.cost += compared.cost;
             compared.equivalent
         }
-        // The reference failed: nobody can tell.
+        // The reference failed, so nobody can tell.
         None => false,
     };
     pending.found(!agrees, errand.index, &calls.observers);

@@ -1,10 +1,11 @@
 //! The short way of an item whose answer is decided before any call.
 //!
-//! With a single candidate, or a share of the items by coin, what the candidate says changes
-//! nothing: its answer is delivered, and a failure goes to the reference. Most runs end in such a
-//! plan, and then it is the executor's own time that counts beside a call that is ready at once. So
-//! this way asks the policy once instead of twice, draws a coin only where one matters, and holds
-//! nothing between calls; [`route::follow`](super::route::follow) comes to the same answers at the
+//! With a single candidate, or a share of the items by coin, nothing depends on what the candidate says:
+//! its answer is delivered, and if its call fails the reference is asked. Most runs end in such a plan,
+//! and then the executor's own time counts if calls are ready at once. So this way asks the policy once
+//! instead of twice, draws a coin only where one matters, and holds nothing between calls.
+//! [`route::follow`](super::route::follow) comes to the same answers at the same cost, and a test
+//! compares the two.
 //! same cost, which a test compares.
 
 use std::pin::Pin;
@@ -20,17 +21,17 @@ use crate::plan::{Key, Known, Mark, Move, Plan, Policy};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
-/// The plans that take this way.
+/// The kinds of plan that allow the short way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Straight {
-    /// Every item is given to this model.
+    /// Every item goes to this model.
     All(ModelId),
-    /// Items are given to the chain's model or not, by their coin.
+    /// An item goes to the chain's model or to the reference, by its coin.
     Some,
 }
 
 impl Straight {
-    /// How a plan's items go straight, if they do.
+    /// Which kind a plan is; `None` if its items need the long way.
     pub(super) fn of(plan: &Plan) -> Option<Self> {
         let Policy::Chain { chain, threshold } = &plan.policy else { return None };
         match (&chain.key, chain.second) {
@@ -40,7 +41,7 @@ impl Straight {
         }
     }
 
-    /// The model the item is given to first.
+    /// The model the item goes to first; `None` is the reference.
     fn asks(self, plan: &Plan, index: u64) -> Option<ModelId> {
         match self {
             Self::All(model) => Some(model),
@@ -55,17 +56,17 @@ impl Straight {
     }
 }
 
-/// An item on its way, one call after another.
+/// One item on the short way, with its calls one after another.
 ///
-/// A future written by hand: all it holds is what the next poll needs, and an answer is put together
-/// once, where it is given away.
+/// This future is written by hand: it holds only what the next poll needs, and the answer is built once,
+/// where it is returned.
 pub(super) struct Way<'a, I: ?Sized + Sync, O> {
     lane: &'a Lane<I, O>,
     index: u64,
     item: &'a I,
-    /// Who is asked first.
+    /// The model that is asked first.
     first: ModelId,
-    /// How that went, if it failed, and what it cost: then the reference is asked.
+    /// How the candidate's call failed and what it cost; then the reference is asked.
     failed: Option<(ErrorKind, Cost)>,
     call: Underway<'a, O>,
 }
@@ -78,7 +79,7 @@ impl<'a, I: ?Sized + Sync, O> Way<'a, I, O> {
     }
 }
 
-/// Answers the item and counts the answer, where calls are plain.
+/// Answers the item and counts the answer, if calls are plain.
 impl<I: ?Sized + Sync, O: Send + Sync> Future for Way<'_, I, O> {
     type Output = Answer<O>;
 
@@ -101,7 +102,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Future for Way<'_, I, O> {
                     if next.is_reference() {
                         tally.add(Some(next), reason);
                     } else {
-                        // The call was counted, and with it the answer.
+                        // The answer was counted together with the call.
                         reason = Reason::Accepted;
                     }
                     let (output, by, cost) = (Some(output), Some(next), before + paid);

@@ -1,4 +1,7 @@
-//! Answers in the order of their items, in bounded memory: [`InOrder`].
+//! Gives answers in the order of their items, in bounded memory: [`InOrder`].
+//!
+//! Calls finish in any order. [`InOrder`] holds each answer until all earlier ones are delivered, and
+//! [`Admitted`] stops letting items in while too many are waited for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -10,7 +13,7 @@ use futures::Stream;
 use crate::answer::Answer;
 use crate::error::RunError;
 
-/// The items that were let in and whose answers are not delivered yet, in the order of the stream.
+/// The items let in whose answers are not delivered yet, in the order of the stream.
 #[derive(Clone, Default)]
 pub(super) struct Turns(Arc<Mutex<VecDeque<u64>>>);
 
@@ -19,7 +22,7 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets items in while fewer than `most` are waited for.
+    /// Lets items in while fewer than `most` are waited for; 0 counts as 1.
     pub(super) fn admit<S>(&self, items: S, most: usize) -> Admitted<S> {
         Admitted { items: Box::pin(items), turns: self.clone(), most: most.max(1) }
     }
@@ -27,8 +30,8 @@ impl Turns {
 
 /// A stream of items that pauses while too many are waited for.
 ///
-/// While it pauses it is pending without a waker, for nobody but [`InOrder`] ends the pause, and
-/// that polls it again by itself.
+/// While it pauses it is pending without a waker: only [`InOrder`] can end the pause, and it then polls
+/// this stream again itself.
 pub(super) struct Admitted<S> {
     items: Pin<Box<S>>,
     turns: Turns,
@@ -52,15 +55,15 @@ impl<T, S: Stream<Item = (u64, T)>> Stream for Admitted<S> {
 
 /// Holds answers until it is their turn. An error ends the stream, after the answers that are there.
 ///
-/// It never waits for nothing: the item whose turn it is was let in before all the others that are
-/// waited for, so it is under way.
+/// It cannot wait for ever: the item whose turn it is was let in before all others that are waited for,
+/// so it is under way.
 pub(super) struct InOrder<F, O> {
     /// `None` once it has ended.
     flow: Option<F>,
     turns: Turns,
-    /// By index: more than one where an item was asked for twice.
+    /// By index; there are several if an item was asked for twice.
     held: BTreeMap<u64, Vec<Answer<O>>>,
-    /// What it ends with when nothing is held any more.
+    /// The error to end with once nothing is held any more.
     error: Option<RunError>,
 }
 
@@ -72,7 +75,7 @@ impl<F, O> InOrder<F, O> {
         Self { flow: Some(flow), turns, held: BTreeMap::new(), error: None }
     }
 
-    /// The answer whose turn it is, if it is there.
+    /// Takes the answer whose turn it is, if it is there.
     fn due(&mut self) -> Option<Answer<O>> {
         let mut queue = self.turns.queue();
         let index = *queue.front()?;
@@ -85,7 +88,7 @@ impl<F, O> InOrder<F, O> {
         Some(answer)
     }
 
-    /// The next answer that is there, whoever's turn it would be.
+    /// Takes the next answer that is there, even if it is not its turn.
     fn left(&mut self) -> Option<Answer<O>> {
         let mut queue = self.turns.queue();
         while let Some(index) = queue.pop_front() {

@@ -2,24 +2,25 @@
 
 use super::Order;
 
-/// Bits of the screen for each item in the set: fewer than one item in 32 passes it by chance.
+/// Bits of the screen for each item in the set: fewer than one non-member in 32 passes it.
 const BITS_PER_ITEM: u64 = 32;
-/// The largest screen, in bits: 2 MiB, which second-level caches hold.
+/// The largest screen, in bits: 2 MiB, which fits in second-level caches.
 const MOST_BITS: u64 = 1 << 24;
 
-/// The items whose ranks lie below a bound: [`Order::first`].
+/// The set of items whose ranks lie below a bound: [`Order::first`].
 ///
-/// Asking an [`Order`] for a rank costs ten rounds of a network whose every step waits for the one
-/// before, some fifty nanoseconds: more than all else that routing an item costs. So a screen is
-/// kept of the low bits of the members' indices. They are spread evenly, as the order is random,
-/// and need no hash. An item whose bit is not set is no member; for one whose bit is set, a member
-/// or one of a few others, the rank decides. The answer is exact, and the screen's size depends on
+/// Every answered item must be tested for membership. Asking the [`Order`] for its rank costs ten rounds of a
+/// network in which every step waits for the one before, about fifty nanoseconds: more than all other routing
+/// of the item. So a bit set, the *screen*, holds the low bits of the members' indices. They need no hash,
+/// because the order is random and spreads them evenly. An item whose bit is not set is no member. An item
+/// whose bit is set is a member or, rarely, another item with the same low bits, and its rank decides. The
+/// answer is exact, and the screen's size depends on the bound and not on the population.
 /// the bound and not on the population.
 #[derive(Debug, Clone)]
 pub struct First {
     order: Order,
     count: u64,
-    /// One bit for each remainder of an index; empty where it would be too full to be of use.
+    /// One bit for each value of an index's low bits; empty if the screen would be too large.
     screen: Vec<u64>,
 }
 
@@ -37,7 +38,7 @@ impl First {
                 }
             }
         }
-        // Beyond the population an order says what it was asked; no such item is a member.
+        // For an index beyond the population the order returns the index itself, which the bound excludes.
         Self { order, count: count.min(order.population()), screen }
     }
 
@@ -45,13 +46,13 @@ impl First {
     #[inline]
     pub fn contains(&self, index: u64) -> bool {
         let (word, bit) = place(index, self.screen.len());
-        // Without a screen every item passes it.
+        // Without a screen every item passes.
         self.screen.get(word).is_none_or(|word| word & bit != 0)
             && self.order.rank(index) < self.count
     }
 }
 
-/// The word and the bit of an index in a screen of a power of two of words.
+/// The word and the bit of an index, in a screen whose number of words is a power of two.
 #[allow(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
 const fn place(index: u64, words: usize) -> (usize, u64) {
     ((index >> 6) as usize & words.wrapping_sub(1), 1 << (index & 63))
