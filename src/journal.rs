@@ -1,14 +1,15 @@
-//! What is paid for is never lost, and never paid twice: the journal.
+//! The journal: what was paid for is never lost, and never paid for twice.
 //!
-//! A journal holds a [`Header`] (what the run was) and one [`Record`] for each call, written before
-//! the call's answer is used. To **resume** is to run again with the same journal: recorded calls
-//! are served from it, the profiler's state machine comes to the same decisions from the same
-//! answers, and nothing is asked again but what was under way when the run ended, what an open circuit
-//! turned away, and, if asked for, what failed for now
+//! A journal holds a [`Header`] (what the run was) and one [`Record`] for each call, written before the
+//! call's answer is used. To **resume** a run, run it again with the same journal. Recorded calls are
+//! served from it, and the profiler comes to the same decisions from the same answers. Calls are made
+//! again only if they were under way when the run ended, were turned away by an open circuit breaker,
+//! or, if you ask for it, failed for now
 //! ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
 //!
-//! A record is a call as its outermost wrapper ends it, retries and all. What a
-//! [`Retry`](crate::backend::Retry) was told by attempts of a call that was still waiting for the next one
+//! A record is a call as its outermost wrapper ends it, retries included. If a run is dropped while a
+//! [`Retry`](crate::backend::Retry) waits for its next attempt, the attempts so far are in no record,
+//! and the call is made again.
 //! when the run was dropped is in no record; that call is made again.
 //!
 //! ```text
@@ -17,8 +18,8 @@
 //! redb       the same records in an embedded database        (feature `redb`)
 //! ```
 //!
-//! A run with another roster, target, seed, item list, equivalence or setting is another run, and
-//! is refused with what differs. Prices may change: recorded usage is billed at today's.
+//! A run with another roster, target, seed, item list, equivalence or setting is a different run, and is
+//! refused with what differs. Prices may change: recorded usage is billed at today's prices.
 
 #[cfg(feature = "json")]
 mod file;
@@ -49,7 +50,7 @@ pub(crate) use recorder::{Binding, Recorder};
 #[cfg(feature = "redb")]
 pub use redb::RedbJournal;
 
-/// Adds an item to a digest of a list: order counts.
+/// Adds an item to a digest of a list; the order counts.
 pub(crate) const fn fold(digest: u64, item: u64) -> u64 {
     crate::order::keyed(digest, item)
 }
@@ -57,7 +58,7 @@ pub(crate) const fn fold(digest: u64, item: u64) -> u64 {
 /// The version of the stored form; a journal of another version is refused.
 pub const JOURNAL_VERSION: u32 = 1;
 
-/// What run a journal belongs to.
+/// The run that a journal belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -65,25 +66,25 @@ pub struct Header {
     label: Label,
     /// [`JOURNAL_VERSION`].
     pub version: u32,
-    /// The models with their version tags, at the prices of the time.
+    /// The models with their version tags, at the prices when the journal began.
     pub roster: RosterSpec,
     /// The equivalence's name.
     pub equivalence: String,
-    /// What judging cost at the time.
+    /// What judging cost when the journal began.
     pub judge: Pricing,
-    /// What was asked for.
+    /// The target of the run.
     pub target: Target,
     /// The seed of the random order.
     pub seed: u64,
     /// How many items there are.
     pub population: u64,
-    /// A digest of all items in order; unknown where items came as a stream.
+    /// A digest of all items in order; unknown if the items came as a stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<u64>,
-    /// The profiler's settings.
+    /// The settings of the profiler.
     pub settings: ProfileSettings,
-    /// The cap that profiling was planned within, if there was one. A resumed run may have another
-    /// cap; its profiler goes on planning within this one, and so comes to the same decisions.
+    /// The cap that profiling was planned within, if there was one. A resumed run may have another cap,
+    /// but its profiler goes on planning within this one, so that it comes to the same decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Cost>,
 }
@@ -96,7 +97,7 @@ enum Label {
 }
 
 impl Header {
-    /// The header of a run.
+    /// Makes the header of a run, without a budget or a digest of the items.
     pub fn new(
         roster: RosterSpec,
         equivalence: impl Into<String>,
@@ -134,8 +135,8 @@ impl Header {
         self
     }
 
-    /// What keeps a run with header `now` from resuming this one, in a sentence; `None` if nothing
-    /// does. Prices may differ, and so may the budget.
+    /// What keeps a run with header `now` from resuming this one, in a sentence; `None` if nothing does.
+    /// Prices and the budget may differ.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let was_now = |what: &str, was: &dyn fmt::Display, is: &dyn fmt::Display| {
             Some(format!("{what} was {was} and is now {is}"))
@@ -170,32 +171,32 @@ impl Header {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
-    /// The item.
+    /// The item's index.
     pub index: u64,
-    /// The item's fingerprint, where the run has one.
+    /// The item's fingerprint, if items have a key.
     pub item: Option<u64>,
     /// The model asked; in a comparison, the one in the reference's place.
     pub model: String,
-    /// What for.
+    /// What the model was asked for.
     pub kind: CallKind,
     /// The other model, in a comparison.
     pub other: Option<String>,
-    /// What came of it.
+    /// The outcome of the call.
     pub outcome: Recorded,
-    /// What it used, as far as reported.
+    /// What the call used, as far as reported.
     pub usage: Option<Usage>,
 }
 
-/// What came of a recorded call.
+/// The outcome of a recorded call.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Recorded {
     /// An answer: the output as JSON text, and its confidence.
     Answer {
-        /// The output as JSON text, on one line: a line break between its parts is white space, and is
-        /// kept as a space.
+        /// The output as JSON text on one line: a line break between its parts is white space and is
+        /// replaced by a space.
         output: String,
-        /// The confidence that came with it.
+        /// The confidence that came with the answer.
         score: Option<Confidence>,
     },
     /// A rating.
@@ -213,7 +214,7 @@ pub enum Recorded {
 }
 
 impl Record {
-    /// A record without fingerprint, second model or usage.
+    /// Makes a record without fingerprint, second model or usage.
     pub fn new(index: u64, model: impl Into<String>, kind: CallKind, outcome: Recorded) -> Self {
         Self { index, item: None, model: model.into(), kind, other: None, outcome, usage: None }
     }
@@ -239,7 +240,7 @@ impl Record {
         self
     }
 
-    /// What is wrong with the record by itself, in words; `None` if nothing is.
+    /// What is wrong with the record in itself, in words; `None` if nothing is.
     pub fn complaint(&self) -> Option<&'static str> {
         let fits = matches!(
             (&self.outcome, self.kind),
@@ -256,7 +257,7 @@ impl Record {
     }
 }
 
-/// What was cut off the end of a journal: a record that was being written when the writer died.
+/// What was cut off the end of a journal: a record whose writer died while writing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Torn {
@@ -273,57 +274,55 @@ impl Torn {
     }
 }
 
-/// Takes records one by one; an error is a complaint about the record, in words.
+/// Takes records one by one; its error says in words what is wrong with the record.
 pub type Reader<'a> = dyn FnMut(Record) -> Result<(), String> + 'a;
 
-/// Where calls are written down.
+/// Storage for the records of calls.
 ///
 /// # Contract
-/// * [`append`](Self::append) returns when the record will survive the process, or as much as the
-///   journal's own flush policy promises. Records are read back in the order appended, each whole
-///   or not at all.
-/// * It is called from many tasks at once, and blocks the task that calls it: be quick.
-/// * After a failed write every later one fails, and so does [`flush`](Self::flush): a journal with a
-///   hole is no journal.
-/// * One writer at a time: opening a journal that is open elsewhere is an error.
+/// * [`append`](Self::append) returns once the record will survive the process, or as far as the journal's
+///   own flush policy promises. Records are read back in the order appended, each whole or not at all.
+/// * It is called from many tasks at once, and blocks the calling task, so it must be quick.
+/// * After a failed write every later one fails, and so does [`flush`](Self::flush): a journal must not
+///   have holes.
+/// * There is one writer at a time: opening a journal that is open elsewhere is an error.
 ///
 /// The `conformance` feature has a suite for implementors: `conformance::check_journal`, and
 /// `check_failing_journal` for the case that a write fails.
 pub trait Journal: Send + Sync {
-    /// The header, or `None` if nothing was ever begun.
+    /// Reads the header, or `None` if the journal is new.
     ///
     /// # Errors
-    /// [`JournalError`] when it cannot be read or is none of this version.
+    /// [`JournalError`] if it cannot be read or is of another version.
     fn header(&self) -> Result<Option<Header>, JournalError>;
 
-    /// Reads every record, oldest first, and says what was torn off the end when the journal was
-    /// opened.
+    /// Reads every record, oldest first, and returns what was cut off the end when the journal was opened.
     ///
     /// # Errors
-    /// [`JournalError::Record`] when `each` complains or a record cannot be read: never skipped.
+    /// [`JournalError::Record`] if `each` complains or a record cannot be read; no record is skipped.
     fn read(&self, each: &mut Reader<'_>) -> Result<Option<Torn>, JournalError>;
 
     /// Writes the header of a new journal.
     ///
     /// # Errors
-    /// [`JournalError`] when it cannot be written or there is one already.
+    /// [`JournalError`] if it cannot be written or there is one already.
     fn begin(&self, header: &Header) -> Result<(), JournalError>;
 
     /// Writes a record.
     ///
     /// # Errors
-    /// [`JournalError`] when it cannot be written; then nothing may be written any more.
+    /// [`JournalError`] if it cannot be written; after that nothing may be written any more.
     fn append(&self, record: &Record) -> Result<(), JournalError>;
 
-    /// Hands everything to the disk.
+    /// Flushes everything to disk.
     ///
     /// # Errors
-    /// [`JournalError`] when the disk refuses, or an earlier write failed: what was appended is then not
-    /// all there. A run asks before its first call, so as to pay for nothing that cannot be kept.
+    /// [`JournalError`] if the disk refuses or an earlier write failed, so that some of what was appended is
+    /// missing. A run calls this before its first call to a model, so as not to pay for what cannot be kept.
     fn flush(&self) -> Result<(), JournalError>;
 }
 
-/// A file's name as it follows what it is.
+/// Formats a file's name to follow a noun, with a space before it.
 fn named(path: Option<&Path>) -> String {
     path.map_or_else(String::new, |path| format!(" {}", path.display()))
 }
@@ -332,14 +331,14 @@ fn named(path: Option<&Path>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// The file system said no.
+    /// The file system refused.
     #[error("cannot {what} the journal {}: {source}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// Another writer holds the journal.
@@ -348,15 +347,15 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is something else.
+    /// The file exists, but is not a journal.
     #[error("{} is not a journal: {why}", path.display())]
     NotAJournal {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Why it is not one.
         why: String,
     },
-    /// A journal of another version.
+    /// The journal is of another version.
     #[error(
         "the journal{} is of version {found}, this release reads {JOURNAL_VERSION}: begin another one",
         named(path.as_deref())
@@ -367,7 +366,7 @@ pub enum JournalError {
         /// The version found.
         found: u32,
     },
-    /// A record that is wrong.
+    /// A record is wrong.
     #[error(
         "line {line} of the journal{}: {why}; without that line its call is made again",
         named(path.as_deref())
@@ -380,18 +379,18 @@ pub enum JournalError {
         /// What is wrong with it.
         why: String,
     },
-    /// A record that cannot be written as it is.
+    /// A record cannot be written as it is.
     #[error("a record of item {index} cannot be written: {why}")]
     Unwritable {
-        /// The item.
+        /// The item's index.
         index: u64,
         /// What is wrong with it.
         why: String,
     },
-    /// There is a header already.
+    /// A new journal was to begin, but there is a header already.
     #[error("the journal has begun already")]
     Begun,
-    /// An earlier write failed.
+    /// An earlier write failed, so nothing more is written.
     #[error("an earlier write to the journal failed: nothing is written after a hole")]
     Broken,
     /// The storage underneath failed.
@@ -399,7 +398,7 @@ pub enum JournalError {
     Storage {
         /// What was tried.
         what: &'static str,
-        /// Why.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -1,6 +1,7 @@
-//! What was spent, by model and kind of call, and the cap on it.
+//! What a run has spent, by model and kind of call, and the cap on it.
 //!
-//! Money is counted the moment it is spent, whatever order answers come in.
+//! Every paid call is entered in the [`Ledger`] the moment it is paid for, whatever order answers come
+//! in. The `purse` keeps spending within a [`Budget`], and the report is made from these books.
 
 mod budget;
 mod counter;
@@ -31,19 +32,19 @@ pub struct Spending {
     pub answers: u64,
     /// Calls for ratings.
     pub ratings: u64,
-    /// Judging calls (counted under the judge).
+    /// Judging calls (only in the judge's account).
     #[serde(default)]
     pub comparisons: u64,
     /// Calls of any kind that failed for good.
     pub failures: u64,
-    /// Those of them that were never made, the model's circuit breaker being open.
+    /// Failed calls that were never made, because the model's circuit breaker was open.
     #[serde(default)]
     pub turned_away: u64,
-    /// Calls whose usage was not reported, of all their attempts, although the prices need it, or cannot
-    /// be believed ([`Usage::is_plausible`]): their cost is unknown, and what is known of it is a part.
+    /// Calls whose cost is not fully known: the prices need counts that some attempt did not report, or what
+    /// it reported cannot be believed ([`Usage::is_plausible`]). What is known of their cost is counted.
     pub unmetered: u64,
-    /// Attempts that may have been billed and said nothing of it ([`Usage::unbilled`]): they timed out,
-    /// say. What they cost beyond the fee of a request is in no figure.
+    /// Attempts that may have been billed and did not say so, such as time-outs ([`Usage::unbilled`]).
+    /// Apart from the fee of a request, no figure includes what they cost.
     #[serde(default)]
     pub unbilled: u64,
     /// Calls of any kind that an earlier run had paid for.
@@ -52,7 +53,7 @@ pub struct Spending {
     pub input_tokens: u64,
     /// Output tokens, as far as reported.
     pub output_tokens: u64,
-    /// Money, what earlier runs paid included.
+    /// Money spent, including what earlier runs paid.
     pub cost: Cost,
 }
 
@@ -62,7 +63,7 @@ impl Spending {
         self.answers.saturating_add(self.ratings).saturating_add(self.comparisons)
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -101,7 +102,7 @@ impl Spending {
 
 /// One call's bill.
 ///
-/// It borrows what it is made of: copied, they would cost a call as much as its entry does.
+/// It borrows its parts: copying them would cost as much as entering the call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bill<'a> {
     pricing: &'a Pricing,
@@ -114,7 +115,7 @@ impl<'a> Bill<'a> {
     pub(crate) const fn new(pricing: &'a Pricing, usage: Option<&'a Usage>) -> Self {
         Self { pricing, usage, failed: None, recalled: false }
     }
-    /// Says how the call failed, if it did.
+    /// Adds how the call failed, if it did.
     pub(crate) const fn failed(mut self, how: Option<ErrorKind>) -> Self {
         self.failed = how;
         self
@@ -129,29 +130,29 @@ impl<'a> Bill<'a> {
     pub(crate) const fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
-    /// Attempts that said nothing of what they cost.
+    /// The number of attempts that did not say what they cost.
     pub(crate) fn unbilled(&self) -> u64 {
         self.usage.map_or(0, |usage| usage.unbilled)
     }
-    /// Whether the model has no prices: it is free, or sends its bills.
+    /// Whether the model has no prices: it is free, or its backend reports the bills.
     pub(crate) fn is_unpriced(&self) -> bool {
         self.pricing.is_empty()
     }
-    /// Whether the cost is known of the attempts that said anything.
+    /// Whether the cost of the attempts that reported anything is known.
     pub(crate) fn says_something(&self) -> bool {
         match self.usage {
             Some(usage) => self.pricing.is_metered(Some(&usage.with_unbilled(0))),
             None => self.is_metered(),
         }
     }
-    /// Whether the cost is known.
+    /// Whether the cost of the whole call is known.
     pub(crate) fn is_metered(&self) -> bool {
         (self.failed.is_some() && self.usage.is_none()) || self.pricing.is_metered(self.usage)
     }
 }
 
-/// One lock around plain counts: a call touches up to five of them, and a locked instruction for
-/// each costs more than taking and giving back a lock that is free.
+/// One model's counts, under one lock. A call changes up to five of them, and a locked instruction for
+/// each would cost more than taking and releasing a free lock.
 #[derive(Debug, Default)]
 struct Account(Mutex<Spending>);
 
@@ -170,7 +171,7 @@ impl Account {
 pub(crate) struct Ledger {
     models: Vec<Account>,
     judge: Account,
-    /// Those of streams that count for themselves while they are under way.
+    /// The counters of streams under way, which count for themselves.
     pub(crate) counters: Counters,
     purse: Option<Purse>,
     /// How calls failed.
@@ -193,7 +194,7 @@ impl Ledger {
         Tab::new(self.purse.as_ref(), needs)
     }
 
-    /// The money there is, if it is capped.
+    /// The purse, if the money is capped.
     pub(crate) const fn purse(&self) -> Option<&Purse> {
         self.purse.as_ref()
     }
@@ -205,7 +206,7 @@ impl Ledger {
             CallKind::Comparison => &self.judge,
             _ => self.models.get(key.model.position()).unwrap_or(&self.judge),
         };
-        // Worked out before the account is opened, which is then shut again in no time.
+        // Computed before the account is locked, to keep the lock short.
         let (failed, turned_away) =
             (bill.failed.is_some(), bill.failed == Some(ErrorKind::Unavailable));
         let unmetered = !bill.is_metered();

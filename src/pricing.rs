@@ -1,8 +1,9 @@
 //! What calls cost: [`Usage`], [`Pricing`] and [`Cost`].
 //!
-//! Money is an integer inside: nano-units of the caller's currency (US dollars in every example),
-//! so that sums are exact, in any order, on any machine. Floating point appears only where a
-//! person types a price or reads a total.
+//! Money is an integer inside: nano-units of the caller's currency (US dollars in every example). So
+//! sums are exact, in any order, on any machine. Floating point appears only where a person types a
+//! price or reads a total. Backends report a [`Usage`], the roster's [`Pricing`] turns it into a
+//! [`Cost`], and plans and reports add costs up.
 
 mod usage;
 
@@ -16,10 +17,10 @@ pub use usage::Usage;
 
 /// Nano-units in one unit of currency.
 const NANOS: f64 = 1e9;
-/// The dearest price or total accepted: a billion units. More is a slip of the decimal point.
+/// The largest price or total accepted: a billion units. More is most likely a misplaced decimal point.
 const ABSURD: f64 = 1e9;
 
-/// A price or an amount that cannot be meant.
+/// A price or an amount that cannot be right.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PriceError {
@@ -49,9 +50,9 @@ pub enum PriceError {
 
 /// An amount of money in integer nano-units of the caller's currency.
 ///
-/// Dollars are assumed in printing and nowhere else: `{:#}` prints the bare number, for prices in
-/// another unit (euros, seconds of CPU time). So do a [`Pricing`], a
-/// [`Forecast`](crate::plan::Forecast) and a [`Report`](crate::Report).
+/// Only printing assumes dollars: `{:#}` prints the bare number, for prices in another unit (euros,
+/// seconds of CPU time). The same holds for a [`Pricing`], a [`Forecast`](crate::plan::Forecast) and a
+/// [`Report`](crate::Report).
 ///
 /// ```
 /// use smart_core::Cost;
@@ -68,18 +69,18 @@ pub enum PriceError {
 pub struct Cost(u64);
 
 impl Cost {
-    /// Nothing.
+    /// No money.
     pub const ZERO: Self = Self(0);
     /// The largest amount; sums saturate here.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// An amount worked out in nano-units, such as a forecast; nothing where it comes out below.
+    /// An amount computed in nano-units, such as a forecast; negative ones become zero.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     pub(crate) const fn estimated(nanos: f64) -> Self {
         Self(nanos.max(0.0) as u64)
     }
 
-    /// An amount of nano-units.
+    /// An amount given in nano-units.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
@@ -113,12 +114,12 @@ impl Cost {
         self.0 as f64 / NANOS
     }
 
-    /// As printed: with a dollar sign, or as a bare number.
+    /// Formats the amount with a dollar sign, or as a bare number.
     pub(crate) fn said(self, bare: bool) -> String {
         if bare { format!("{self:#}") } else { self.to_string() }
     }
 
-    /// The difference, or nothing if `other` is larger.
+    /// The difference, or zero if `other` is larger.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -193,7 +194,7 @@ pub struct Pricing {
 }
 
 impl Pricing {
-    /// No prices: what a call costs is what it was billed.
+    /// No prices: a call costs what its backend says it was billed.
     pub(crate) const NONE: Self = Self {
         input: Cost::ZERO,
         cached_input: None,
@@ -249,15 +250,15 @@ impl Pricing {
         if !(0.0..1.0).contains(&share) {
             return Err(PriceError::Discount { value: share });
         }
-        // A discount is known to a millionth, and never the whole price.
+        // A discount is stored in millionths and is never the whole price.
         self.discount_ppm = ((share * 1e6).round() as u32).min(999_999);
         Ok(self)
     }
 
     /// What a call costs: the backend's own bill if it gave one, else tokens times prices.
     ///
-    /// Unknown counts cost nothing here; [`Pricing::is_metered`] says whether that hides money. Attempts
-    /// that said nothing ([`Usage::unbilled`]) cost the fee of a request each.
+    /// Unknown counts cost nothing here; [`Pricing::is_metered`] says whether that hides money. Each
+    /// attempt that did not report its cost ([`Usage::unbilled`]) costs the fee of a request.
     #[allow(clippy::cast_possible_truncation, reason = "clamped to u64 first")]
     pub fn cost(&self, usage: Option<&Usage>) -> Cost {
         let usage = usage.unwrap_or(&Usage::UNKNOWN);
@@ -279,7 +280,7 @@ impl Pricing {
             .saturating_add(part(usage.output_tokens.unwrap_or(0), self.output))
             .saturating_add(u128::from(self.request.0).saturating_mul(requests));
         if let (0, Ok(micro)) = (self.discount_ppm, u64::try_from(micro_nanos)) {
-            // The same quotient without a division of 128 bits, which costs more than all the rest.
+            // The same quotient without a 128-bit division, which would cost more than all the rest.
             return Cost(micro / 1_000_000 + u64::from(micro % 1_000_000 >= 500_000)) + beside;
         }
         let kept = u128::from(1_000_000 - self.discount_ppm.min(1_000_000));
@@ -288,7 +289,7 @@ impl Pricing {
         Cost(nanos.min(u128::from(u64::MAX)) as u64) + beside
     }
 
-    /// The fees of so many requests.
+    /// The fees of this many requests.
     #[cold]
     fn fees(&self, requests: u64) -> Cost {
         let Self { request, discount_ppm, .. } = *self;
@@ -296,16 +297,16 @@ impl Pricing {
         alone.cost(Some(&Usage::default().with_requests(requests)))
     }
 
-    /// What a call costs that failed or not: one that failed and says nothing of what it used cost nothing. (One
-    /// that may have been billed says that: [`ErrorKind::used`](crate::ErrorKind).)
+    /// What a call costs, failed or not. A failed call without usage cost nothing. (If it may have been
+    /// billed, [`ErrorKind::used`](crate::ErrorKind) has given it a usage that says so.)
     pub(crate) fn call(&self, usage: Option<&Usage>, failed: bool) -> Cost {
         if failed && usage.is_none() { Cost::ZERO } else { self.cost(usage) }
     }
 
     /// Whether `usage` holds every count these prices need to bill the call, with all its attempts.
     ///
-    /// An attempt that said nothing is metered where a request has one price, whatever its length, and
-    /// no other attempt sent a bill of its own.
+    /// An attempt that did not report its cost is metered only if tokens cost nothing, so that each
+    /// request has one price, and no other attempt reported a bill of its own.
     pub fn is_metered(&self, usage: Option<&Usage>) -> bool {
         let needs = |price: Cost, count: Option<u64>| price == Cost::ZERO || count.is_some();
         match usage {
@@ -320,19 +321,19 @@ impl Pricing {
         }
     }
 
-    /// Whether tokens cost nothing.
+    /// Whether tokens cost nothing, so that a request has one price.
     fn is_by_request(&self) -> bool {
         self.input == Cost::ZERO && self.output == Cost::ZERO
     }
 
-    /// Whether there is no price: such a model is free, or sends its bills.
+    /// Whether there are no prices: such a model is free, or its backend reports the bills.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_by_request() && self.request == Cost::ZERO
     }
 }
 
-/// The prices in words, each only if there is one: `$0.15 in and $0.60 out per million tokens`;
-/// `{:#}` without the currency.
+/// Lists the prices in words, each only if it is set: `$0.15 in and $0.60 out per million tokens`;
+/// `{:#}` leaves out the currency.
 impl fmt::Display for Pricing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |cost: Cost| cost.said(f.alternate());

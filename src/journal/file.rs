@@ -1,4 +1,4 @@
-//! The default journal: one append-only JSON Lines file.
+//! The default journal: one append-only file in JSON Lines ([`FileJournal`]).
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -9,30 +9,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::wire::{self, BadHeader};
 use super::{Header, Journal, JournalError, Reader, Record, Torn};
 
-/// When a record is safe.
+/// When a record counts as safe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushPolicy {
-    /// Each record is handed to the operating system at once: it survives the death of the
-    /// process, and what a power failure takes is up to the system. The default.
+    /// Each record is handed to the operating system at once. It survives the death of the process;
+    /// whether it survives a power failure is up to the system. The default.
     #[default]
     EachWrite,
-    /// Each record is on the disk before its answer is used. Slow: a disk does a few hundred of
-    /// these a second.
+    /// Each record is on the disk before its answer is used. This is slow: a disk manages a few hundred
+    /// of these a second.
     EachSync,
-    /// Each record is handed to the system, and to the disk with every so many.
+    /// Each record is handed to the operating system at once, and synced to disk every so many records.
     SyncEvery(u64),
-    /// Up to this many records are held in memory and lost when the process dies; what they
-    /// recorded is then paid for again. For answers that cost less than the writing.
+    /// Up to this many records are held in memory and lost if the process dies; their calls are then
+    /// paid for again. For answers that cost less than writing them down.
     Buffered(u64),
 }
 
-/// A journal in one file: the header's line, then a line for each call.
+/// A journal in one file: a line for the header, then a line for each call.
 ///
-/// The file is locked for as long as the journal is open (an advisory lock, which the system drops
-/// with the process). A last line without its end was being written when the writer died; it is cut
-/// off and reported ([`FileJournal::torn`]). Anything else that is not a journal's line is an error
-/// with the line's number, and the file is left as it is.
+/// The file is locked as long as the journal is open (by an advisory lock, which the system releases
+/// with the process). A last line without its end was being written when the writer died; it is cut off
+/// and reported ([`FileJournal::torn`]). Any other line that is not a journal's is an error with the
+/// line's number, and the file is left as it is.
 ///
 /// ```no_run
 /// use smart_core::journal::{FileJournal, FlushPolicy};
@@ -50,11 +50,11 @@ pub struct FileJournal {
 struct Inner {
     file: File,
     begun: bool,
-    /// The file's length: it has one writer.
+    /// The file's length, which only this writer changes.
     length: u64,
-    /// Lines not handed to the system yet.
+    /// Lines that were not handed to the operating system yet.
     held: Vec<u8>,
-    /// Records since the disk was last asked, or held.
+    /// Records since the last sync to disk or, if buffered, since the last write.
     pending: u64,
     broken: bool,
 }
@@ -63,11 +63,11 @@ impl FileJournal {
     /// Opens or creates a journal, locks it, and cuts off a torn last line.
     ///
     /// # Errors
-    /// [`JournalError`] when the file cannot be opened, is open elsewhere, or is no journal.
+    /// [`JournalError`] if the file cannot be opened, is open elsewhere, or is not a journal.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
         let path = path.as_ref().to_path_buf();
         let io = |what, source| JournalError::Io { what, path: path.clone(), source };
-        // Not to append: on some systems a file opened so cannot be cut off.
+        // Not opened for appending: on some systems a file opened that way cannot be truncated.
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -87,7 +87,7 @@ impl FileJournal {
         Ok(Self { path, flush: FlushPolicy::default(), torn, inner: Mutex::new(inner) })
     }
 
-    /// Sets when a record is safe.
+    /// Sets when a record counts as safe.
     #[must_use]
     pub const fn with_flush(mut self, policy: FlushPolicy) -> Self {
         self.flush = policy;
@@ -99,7 +99,7 @@ impl FileJournal {
         self.torn
     }
 
-    /// The file.
+    /// The journal's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -113,12 +113,12 @@ impl FileJournal {
         move |source| JournalError::Io { what, path: path.clone(), source }
     }
 
-    /// What is wrong with a line.
+    /// Makes the error of a line that is wrong.
     fn record(&self, line: u64, why: String) -> JournalError {
         JournalError::Record { path: Some(self.path.clone()), line, why }
     }
 
-    /// The whole lines of the file, each with its number.
+    /// Passes the whole lines of the file to `each`, with their numbers, until it returns `false`.
     fn lines(
         &self,
         each: &mut dyn FnMut(u64, &str) -> Result<bool, JournalError>,
@@ -147,7 +147,8 @@ impl FileJournal {
         Ok(())
     }
 
-    /// Hands held lines to the system. A write that fails may have left a part: it is taken back.
+    /// Hands held lines to the operating system. A failed write may have left a part behind, which is
+    /// cut off.
     fn push(&self, inner: &mut Inner) -> Result<(), JournalError> {
         if inner.held.is_empty() {
             return Ok(());
@@ -160,7 +161,7 @@ impl FileJournal {
         let added = held.len() as u64;
         held.clear();
         if let Err(error) = written {
-            // Best effort: a torn line left behind is cut off by the next to open.
+            // Best effort: a torn line that stays is cut off when the journal is next opened.
             let _ = file.set_len(*length);
             inner.broken = true;
             return Err(self.io("write to")(error));
@@ -202,7 +203,7 @@ impl FileJournal {
     }
 }
 
-/// Cuts off a last line that has no end, and says so. A file that is no journal is left alone.
+/// Cuts off a last line that has no end, and reports it. A file that is not a journal is left alone.
 fn mend(file: &mut File, path: &Path) -> Result<Option<Torn>, JournalError> {
     let io = |what| move |source| JournalError::Io { what, path: path.to_path_buf(), source };
     let not = |why: &str| JournalError::NotAJournal { path: path.to_path_buf(), why: why.into() };
@@ -294,7 +295,7 @@ impl Journal for FileJournal {
 impl Drop for FileJournal {
     fn drop(&mut self) {
         let mut inner = self.lock();
-        // What cannot be written now will be asked again: no more is lost than a crash would lose.
+        // If this write fails, the calls are made again: no more is lost than in a crash.
         let _ = self.push(&mut inner);
         let _ = inner.file.unlock();
     }
@@ -316,7 +317,7 @@ mod tests {
     use super::*;
     use crate::conformance::check_failing_journal;
 
-    /// A journal whose disk takes nothing more: its handle is exchanged for one that cannot write.
+    /// A journal whose disk is full: its file handle is replaced by one that cannot write.
     #[test]
     fn a_full_disk_is_told_and_nothing_is_handed_over_after_it() {
         for policy in [

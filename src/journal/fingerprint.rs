@@ -1,21 +1,24 @@
-//! Telling items apart, alike in every process.
+//! Fingerprints of items that are the same in every process.
+//!
+//! A resumed run must notice that its list of items has changed. So journals and plans hold a
+//! fingerprint of each item.
 
 use std::hash::{Hash, Hasher};
 
 use crate::order::{keyed, mix};
 
-/// A 64-bit fingerprint of a value by its [`Hash`], the same in every process and on every machine
-/// of any word size and byte order.
+/// A 64-bit fingerprint of a value by its [`Hash`], the same in every process and on every machine of
+/// any word size and byte order.
 ///
-/// The standard library's hashers promise no such thing. Not meant against an adversary: it is to
-/// notice a changed or reordered list of items.
+/// The standard library's hashers do not promise that. The fingerprint is meant to notice a changed or
+/// reordered list of items, not to resist an adversary.
 pub(crate) fn fingerprint<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = Stable { state: mix(0), tail: 0, held: 0, length: 0 };
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Takes bytes eight at a time, however they are handed in.
+/// A hasher that takes bytes eight at a time, however they are split into writes.
 struct Stable {
     state: u64,
     tail: u64,

@@ -1,18 +1,18 @@
-//! What a journal holds of a call that no one has asked for yet.
+//! What a journal holds of a call that nobody has asked for yet.
 
 use crate::calls::Kept;
 
-/// A kept call with the fingerprint of its item.
+/// A recorded call with the fingerprint of its item.
 pub(super) struct Found<O> {
     pub(super) item: Option<u64>,
     pub(super) kept: Kept<O>,
-    /// Whether it was booked before anyone asked for it.
+    /// Whether the call was booked before anyone asked for it.
     pub(super) booked: bool,
 }
 
-/// The records of one call, oldest first: one, but for calls that were made again.
+/// The records of one call, oldest first: a single one, unless the call was made again.
 ///
-/// A list for each would take more than the record, and a resumed run holds them all.
+/// A plain list per call would take more memory than the record itself, and a resumed run holds them all.
 pub(super) struct Recalls<O> {
     first: Found<O>,
     others: Vec<Found<O>>,
@@ -39,13 +39,13 @@ impl<O> Recalls<O> {
         std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
-    /// The oldest, and the others if there are any.
+    /// Splits off the oldest record; the rest, if any.
     pub(super) fn split(self) -> (Found<O>, Option<Self>) {
         let Self { first, others } = self;
         (first, Self::of(others))
     }
 
-    /// Those that `wanted` says of, by their place from the end.
+    /// Keeps the records for which `wanted` returns true; it is given each one's place from the end.
     pub(super) fn retain(self, mut wanted: impl FnMut(&Found<O>, usize) -> bool) -> Option<Self> {
         let mut after = self.len();
         let kept = std::iter::once(self.first).chain(self.others).filter(|found| {

@@ -1,4 +1,7 @@
-//! One run's journal: recalls what was paid for, checks that it is the same run, writes the rest.
+//! One run's view of its journal: recalls what was paid for, and writes down what is paid for now.
+//!
+//! On opening, the `Recorder` checks that the journal belongs to the same run and reads its records.
+//! During the run it is the keeper that every paid call passes through.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,13 +24,13 @@ use crate::roster::{ModelId, RosterSpec};
 type Encode<O> = dyn Fn(&O) -> Result<String, String> + Send + Sync;
 type Decode<O> = dyn Fn(&str) -> Result<O, String> + Send + Sync;
 
-/// A journal bound to a caller's types: how outputs are written, how items are told apart.
+/// A journal bound to a caller's types: how outputs are written and read, how items are told apart.
 pub(crate) struct Binding<I: ?Sized, O> {
     journal: Arc<dyn Journal>,
     encode: Arc<Encode<O>>,
     decode: Arc<Decode<O>>,
     pub(crate) fingerprint: Arc<Fingerprint<I>>,
-    /// Whether a run writes to it now.
+    /// Whether a run is writing to the journal now.
     busy: Arc<AtomicBool>,
 }
 
@@ -52,7 +55,7 @@ impl<I: ?Sized, O> Binding<I, O> {
     }
 }
 
-/// Clears the mark that a run writes to a journal.
+/// Clears the mark that a run is writing to a journal.
 struct Busy(Arc<AtomicBool>);
 
 impl Drop for Busy {
@@ -61,7 +64,7 @@ impl Drop for Busy {
     }
 }
 
-/// A call that failed and was or will be made again: paid for, and of no use.
+/// A call that failed and was, or will be, made again: paid for in vain.
 struct Vain {
     key: CallKey,
     usage: Option<Usage>,
@@ -74,12 +77,13 @@ pub(crate) struct Recorder<O> {
     journal: Arc<dyn Journal>,
     encode: Arc<Encode<O>>,
     decode: Arc<Decode<O>>,
-    /// Whether an output was written that reads back: then those that do not are odd ones.
+    /// Whether any output has been written that reads back: then the type is sound, and an output that
+    /// does not read back is an exception.
     sound: AtomicBool,
-    /// Whether a record could not be written: then none is any more, and no call is made.
+    /// Whether a record could not be written: then nothing more is written, and no call is made.
     broken: AtomicBool,
     roster: RosterSpec,
-    /// What was recorded and not asked for yet. A call that was made twice is recalled twice.
+    /// What was recorded and not asked for yet. A call that was made twice can be recalled twice.
     found: Mutex<BTreeMap<CallKey, Recalls<O>>>,
     vain: Mutex<Vec<Vain>>,
     records: u64,
@@ -93,8 +97,8 @@ fn journal_error(error: JournalError) -> RunError {
 }
 
 impl<O> Recorder<O> {
-    /// Opens a journal for a run with this header: begins it, or reads what it holds. Failures that may
-    /// have passed are left out if their calls are to be made `again`.
+    /// Opens a journal for a run with this header: begins it, or reads what it holds. With `again`,
+    /// failures that may have passed are set aside, so that their calls are made again.
     pub(crate) fn open<I: ?Sized>(
         binding: &Binding<I, O>,
         header: &Header,
@@ -113,7 +117,7 @@ impl<O> Recorder<O> {
         let torn = match journal.header().map_err(journal_error)? {
             None => {
                 journal.begin(header).map_err(journal_error)?;
-                // There is nothing to read, but a header may have been cut off.
+                // There is nothing to read, but a torn header may have been cut off.
                 journal.read(&mut |_| Ok(())).map_err(journal_error)?
             }
             Some(was) => {
@@ -125,7 +129,7 @@ impl<O> Recorder<O> {
                     let (key, item, kept) = read(record, header, &*binding.decode)?;
                     records += 1;
                     sound |= matches!(kept, Kept::Answer { .. });
-                    // Never made: what was not asked then is asked now.
+                    // The call was never made, so it is made now.
                     if kept.failed() != Some(ErrorKind::Unavailable) {
                         let call = Found { item, kept, booked: false };
                         match found.entry(key) {
@@ -138,7 +142,7 @@ impl<O> Recorder<O> {
                 journal.read(&mut take).map_err(journal_error)?
             }
         };
-        // One that was broken by an earlier run of this process says so before a call is paid.
+        // A journal that an earlier run of this process broke reports it here, before a call is paid for.
         journal.flush().map_err(journal_error)?;
         let vain = Mutex::new(set_aside(&mut found, again));
         Ok(Self {
@@ -162,18 +166,18 @@ impl<O> Recorder<O> {
         self.records
     }
 
-    /// The cap that the run's profiling is planned within: that of the run that began the journal.
+    /// The cap within which profiling is planned: that of the run that began the journal.
     pub(crate) const fn budget(&self) -> Option<Cost> {
         self.budget
     }
 
-    /// What was cut off its end.
+    /// What was cut off the journal's end.
     pub(crate) const fn torn(&self) -> Option<Torn> {
         self.torn
     }
 
-    /// An output's text, if it can be read back: a record that cannot would spoil the journal. A panic of
-    /// the caller's own code is a reason like any other: the call is paid for.
+    /// An output's text, if it can be read back: a record that cannot would spoil the journal. A panic
+    /// in the caller's own code counts as such a failure, because the call is paid for.
     fn written(&self, output: &O) -> Result<String, String> {
         let there_and_back = || {
             let text = (self.encode)(output)?;
@@ -186,7 +190,7 @@ impl<O> Recorder<O> {
         Ok(text)
     }
 
-    /// Every call that was recorded, with what it used and how it failed.
+    /// Every call in the journal, with what it used and how it failed.
     pub(crate) fn paid(&self) -> Vec<(CallKey, Option<Usage>, Option<ErrorKind>)> {
         let (found, vain) = (lock(&self.found), lock(&self.vain));
         let useful = found.iter().flat_map(|(key, calls)| {
@@ -196,7 +200,8 @@ impl<O> Recorder<O> {
     }
 }
 
-/// Sets aside the failures that were followed by another attempt, and those that are to be.
+/// Sets aside the failures that may have passed and were followed by another attempt, or, with `again`,
+/// will be.
 fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<Vain> {
     let failed = |call: &Found<O>| call.kept.failed().is_some_and(ErrorKind::is_of_the_moment);
     let some = found.iter().filter(|(_, calls)| calls.iter().any(failed));
@@ -218,7 +223,7 @@ fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<V
     vain
 }
 
-/// A record as this run sees it; an error is a complaint in words.
+/// Reads a record as this run sees it; an error says in words what is wrong.
 fn read<O>(
     record: Record,
     header: &Header,
@@ -281,7 +286,7 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
                     Ok(output) => (Recorded::Answer { output, score: *score }, *usage),
                     Err(why) => {
                         unkept = Some(why);
-                        // It was answered, and is billed.
+                        // The call was answered, and is billed.
                         (Recorded::Failure(ErrorKind::Permanent), usage.or(Some(Usage::default())))
                     }
                 }
@@ -303,7 +308,8 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         }
         let record = record.with_usage(usage).with_item(item);
         let written = self.journal.append(&record).and(match unkept {
-            // The first of all: the type cannot be kept, and every other answer would be lost too.
+            // If no output was ever kept, the type itself cannot be kept, and every other answer would
+            // be lost too.
             Some(why) if !self.sound.load(Ordering::Acquire) => {
                 Err(JournalError::Unwritable { index: key.index, why })
             }

@@ -12,20 +12,19 @@ use ::redb::{
 use super::wire::{self, BadHeader};
 use super::{Header, Journal, JournalError, Reader, Record, Torn};
 
-/// The header's JSON, under 0.
+/// The header's JSON, under key 0.
 const HEADER: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core journal");
-/// Each record's JSON, under its number from 1.
+/// Each record's JSON, under its number, counted from 1.
 const RECORDS: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core records");
 
-/// A journal in one [redb](::redb) database: for those who keep other data there, or want checksums
-/// and whole transactions instead of lines.
+/// A journal in a [redb](::redb) database, for those who keep other data in redb or want checksums and
+/// whole transactions instead of lines.
 ///
-/// Records are the same JSON as the lines of a [`FileJournal`](super::FileJournal), each in a
-/// transaction of its own, so nothing is ever torn. The database is locked for as long as the
-/// journal is open.
+/// Records are the same JSON as the lines of a [`FileJournal`](super::FileJournal). Each is written in a
+/// transaction of its own, so nothing is ever torn. The database is locked as long as the journal is open.
 ///
-/// Every transaction on the disk takes a disk's time: thousands of calls a second want
-/// [`with_sync_every`](Self::with_sync_every), or the file.
+/// Every transaction that reaches the disk takes as long as the disk does. For thousands of calls a
+/// second use [`with_sync_every`](Self::with_sync_every), or the file.
 ///
 /// ```no_run
 /// use smart_core::journal::RedbJournal;
@@ -43,7 +42,7 @@ pub struct RedbJournal {
 struct Inner {
     /// The number of the next record.
     next: u64,
-    /// Records since the last that went to the disk.
+    /// Records since the last one that was synced to disk.
     pending: u64,
     broken: bool,
 }
@@ -59,7 +58,7 @@ impl RedbJournal {
     /// Opens or creates a journal, and locks it.
     ///
     /// # Errors
-    /// [`JournalError`] when the database cannot be opened, is open elsewhere, or is no journal.
+    /// [`JournalError`] if the database cannot be opened, is open elsewhere, or is not a journal.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
         let path = path.as_ref().to_path_buf();
         let database = Database::create(&path).map_err(|error| match error {
@@ -87,9 +86,8 @@ impl RedbJournal {
         Ok(Self { path, database, sync_every: 1, inner })
     }
 
-    /// Has only every so-many-th record reach the disk before its answer is used: as many less one
-    /// are lost when the process dies, and what they recorded is then paid for again. 0 counts
-    /// as 1.
+    /// Syncs only every `records`-th record to disk before its answer is used; 0 counts as 1. If the
+    /// process dies, up to `records - 1` records are lost, and their calls are paid for again.
     #[must_use]
     pub const fn with_sync_every(mut self, records: u64) -> Self {
         self.sync_every = records;
@@ -105,7 +103,7 @@ impl RedbJournal {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One transaction: these entries, on the disk or not yet.
+    /// Writes these entries in one transaction, synced to disk or not.
     fn write(
         &self,
         durability: Durability,
@@ -216,7 +214,7 @@ impl Journal for RedbJournal {
 
 impl Drop for RedbJournal {
     fn drop(&mut self) {
-        // What cannot be written now will be asked again: no more is lost than a crash would lose.
+        // If this write fails, the calls are made again: no more is lost than in a crash.
         let _ = self.flush();
     }
 }

@@ -1,4 +1,4 @@
-//! Records and headers as JSON, one a line.
+//! The stored form of headers and records: JSON, one to a line.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -8,10 +8,10 @@ use crate::backend::{Confidence, ErrorKind};
 use crate::observe::CallKind;
 use crate::pricing::Usage;
 
-/// How every journal begins.
+/// The text with which every journal begins.
 pub(super) const BEGINNING: &str = r#"{"label":"smart-core journal","version":"#;
 
-/// A line as it is read.
+/// A record's line, as it is read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -34,12 +34,12 @@ struct Line {
     usage: Option<Usage>,
 }
 
-/// An output of `null` is an output.
+/// Reads an output so that `null` is an output and not a missing one.
 fn raw<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(from).map(Some)
 }
 
-/// A [`Line`] to be written, which borrows all it holds: a record is written for every call.
+/// A [`Line`] to be written. It borrows everything, because a record is written for every call.
 #[derive(Serialize)]
 struct Written<'a> {
     index: u64,
@@ -61,7 +61,7 @@ struct Written<'a> {
     usage: Option<Usage>,
 }
 
-/// A record as one line, without the line's end.
+/// Writes a record as one line, without the line's end.
 pub(super) fn write(record: &Record) -> Result<String, String> {
     let mut line = Written {
         index: record.index,
@@ -87,14 +87,14 @@ pub(super) fn write(record: &Record) -> Result<String, String> {
     serde_json::to_string(&line).map(one_line).map_err(|error| error.to_string())
 }
 
-/// JSON text on one line. A line break in it is white space between its parts, for within a string it is
-/// written as an escape: so a space means the same.
+/// Puts JSON text on one line. A line break in JSON text can only be white space between its parts,
+/// because inside a string it is escaped; so a space means the same.
 pub(super) fn one_line(text: String) -> String {
     if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text }
 }
 
-/// A complaint about a line, without the place within it that serde ends its own with: it counts lines
-/// from the text it was given, which is one of the journal's.
+/// What serde says is wrong with a line, without the position at its end: that counts lines within the
+/// text serde was given, which is a single line of the journal.
 pub(super) fn complaint(mut why: String) -> String {
     if let Some((_, at)) = why.rsplit_once(" at line ")
         && let Some((line, column)) = at.split_once(" column ")
@@ -105,7 +105,7 @@ pub(super) fn complaint(mut why: String) -> String {
     why
 }
 
-/// Reads a record; an error is a complaint in words.
+/// Reads a record; an error says in words what is wrong with it.
 pub(super) fn read(text: &str) -> Result<Record, String> {
     let line: Line = serde_json::from_str(text).map_err(|error| complaint(error.to_string()))?;
     let Line { index, item, model, kind, other, output, score, equivalent, error, usage } = line;

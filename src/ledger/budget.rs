@@ -11,34 +11,37 @@ use crate::roster::RosterSpec;
 
 /// A hard cap on a run's money, resumed runs included.
 ///
-/// Before an item's first call, what all its calls may cost at worst is set aside; an item for which
-/// the cap leaves no room, once nothing under way can give money back, stays unanswered with
-/// [`Reason::Unaffordable`](crate::Reason::Unaffordable). Recorded calls are counted as spent and
-/// need no new money.
+/// Before an item's first call, the most that all its calls may cost is set aside. If the cap leaves no
+/// room for that, even after every item under way has given back what it does not need, the item stays
+/// unanswered with [`Reason::Unaffordable`](crate::Reason::Unaffordable). Recorded calls count as spent
+/// and need no new money.
 ///
-/// **The cap holds if the bounds do.** [`with_call_bound`](Self::with_call_bound) names the most one
-/// call of a model costs, retries included. Without a bound, twice the largest bill seen is taken, in
-/// the run and in those it resumes; that is a guess, and until a model has sent a bill items that may
-/// need it go one at a time. A call that does not say what it used, or says what cannot be believed, is
-/// taken to have cost its bound; if there is none, all that is left, so that nothing more is spent
-/// ([`Budgeted::unbounded`](crate::report::Budgeted::unbounded)). So is one that ended without a bill
-/// though it [may have been billed](crate::ErrorKind::may_have_been_billed), such as a time-out, also
-/// where a retry then brought an answer, and one that was dropped with its stream. Only a model without
-/// prices that has sent no bill is taken to be free. What a *killed process* had under way was perhaps
-/// billed but never heard of: no journal can count it.
+/// **The cap holds if the bounds do.** [`with_call_bound`](Self::with_call_bound) sets the most that one
+/// call of a model costs, retries included. Without a bound, twice the largest bill seen is assumed, in
+/// this run or those it resumes. That is a guess, and until a model has sent a bill, items that may need
+/// it go one at a time.
 ///
-/// **Profiling is planned within it.** No more than half of the money left goes into a test, so that
-/// there is something to answer the rest with; an item left unanswered counts as a loss of the
-/// reference's price; and where no certificate is in reach, profiling ends after the first items. A
-/// resumed run goes on planning within the cap it began with, whatever its cap is now: what is
-/// tested must not depend on what was seen.
+/// A call is taken to have cost its bound if it does not say what it used, says something that cannot be
+/// believed, was dropped with its stream, or ended without a bill though it [may have been
+/// billed](crate::ErrorKind::may_have_been_billed), such as a time-out, even if a retry then brought an
+/// answer. If there is no bound, it is taken to have cost all that is left, so that nothing more is
+/// spent ([`Budgeted::unbounded`](crate::report::Budgeted::unbounded)). Only a model without prices that
+/// has sent no bill is taken to be free. What a *killed process* had under way may have been billed
+/// without anyone hearing of it: no journal can count that.
 ///
-/// **What decisions depend on.** With a bound for every model, whether an item is affordable
-/// depends on what the items before it cost, not on who finished first. A [`Smart`](crate::Smart) takes
-/// all in the random order, so that the answered ones are a random sample of all; those that an
-/// [`Executor`](crate::Executor) is handed, or that are to be delivered in order, as they come. The
-/// promise is a number of answers that may differ, and of a part of the items it promises no share. Items under way when profiling ends do count as spent, so
-/// how many of the last items are left unanswered may vary by as many as ran at once.
+/// **Profiling is planned within it.** At most half of the money left goes into a test, so that some is
+/// left to answer the remaining items. An item left unanswered counts as a loss of the reference's
+/// price. If no certificate is in reach, profiling ends after the first items. A resumed run goes on
+/// planning within the cap it began with, whatever its cap is now, because what is tested must not
+/// depend on what was seen.
+///
+/// **What decisions depend on.** With a bound for every model, whether an item is affordable depends on
+/// what the items before it cost, not on which call finished first. A [`Smart`](crate::Smart) takes the
+/// items in the random order, so that the answered ones are a random sample of all. Items that an
+/// [`Executor`](crate::Executor) is handed, or that are to be delivered in order, are taken as they
+/// come. The promise bounds the number of answers that may differ among all items; it promises no share
+/// of those answered. Items under way when profiling ends count as spent, so the number of unanswered
+/// items at the end may vary by as many as ran at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
@@ -48,7 +51,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A cap, without bounds yet.
+    /// Sets a cap, without bounds so far.
     pub const fn new(cap: Cost) -> Self {
         Self { cap, bounds: BTreeMap::new(), judge: None }
     }
@@ -72,8 +75,8 @@ impl Budget {
         self.cap
     }
 
-    /// The purse of a run, of which the recorded calls took some. What is known beforehand of the cost
-    /// of a call of the `reference` counts like a bill.
+    /// The purse of a run, after the recorded calls. A cost known beforehand for a call of the
+    /// `reference` counts like a bill.
     pub(crate) fn purse<'a>(
         &self,
         roster: &RosterSpec,
@@ -90,7 +93,7 @@ impl Budget {
         if let Some(first) = models.first_mut() {
             first.largest = reference;
         }
-        // A comparison without a price calls nobody, or says what it was billed.
+        // A comparison without a price calls nobody, or its backend reports the bill.
         let free = (judge == Pricing::default()).then_some(Cost::ZERO);
         let judging = Bound { given: self.judge, largest: free };
         let recorded: Vec<_> = recorded.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Counting without locks where one stream counts alone: [`Counter`].
+//! Counting without locked instructions where a single stream counts: [`Counter`].
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use super::{Bill, Spending};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
-/// What one stream's plain calls came to: those of candidates that answered, and whose answer was
-/// delivered.
+/// The plain calls of one stream: calls of candidates that answered and whose answer was delivered.
 ///
-/// A locked instruction waits until all that was written before has reached the cache, which beside a
-/// call that is ready at once is an eighth of its time, whether one count is locked or a whole account.
-/// The futures of a stream are polled by whoever polls the stream, one after the other, so there is one
+/// A locked instruction waits until all earlier writes have reached the cache. For a call that is ready
+/// at once that is an eighth of its time, whether a single count or a whole account is locked. The
+/// futures of a stream are polled one after the other by whoever polls the stream, so there is a single
+/// writer: it reads and writes its counts as plain numbers, and others may read them at any time.
 /// who counts: it reads and writes its counts as plain numbers, and others may read them at any time.
 #[derive(Debug)]
 pub(crate) struct Counter {
@@ -48,7 +48,7 @@ impl Counter {
         Self { models: (0..models).map(|_| Counts::default()).collect() }
     }
 
-    /// Counts a call that answered. For the one stream whose counter this is.
+    /// Counts a call that answered; only for the stream whose counter this is.
     pub(crate) fn add(&self, model: ModelId, bill: Bill<'_>) -> Cost {
         let cost = bill.cost();
         let Some(counts) = self.models.get(model.position()) else { return cost };
@@ -79,7 +79,7 @@ impl Counter {
 pub(crate) struct Counters(Mutex<Vec<Arc<Counter>>>);
 
 impl Counters {
-    /// All of them; none comes or goes meanwhile.
+    /// Locks the list of counters: none is added or removed meanwhile.
     pub(crate) fn open(&self) -> MutexGuard<'_, Vec<Arc<Counter>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +89,7 @@ impl Counters {
         self.open().push(Arc::clone(counter));
     }
 
-    /// Hands the counter of a stream that has ended to `entry`, and forgets it.
+    /// Passes the counter of a stream that has ended to `entry`, and removes it.
     pub(crate) fn leave(&self, counter: &Arc<Counter>, entry: impl FnOnce(&Counter)) {
         let mut all = self.open();
         entry(counter);

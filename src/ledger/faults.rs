@@ -1,4 +1,4 @@
-//! How calls failed, for people who would mend it: [`Fault`].
+//! How calls failed, in a form that helps to fix it: [`Fault`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,10 +11,10 @@ use crate::calls::CallKey;
 use crate::observe::CallKind;
 use crate::roster::ModelId;
 
-/// As much of a message as is kept, in characters.
+/// How much of a message is kept, in characters.
 const KEPT: usize = 200;
 
-/// Calls that failed alike.
+/// Calls of one model that failed with the same kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -22,20 +22,20 @@ pub struct Fault {
     /// The model asked; `None` for the judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,
-    /// How they failed.
+    /// The kind of their failure.
     pub kind: ErrorKind,
-    /// How many failed so for good, in this run or in an earlier one of the same journal.
+    /// How many calls failed in this way for good, in this run or in an earlier one of the same journal.
     pub calls: u64,
-    /// Those of them that an earlier run had recorded. A journal keeps how a call failed, and not what
-    /// was said of it.
+    /// How many of them an earlier run had recorded. A journal keeps the kind of a failure, but not its
+    /// message.
     #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     pub recalled: u64,
-    /// What the backend said of the first in this run ([`BackendError::message`]), its first 200
-    /// characters; empty where it said nothing, or all were recorded by an earlier run.
+    /// The backend's message for the first of them in this run ([`BackendError::message`]), up to 200
+    /// characters; empty if there was none, or if all were recorded by an earlier run.
     pub message: String,
 }
 
-/// In words, without the model's name: `3 calls, transient failure: no reply`.
+/// Describes the failures without the model's name: `3 calls, transient failure: no reply`.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, calls, recalled, message, .. } = self;
@@ -50,8 +50,8 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// The failures of two runs together: of each kind the sum, and of the messages that there are the
-    /// one that comes first in the alphabet, so that any order and grouping comes to the same.
+    /// The failures of two runs together. Counts of the same model and kind are added; of the messages,
+    /// the alphabetically first is kept, so that the result does not depend on order or grouping.
     #[must_use]
     pub fn merged(mut all: Vec<Self>, more: &[Self]) -> Vec<Self> {
         for fault in more {
@@ -72,14 +72,14 @@ impl Fault {
     }
 }
 
-/// The failures of one run. Looked at only when a call has failed for good.
+/// The failures of one run; touched only when a call has failed for good.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     seen: Mutex<BTreeMap<(Option<ModelId>, ErrorKind), Fault>>,
 }
 
 impl Faults {
-    /// A call of this run that failed for good.
+    /// Adds a call of this run that failed for good.
     pub(crate) fn note(&self, key: &CallKey, error: &BackendError) {
         self.count(key, error.kind(), |fault| {
             if fault.calls == fault.recalled {
@@ -88,7 +88,7 @@ impl Faults {
         });
     }
 
-    /// A call that an earlier run had paid for, if it failed.
+    /// Adds a call that an earlier run had paid for, if it failed.
     pub(crate) fn recall(&self, key: &CallKey, failed: Option<ErrorKind>) {
         if let Some(kind) = failed {
             self.count(key, kind, |fault| fault.recalled += 1);
@@ -162,7 +162,7 @@ mod tests {
         let all = faults.read();
         let words = "4 calls, transient failure (2 of them recorded by an earlier run): no reply";
         assert_eq!(all.iter().map(ToString::to_string).collect::<Vec<_>>(), [words]);
-        // A message that nobody knows does not come first in the alphabet.
+        // A missing message does not count as the alphabetically first.
         let together = Fault::merged(all.clone(), &earlier);
         assert_eq!(together, Fault::merged(earlier, &all));
         assert_eq!(

@@ -1,20 +1,20 @@
 //! The hard cap: money is set aside for an item before its first call.
 //!
-//! An item takes a place in a queue and waits until what it may cost at worst fits beside what was
-//! spent and what is set aside for items under way. It is refused only when nothing under way can
-//! give money back. So
+//! An item takes a place in a queue. It waits until the most it may cost fits under the cap, beside what
+//! was spent and what is set aside for items under way. It is refused only when nothing under way can
+//! give money back. Therefore:
 //!
-//! * spending never passes the cap while the bounds hold: spent + set aside <= cap at all times;
-//! * an item is begun only if it can be finished: no candidate is paid for an answer that is lost
-//!   for want of the reference;
-//! * with given bounds, whether an item is affordable depends on what the items *before it in the
-//!   queue* cost, never on who finished first: a place is granted early only if it would be granted
+//! * Spending never passes the cap while the bounds hold: spent + set aside <= cap at all times.
+//! * An item is begun only if it can be finished: no candidate is paid for an answer that is then lost
+//!   because the reference cannot be paid.
+//! * With given bounds, whether an item is affordable depends on what the items *before it in the queue*
+//!   cost, never on which finished first: a place is granted early only if it would also be granted
 //!   after all of them had spent their worst.
 //!
-//! Bounds learnt from the calls seen (the largest, with a margin) are no promise; until the first
-//! call of a model is billed, an item that needs it sets everything aside and goes alone. If that call
-//! does not say what it cost, nobody can tell what is left: everything set aside is then gone. A call that
-//! ended without a bill is one that does not say.
+//! Bounds learnt from calls (the largest bill, with a margin) promise nothing. Until the first call of a
+//! model is billed, an item that needs it sets aside all the money and goes alone. If that call does not
+//! say what it cost, nobody can tell what is left, and all that was set aside counts as spent. A call
+//! that ended without a bill counts as one that does not say.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -27,7 +27,7 @@ use crate::observe::CallKind;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
-/// A learnt bound is the largest bill seen, this many times over.
+/// A learnt bound is this many times the largest bill seen.
 const MARGIN: u64 = 2;
 
 /// The calls an item takes at worst.
@@ -40,7 +40,7 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// One answer of each of these models, and one rating of each of those.
+    /// One answer of each model in `answers`, and one rating of each in `ratings`.
     pub(crate) fn new(
         answers: impl IntoIterator<Item = ModelId>,
         ratings: impl IntoIterator<Item = ModelId>,
@@ -51,7 +51,7 @@ impl Needs {
         Self { calls: answers.chain(ratings).collect(), comparisons }
     }
 
-    /// Those of them that are not paid for already.
+    /// The calls that are not paid for already.
     pub(crate) fn without(mut self, paid: impl IntoIterator<Item = CallKey>) -> Self {
         for key in paid {
             if key.kind == CallKind::Comparison {
@@ -69,15 +69,14 @@ impl Needs {
 /// What one call costs at most.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bound {
-    /// The caller's word.
+    /// The bound that the caller set.
     pub(crate) given: Option<Cost>,
     /// The largest bill seen.
     pub(crate) largest: Option<Cost>,
 }
 
 impl Bound {
-    /// Learns from a call's bill. A call that failed and cost nothing says nothing of those that do not
-    /// fail.
+    /// Learns from a call's bill. A failed call that cost nothing tells nothing about calls that do not fail.
     fn learn(&mut self, bill: &Bill<'_>) {
         let cost = bill.cost();
         if bill.says_something() && (cost > Cost::ZERO || !bill.has_failed()) {
@@ -89,8 +88,8 @@ impl Bound {
         self.given.or_else(|| self.largest.map(|cost| cost.times(MARGIN)))
     }
 
-    /// What a call is taken to have cost; `None` if nobody can tell. A given bound is on all its attempts,
-    /// a learnt one on each. A model that has neither prices nor sent a bill is free.
+    /// What a call is taken to have cost; `None` if nobody can tell. A given bound covers all its
+    /// attempts, a learnt one each. A model without prices that has sent no bill is free.
     fn taken(self, bill: &Bill<'_>) -> Option<Cost> {
         let (cost, silent) = (bill.cost(), bill.unbilled());
         if bill.is_metered() && !(bill.is_unpriced() && silent > 0) {
@@ -141,7 +140,7 @@ enum Stage {
 }
 
 impl Purse {
-    /// A purse with this cap.
+    /// Makes a purse with this cap.
     pub(crate) fn new(cap: Cost, models: Vec<Bound>, judge: Bound) -> Self {
         let state = State {
             spent: Cost::ZERO,
@@ -157,8 +156,8 @@ impl Purse {
         Self { cap, state: Mutex::new(state) }
     }
 
-    /// The same after earlier runs made these calls. They tell what calls cost, all together, before
-    /// those are priced that did not say.
+    /// The same purse after the calls of earlier runs. The bounds are learnt from all of them first,
+    /// before a cost is assumed for those that did not report one.
     pub(super) fn after(self, recorded: &[(CallKey, Bill<'_>)]) -> Self {
         let cap = self.cap;
         let mut state = self.lock();
@@ -182,7 +181,7 @@ impl Purse {
         self.lock().over_bound
     }
 
-    /// How many calls did not say what they cost, of models without a bound.
+    /// How many calls, of models without a bound, did not say what they cost.
     pub(crate) fn unbounded(&self) -> u64 {
         self.lock().unbounded
     }
@@ -201,7 +200,7 @@ impl State {
         }
     }
 
-    /// What these calls cost at most; `None` if a model among them was never billed nor bounded.
+    /// The most that these calls cost; `None` if a model among them has neither a bound nor a bill.
     fn worst(&self, needs: &Needs) -> Option<Cost> {
         let judge = match needs.comparisons {
             0 => Cost::ZERO,
@@ -212,7 +211,7 @@ impl State {
         })
     }
 
-    /// Grants and refuses places, from the front of the queue on.
+    /// Grants or refuses places, from the front of the queue.
     fn pump(&mut self, cap: Cost) {
         while let Some(ticket) = self.queue.front().copied() {
             let Some(entry) = self.entries.get(&ticket) else {
@@ -240,7 +239,7 @@ impl State {
     }
 }
 
-/// One item's account with the purse; none if there is no budget.
+/// One item's account with the purse; it has no effect if there is no budget.
 #[derive(Debug)]
 pub(crate) struct Tab<'a> {
     purse: Option<&'a Purse>,
@@ -254,7 +253,7 @@ impl<'a> Tab<'a> {
         Self { purse, needs, ticket: Mutex::new(None) }
     }
 
-    /// Waits until the item may spend; false if the budget will not bear it. The first to ask
+    /// Waits until the item may spend; returns false if the budget does not allow it. The first request
     /// takes the item's place in the queue.
     pub(crate) async fn open(&self) -> bool {
         let Some(purse) = self.purse else { return true };
@@ -289,7 +288,7 @@ impl<'a> Tab<'a> {
         new
     }
 
-    /// Books a call of the item. One whose cost is not known is taken to have cost its bound.
+    /// Books a call of the item. A call whose cost is not known is taken to have cost its bound.
     pub(crate) fn settle(&self, key: &CallKey, bill: Bill<'_>) {
         let Some(purse) = self.purse else { return };
         let mut state = purse.lock();
@@ -316,7 +315,7 @@ impl<'a> Tab<'a> {
 }
 
 impl Drop for Tab<'_> {
-    /// Gives back what was not needed, also when the item's future is dropped half way.
+    /// Gives back what was not needed, even if the item's future is dropped half way.
     fn drop(&mut self) {
         let Some(purse) = self.purse else { return };
         let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);

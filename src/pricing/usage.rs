@@ -1,44 +1,45 @@
-//! What calls used: [`Usage`].
+//! What a call used: [`Usage`].
 
 use serde::{Deserialize, Serialize};
 
 use super::Cost;
 
-/// What one call used, as the backend reports it. `None` is *unknown*, never zero.
+/// What one call used, as the backend reports it; `None` means *unknown*, never zero.
 ///
-/// `input_tokens` **includes** the cached ones, as most APIs count; `cached_input_tokens` says how
-/// many of them were billed at the cached price. Tokens written to a cache at a price of their own are
-/// input tokens too: put what they cost beyond that in [`beside`](Self::beside), or send the bill.
+/// `input_tokens` **includes** the cached tokens, as most APIs count; `cached_input_tokens` says how many of
+/// them were billed at the cached price. Tokens written to a cache at a price of their own are input tokens
+/// too: put what they cost beyond the input price in [`beside`](Self::beside), or report the bill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// Tokens read, cached ones included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
-    /// Those of `input_tokens` that were served from a cache.
+    /// How many of the `input_tokens` were served from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_input_tokens: Option<u64>,
-    /// Tokens written, hidden reasoning tokens included where they are billed.
+    /// Tokens written, hidden reasoning tokens included if they are billed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
-    /// The bill itself, where the backend knows it; it then overrides every price.
+    /// The bill itself, if the backend knows it; it then overrides every price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// Requests that the prices apply to, where there were several attempts; `None` is one.
+    /// How many requests the prices apply to, if there were several attempts; `None` means one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// What was billed beside what the prices come to: some attempts sent a bill, others counts.
+    /// What was billed in addition to what the prices come to, if some attempts reported bills and
+    /// others counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Cost>,
-    /// Attempts beside these that may have been billed and said nothing of it: they timed out, say
-    /// ([`ErrorKind::may_have_been_billed`](crate::ErrorKind::may_have_been_billed)). Each is priced
-    /// at the fee of a request, and where tokens have a price, what the call cost is not known.
+    /// Further attempts that may have been billed and did not say so, such as time-outs
+    /// ([`ErrorKind::may_have_been_billed`](crate::ErrorKind::may_have_been_billed)). Each is priced at
+    /// the fee of a request; if tokens have a price, the cost of the call is not known.
     #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     pub unbilled: u64,
 }
 
 impl Usage {
-    /// Nothing is known.
+    /// Usage of which nothing is known.
     pub(super) const UNKNOWN: Self = Self {
         input_tokens: None,
         cached_input_tokens: None,
@@ -48,16 +49,16 @@ impl Usage {
         beside: None,
         unbilled: 0,
     };
-    /// One attempt that may have been billed, and nothing else.
+    /// A single attempt that may have been billed, and nothing else.
     pub(crate) const UNBILLED: Self = Self { requests: Some(0), unbilled: 1, ..Self::UNKNOWN };
 
-    /// Tokens read and written.
+    /// A number of tokens read and a number of tokens written.
     pub const fn tokens(input: u64, output: u64) -> Self {
         Self { input_tokens: Some(input), output_tokens: Some(output), ..Self::UNKNOWN }
     }
 
-    /// Tokens read, those of them that were cached, and tokens written, as a client reports them:
-    /// in its own integer type, each or none. A negative count is unknown.
+    /// Tokens read, how many of them were cached, and tokens written, in a client's own integer type and
+    /// each possibly missing. A negative count is unknown.
     ///
     /// ```
     /// use smart_core::Usage;
@@ -78,67 +79,67 @@ impl Usage {
         }
     }
 
-    /// A bill, without token counts.
+    /// A bill without token counts.
     pub const fn billed(cost: Cost) -> Self {
         Self { cost: Some(cost), ..Self::UNKNOWN }
     }
 
-    /// Says how many of the input tokens were cached.
+    /// Sets how many of the input tokens were cached.
     #[must_use]
     pub const fn with_cached_input(mut self, cached: u64) -> Self {
         self.cached_input_tokens = Some(cached);
         self
     }
 
-    /// Says how many requests the counts are of, where there were several attempts.
+    /// Sets how many requests the counts cover, if there were several attempts.
     #[must_use]
     pub const fn with_requests(mut self, requests: u64) -> Self {
         self.requests = Some(requests);
         self
     }
 
-    /// Adds what was billed beside what the prices come to.
+    /// Adds what was billed in addition to what the prices come to.
     #[must_use]
     pub const fn with_beside(mut self, cost: Cost) -> Self {
         self.beside = Some(cost);
         self
     }
 
-    /// Says how many further attempts may have been billed and said nothing of it.
+    /// Sets how many further attempts may have been billed and did not say so.
     #[must_use]
     pub const fn with_unbilled(mut self, attempts: u64) -> Self {
         self.unbilled = attempts;
         self
     }
 
-    /// The most tokens that one call can plausibly use: many times the largest context there is.
-    /// A run does not believe larger counts, and books such a call like one of unknown usage.
+    /// The most tokens that one call can plausibly use: many times the largest context there is. A run
+    /// does not believe larger counts, and books such a call as if its usage were unknown.
     pub const MOST_TOKENS: u64 = 100_000_000;
 
     /// Whether no count is above [`MOST_TOKENS`](Self::MOST_TOKENS).
     pub fn is_plausible(&self) -> bool {
-        // Each count where it lies: gathered first, they are waited for together.
+        // Each count is tested in place: gathered into a list, all of them would have to be waited for.
         let plausible = |count: Option<u64>| count.is_none_or(|count| count <= Self::MOST_TOKENS);
         plausible(self.input_tokens)
             && plausible(self.cached_input_tokens)
             && plausible(self.output_tokens)
     }
 
-    /// The bill alone, if there is one.
+    /// The bill alone, without any counts.
     pub(crate) const fn without_counts(self) -> Self {
         let Self { cost, requests, beside, unbilled, .. } = self;
         Self { cost, requests, beside, unbilled, ..Self::UNKNOWN }
     }
 
-    /// Whether attempts that said nothing are all there is.
+    /// Whether unreported attempts are all there is.
     fn says_nothing_else(&self) -> bool {
         Self { unbilled: 1, ..*self } == Self::UNBILLED
     }
 
-    /// Both calls' usage together; a count is unknown only if both are.
+    /// The usage of both calls together; a count is unknown only if both are.
     ///
-    /// Where one was billed and the other only counted, what was billed stands
-    /// [`beside`](Self::beside), and the counts are those that the prices apply to.
+    /// If one call was billed and the other only counted, the bill is put in [`beside`](Self::beside),
+    /// and the prices apply to the counts.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
