@@ -1,8 +1,9 @@
 //! Watching a run: [`Event`]s and [`Observer`]s.
 //!
-//! Observers are how progress bars, logs and dashboards see a run. They are told, never asked:
-//! infallible, synchronous, and unable to change anything. One that panics is silenced for the
-//! rest of the run; the run goes on, and the next one tells it again.
+//! Observers are how progress bars, logs and dashboards see a run, from the first call to the finished
+//! report. They are only told: they are synchronous, cannot fail the run and cannot change anything. An
+//! observer that panics is silenced for the rest of the run; the run goes on, and the next run tells it
+//! again.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,7 +38,7 @@ pub enum CallKind {
     Repeat,
 }
 
-/// How one live chain stood at a look.
+/// How one chain that is still tested stood at a look.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ChainStanding<'a> {
@@ -45,12 +46,12 @@ pub struct ChainStanding<'a> {
     pub name: &'a str,
     /// Items tested so far.
     pub tested: u64,
-    /// Failures among them if every item were given to the chain's candidates.
+    /// The failures among them if the chain's candidates answered every item.
     pub failures: u64,
-    /// The most failures that would certify it here, if any number would.
+    /// The most failures that would certify the chain at this look, if any number would.
     pub limit: Option<u64>,
-    /// Exact two-sided 95 % interval of the share of items on which it agrees (for people; the
-    /// certificate does not use it).
+    /// The exact two-sided 95 % interval of the share of items on which the chain agrees (for people;
+    /// the certificate does not use it).
     pub agreement: (f64, f64),
 }
 
@@ -64,14 +65,14 @@ pub enum Event<'a> {
         items: u64,
         /// The models.
         roster: &'a RosterSpec,
-        /// What is asked for.
+        /// The target of the run.
         target: Target,
     },
     /// A journal was opened: an earlier run paid for this many calls.
     JournalOpened {
         /// How many calls are recorded.
         records: u64,
-        /// What was cut off its end: a record that was being written when the writer died.
+        /// What was cut off the journal's end: a record whose writer died while writing it.
         torn: Option<Torn>,
     },
     /// A call is about to be made.
@@ -80,7 +81,7 @@ pub enum Event<'a> {
         model: ModelId,
         /// The item.
         index: u64,
-        /// What for.
+        /// What the model is asked for.
         kind: CallKind,
     },
     /// A call ended.
@@ -89,48 +90,48 @@ pub enum Event<'a> {
         model: ModelId,
         /// The item.
         index: u64,
-        /// What for.
+        /// What the model was asked for.
         kind: CallKind,
-        /// What it used, as far as reported.
+        /// What the call used, as far as reported.
         usage: Option<Usage>,
-        /// What it cost.
+        /// What the call cost.
         cost: Cost,
-        /// Why it failed, if it did.
+        /// How the call failed, if it did.
         error: Option<ErrorKind>,
         /// Whether the answer came from the journal, paid for by an earlier run.
         recalled: bool,
     },
-    /// A profiled item was folded into the evidence. Told in rank order.
+    /// A profiled item was folded into the evidence; items are told in rank order.
     Profiled {
         /// Items folded so far, this one included.
         profiled: u64,
-        /// The item.
+        /// The item's index.
         index: u64,
-        /// What it showed.
+        /// What the item showed.
         evidence: &'a ItemEvidence,
     },
     /// The evidence was judged at a predeclared look.
     Look {
-        /// Items folded.
+        /// Items folded so far.
         profiled: u64,
-        /// The live chains.
+        /// How the chains that are still tested stand.
         chains: &'a [ChainStanding<'a>],
     },
-    /// A candidate is not called any more in profiling, and no part of the best plan certified so far.
+    /// A candidate is no longer called in profiling and is not part of the best plan certified so far.
     CandidateDropped {
-        /// Which.
+        /// The candidate.
         model: ModelId,
-        /// Its name.
+        /// The candidate's name.
         name: &'a str,
-        /// Items folded.
+        /// Items folded so far.
         profiled: u64,
         /// Why, in words.
         reason: &'a str,
     },
-    /// What the run is expected to cost in the end, while it profiles: told when that changes, after a look or
-    /// a third more items.
+    /// What the run is expected to cost in the end; told during profiling when that changes, after a
+    /// look or after a third more items.
     Forecast {
-        /// Items folded.
+        /// Items folded so far.
         profiled: u64,
         /// The forecast.
         forecast: &'a Forecast,
@@ -139,14 +140,14 @@ pub enum Event<'a> {
     Certified {
         /// The policy in words.
         policy: &'a str,
-        /// Items folded.
+        /// Items folded so far.
         profiled: u64,
     },
     /// Profiling ended.
     ProfilingStopped {
-        /// Items folded.
+        /// Items folded so far.
         profiled: u64,
-        /// Why.
+        /// Why profiling ended.
         reason: StopReason,
     },
     /// A plan was made for the items not yet answered.
@@ -167,17 +168,17 @@ pub enum Event<'a> {
     FailureCaught {
         /// The item; it delivers the reference's answer.
         index: u64,
-        /// How the audits stand.
+        /// What the audits have found so far.
         audited: Audited,
     },
-    /// Audits caught more failures than are safe: everything goes to the reference from here on.
+    /// The audits caught more failures than is safe: from here on everything goes to the reference.
     SwitchedToReference {
-        /// How the audits stand.
+        /// What the audits have found so far.
         audited: Audited,
     },
-    /// Candidates fail more often than tolerated: the plan is out of date, profile anew.
+    /// Candidates fail more often than tolerated: the plan is out of date, and it is time to profile anew.
     DriftAlarm {
-        /// How the audits stand.
+        /// What the audits have found so far.
         audited: Audited,
     },
     /// The reference was asked twice about some items.
@@ -192,9 +193,9 @@ pub enum Event<'a> {
     },
 }
 
-/// Something that watches a run. Closures over `&Event` are observers.
+/// Something that watches a run; closures over `&Event` are observers.
 pub trait Observer: Send + Sync {
-    /// Something happened. Called on the task that did it: be quick, and never block.
+    /// Receives an event, on the task that caused it: be quick, and never block.
     fn on_event(&self, event: &Event<'_>);
 }
 
@@ -221,7 +222,7 @@ impl Observers {
         self.all.push(Arc::new(Watched { observer, silenced: AtomicBool::new(false) }));
     }
 
-    /// The same for another run: what panicked in an earlier one is told again.
+    /// The same observers for another run: those that panicked in this one are told again.
     #[must_use]
     pub fn fresh(&self) -> Self {
         let mut fresh = Self::default();
@@ -229,12 +230,12 @@ impl Observers {
         fresh
     }
 
-    /// Whether nobody watches.
+    /// Whether there is no observer.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Tells everyone. An observer that panics is not told again.
+    /// Tells every observer, except those that have panicked.
     pub fn emit(&self, event: &Event<'_>) {
         for watched in &self.all {
             if watched.silenced.load(Ordering::Relaxed) {

@@ -1,17 +1,17 @@
 //! Pictures of a run: a page for a browser, and its figures as SVG.
 //!
-//! [`Recorder`] is an [`Observer`] that keeps what a [`Report`] does not say: what each profiled
-//! item showed, and how every chain stood at every look. With the report it draws
+//! The last step of a run is its report, which says what happened but not how it came to that. A
+//! [`Recorder`] is an [`Observer`] that keeps what a [`Report`] does not say: what each profiled item
+//! showed, and how every chain stood at every look. From both it draws:
 //!
 //! - **cost and agreement**: what every considered chain would cost at every agreement it could
 //!   deliver, and where the plan lies;
 //! - **the certificate's path**: failures as items were tested, against the most that certify;
 //! - **calls and money** by model.
 //!
-//! [`Recorder::html`] puts them on one page with the promise, the verdict, the tables and the
-//! provenance. The page is one file: it asks the network for nothing, runs no script, adapts to
-//! light and dark, to a phone and to paper, and holds no prompt and no answer. The same run gives
-//! the same bytes.
+//! [`Recorder::html`] puts them on one page with the promise, the verdict, the tables and the provenance. The
+//! page is a single file: it loads nothing from the network, runs no script, adapts to light and dark, to a
+//! phone and to paper, and contains no prompt and no answer. The same run gives the same bytes.
 //!
 //! ```
 //! use smart_core::backend::Simulated;
@@ -55,16 +55,16 @@ use crate::report::Report;
 
 use scene::Scene;
 
-/// Keeps what pictures need of one run. Clones share what they keep: give one to the run.
+/// Keeps what the pictures need of one run.
 ///
-/// It listens to profiling only, so it costs the answering of items nothing; it keeps a few hundred
-/// bytes for each profiled item.
+/// Clones share what they keep, so give one to the run. A recorder listens to profiling only, so answering
+/// the remaining items costs nothing extra. It keeps a few hundred bytes for each profiled item.
 #[derive(Debug, Clone, Default)]
 pub struct Recorder {
     record: Arc<Mutex<Record>>,
 }
 
-/// What was seen.
+/// What a recorder has seen.
 #[derive(Debug, Clone, Default)]
 struct Record {
     /// What the profiled items showed, in rank order.
@@ -82,13 +82,13 @@ struct Look {
 }
 
 impl Recorder {
-    /// Nothing seen yet.
+    /// Makes a recorder that has seen nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What a stored profile shows, for a report whose run was not watched. Without the looks
-    /// between, the certificate's path has its last one only.
+    /// Makes a recorder from a stored profile, for a report whose run was not watched. The looks on the
+    /// way are missing, so the certificate's path shows only the last one.
     pub fn of_profile(profile: &Profile) -> Self {
         let record = Record { evidence: profile.evidence.clone(), looks: Vec::new() };
         Self { record: Arc::new(Mutex::new(record)) }
@@ -108,7 +108,7 @@ impl Recorder {
         cost_agreement::draw(&Scene::new(report, &self.lock()), true)
     }
 
-    /// Failures as items were tested, against the most that certify, as an SVG file.
+    /// The failures as items were tested, against the most that certify, as an SVG file.
     pub fn certificate_svg(&self, report: &Report) -> String {
         certificate::draw(&Scene::new(report, &self.lock()), true)
     }
@@ -139,8 +139,8 @@ impl Observer for Recorder {
 }
 
 impl Report {
-    /// The report as one HTML file: see [`picture`](crate::picture). A [`Recorder`] that watched
-    /// the run draws more.
+    /// The report as one HTML file: see [`picture`](crate::picture). With a [`Recorder`] that watched
+    /// the run, [`Recorder::html`] draws more.
     pub fn to_html(&self) -> String {
         Recorder::new().html(self)
     }

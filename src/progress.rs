@@ -1,12 +1,14 @@
-//! How far a run has come: [`Progress`], an observer to draw from.
+//! How far a run has come: [`Progress`], an observer to draw progress bars from.
 //!
-//! Give a clone to the run, or to whoever makes an [`Executor`](crate::Executor), keep one, and draw what
-//! [`Progress::snapshot`] says as often as you like: from a timer, a thread, a request handler. Watching a
-//! call costs the run two additions on atomics and no lock; locks are taken only where profiling folds an item
-//! or decides something.
-//! An executor answers from the start on, and is finished when [`finish`](crate::Executor::finish) says so.
-//! Each run or executor that begins counts anew: to add up several under way, give each its own.
-//! `examples/progress.rs` draws it in a terminal with `indicatif`.
+//! Give one clone to the run (or to whoever makes an [`Executor`](crate::Executor)) and keep one. Draw
+//! [`Progress::snapshot`] as often as you like: from a timer, a thread, a request handler. Watching a
+//! call costs the run two additions on atomics and no lock; locks are taken only where profiling folds
+//! an item or decides something.
+//!
+//! An executor is in [`Phase::Answering`] from the start, and finished when
+//! [`finish`](crate::Executor::finish) is called. Each run or executor that begins resets the counts, so
+//! give each its own `Progress` if several are under way. `examples/progress.rs` draws one in a terminal
+//! with `indicatif`.
 //!
 //! ```
 //! use smart_core::backend::Simulated;
@@ -45,7 +47,7 @@ use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Probability, two_sided_rate};
 use crate::target::Target;
 
-/// Keeps count of a run. Clones share their counts: give one to the run.
+/// Counts what a run has done; clones share their counts, so give one to the run.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     counts: Arc<Counts>,
@@ -57,13 +59,13 @@ struct Counts {
     calls: AtomicU64,
     failed: AtomicU64,
     spent: AtomicU64,
-    /// Calls of the reference for answers, and their cost.
+    /// The reference's calls for answers, and their cost.
     reference_calls: AtomicU64,
     reference_spent: AtomicU64,
     slow: Mutex<Slow>,
 }
 
-/// What changes only where profiling does.
+/// What changes only when profiling folds an item or decides something.
 #[derive(Debug, Default)]
 struct Slow {
     items: u64,
@@ -71,14 +73,14 @@ struct Slow {
     target: Option<Target>,
     roster: Option<RosterSpec>,
     profiled: u64,
-    /// Items each candidate was tried on and failed on, by position less one.
+    /// How many items each candidate was tried on, and how many it failed on, by position less one.
     tried: Vec<(u64, u64)>,
     dropped: Vec<ModelId>,
     forecast: Option<Forecast>,
     policy: Option<String>,
 }
 
-/// What a run is doing.
+/// What a run is doing at the moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -89,7 +91,7 @@ pub enum Phase {
     Profiling,
     /// Answering the items that are left.
     Answering,
-    /// All is done.
+    /// Everything is done.
     Finished,
 }
 
@@ -104,24 +106,24 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How one candidate fares in profiling.
+/// How one candidate is doing in profiling.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CandidateProgress {
-    /// Its name.
+    /// The candidate's name.
     pub name: String,
     /// Profiled items it was tried on.
     pub tried: u64,
-    /// Those of them on which its answer differed from the reference's.
+    /// How many of those its answer failed on, differing from the reference's.
     pub failures: u64,
-    /// Exact two-sided 95 % interval of the share of items on which it agrees, or gives no answer
-    /// and so escalates. For people; the certificate does not use it.
+    /// The exact two-sided 95 % interval of the share of items on which it agrees, or gives no answer
+    /// and so escalates. It is for people; the certificate does not use it.
     pub agreement: (f64, f64),
     /// Whether profiling still asks it.
     pub live: bool,
 }
 
-/// How far a run has come.
+/// How far a run has come at one moment.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -131,30 +133,30 @@ pub struct Snapshot {
     pub items: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
-    /// Items with an answer delivered, or given up. Profiled items are delivered once profiling is
-    /// over, so this starts to move then.
+    /// Items with an answer delivered, or given up. Profiled items are delivered once profiling is over,
+    /// so this stays 0 until then.
     pub answered: u64,
     /// Calls made or recalled.
     pub calls: u64,
-    /// Those of them that failed for good.
+    /// How many of the calls failed for good.
     pub failed: u64,
-    /// Money spent, what earlier runs paid included.
+    /// Money spent, including what earlier runs paid.
     pub spent: Cost,
-    /// What the reference alone would have cost for the items done so far, at its mean cost; zero where it
+    /// What the reference alone would have cost for the items done so far, at its mean cost; zero if it
     /// was not asked.
     pub reference_so_far: Cost,
-    /// What is asked for, once the run began.
+    /// The target, once the run has begun.
     pub target: Option<Target>,
     /// The candidates, in the roster's order.
     pub candidates: Vec<CandidateProgress>,
     /// The latest forecast of the whole bill, if there is one.
     pub forecast: Option<Forecast>,
-    /// The certified policy or the plan, in words, if there is one.
+    /// The certified policy or the plan in words, if there is one.
     pub policy: Option<String>,
 }
 
 impl Progress {
-    /// Nothing done yet.
+    /// Makes a `Progress` on which nothing has happened yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -228,7 +230,8 @@ impl Progress {
         let ids = (1_u8..).map(ModelId::new);
         let records = ids.zip(&evidence.candidates).zip(&mut slow.tried);
         for ((id, record), (tried, failures)) in records {
-            // Those asked only because another failed would look worse than they are.
+            // Leaves out items on which it was asked only because another model failed: it would look
+            // worse than it is.
             let fairly = evidence.unless.is_none_or(|first| first == id);
             if let Some(record) = record.as_ref().filter(|_| fairly) {
                 let fails = matches!(record.agreement, Agreement::Differs | Agreement::Unheard);
@@ -273,7 +276,7 @@ impl Observer for Progress {
     }
 }
 
-/// One line: phase, items, money, and the forecast if there is one; `{:#}` without the currency.
+/// One line with the phase, items, money, and the forecast if there is one; `{:#}` leaves out the currency.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { phase, items, profiled, answered, spent, reference_so_far, .. } = self;
@@ -287,7 +290,7 @@ impl fmt::Display for Snapshot {
         let said = |cost: Cost| cost.said(bare);
         let (spent, reference) = (said(*spent), said(*reference_so_far));
         write!(f, ", {spent} spent")?;
-        // Where the reference was never asked, nothing is known of what it costs.
+        // If the reference was never asked, nothing is known of its cost.
         if *reference_so_far > Cost::ZERO {
             write!(f, " against about {reference} for the reference alone")?;
         }

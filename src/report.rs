@@ -1,4 +1,7 @@
-//! What happened: [`Report`], for people (`Display`) and for machines (serde).
+//! What happened in a run: [`Report`], for people (`Display`) and for machines (serde).
+//!
+//! A report is the end of the way from items to answers. It sets what was promised and planned against
+//! what was delivered and spent, and says why. Workers' reports [merge](Report::merge) into one.
 
 mod merge;
 mod stored;
@@ -24,8 +27,8 @@ pub const REPORT_VERSION: u32 = 1;
 
 /// What one run promised, did, and cost.
 ///
-/// Its JSON holds all of this, and beside it a [`Summary`] under `summary`, of figures that are worked out and not
-/// kept: [`summary`](Self::summary). Reading a report back passes over it.
+/// Its JSON holds all of these fields and, under `summary`, a [`Summary`] of computed figures
+/// ([`summary`](Self::summary)). The summary is not stored in the report: reading one back ignores it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
@@ -35,14 +38,14 @@ pub struct Report {
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
-    /// How many delivered answers may differ from the reference's; of no meaning for a stream.
+    /// How many delivered answers may differ from the reference's; without meaning for a stream.
     pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
-    /// Items asked about beyond those, because they were under way when profiling ended: they are
-    /// no evidence, and the plan answers them from the calls already paid for. Bounded by the look
-    /// schedule, not by the concurrency: none for chains, at most an eighth of the profiled items
-    /// and eight for single candidates.
+    /// Further items that were under way when profiling ended. They are no evidence, and the plan
+    /// answers them from the calls already paid for. Their number is bounded by the look schedule, not
+    /// by the concurrency: none for chains, and for single candidates at most eight items plus an eighth
+    /// of the profiled ones.
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
@@ -52,21 +55,22 @@ pub struct Report {
     pub execution: Vec<Spending>,
     /// What judging cost.
     pub judging: Spending,
-    /// What was delivered.
+    /// How many items were answered by whom, and why.
     pub delivered: Delivered,
     /// How calls failed for good, by model and kind.
     pub faults: Vec<Fault>,
     /// What the reference alone would have cost for every item: its mean cost over the profiled items,
-    /// times the number of items. An estimate, for it never saw the others: they may be longer or shorter.
-    /// Where nothing was profiled, where a stored plan is followed at other prices than it was made at, and
-    /// where the reference answered everything, it is the mean over what it answered in execution instead.
-    /// Zero also where nothing is known
-    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)).
-    /// [`reference_cost_of_answered`](Self::reference_cost_of_answered) is the part to compare with.
+    /// times the number of items. This is an estimate, because the other items may be longer or shorter.
+    ///
+    /// The mean is taken over what the reference answered in execution instead if nothing was profiled,
+    /// if a stored plan is followed at other prices than it was made at, or if the reference answered
+    /// everything. The estimate is zero if nothing is known
+    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)). Compare what was spent with
+    /// [`reference_cost_of_answered`](Self::reference_cost_of_answered).
     pub reference_cost: Cost,
     /// The budget, if there was one.
     pub budget: Option<Budgeted>,
-    /// What audits found, if execution was audited.
+    /// What the audits found, if execution was audited.
     pub audit: Option<Audited>,
     /// How far the reference agrees with itself, if it was asked twice.
     pub self_agreement: Option<SelfAgreement>,
@@ -80,33 +84,32 @@ pub(crate) enum ReportLabel {
     Report,
 }
 
-/// What is wrong with a report of this version.
+/// Says that a report is of another version.
 fn version(found: u32) -> String {
     format!("it is of version {found}, not {REPORT_VERSION}")
 }
 
-/// How a budget was kept.
+/// How a run kept to its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Budgeted {
     /// The cap.
     pub cap: Cost,
-    /// Calls that cost more than the bound the caller gave for them: with any, the cap may have
-    /// been passed.
+    /// Calls that cost more than the bound the caller gave for them; if there are any, the cap may have
+    /// been exceeded.
     pub over_bound: u64,
-    /// Calls that did not say what they used, of models without a bound: from the first of them on
+    /// Calls, of models without a bound, that did not say what they used. From the first of them on
     /// nobody could tell what was left, and nothing more was spent.
     #[serde(default)]
     pub unbounded: u64,
-    /// The cap that profiling was planned within, where that is another: that of the run which began the
-    /// journal.
+    /// The cap that profiling was planned within, if it differs: that of the run which began the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<Cost>,
 }
 
 impl Report {
-    /// What the run cost, what earlier runs of the same journal paid included.
+    /// What the run cost, including what earlier runs of the same journal paid.
     pub fn cost(&self) -> Cost {
         let models = self.profiling.iter().chain(&self.execution);
         models.map(|spent| spent.cost).sum::<Cost>() + self.judging.cost
@@ -117,11 +120,12 @@ impl Report {
         self.profiling.iter().map(|spent| spent.cost).sum()
     }
 
-    /// How many times cheaper than the reference alone is estimated to be, on the items that were
-    /// answered ([`reference_cost_of_answered`](Self::reference_cost_of_answered)); 1 if nothing cost
-    /// anything, or what the reference costs is not known
-    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)); 0 if nothing was answered for what was
-    /// spent.
+    /// How many times cheaper the run was than the reference alone is estimated to be, on the items that
+    /// were answered ([`reference_cost_of_answered`](Self::reference_cost_of_answered)).
+    ///
+    /// It is 1 if nothing cost anything or the reference's cost is not known
+    /// ([`is_reference_cost_known`](Self::is_reference_cost_known)), and 0 if money was spent and
+    /// nothing was answered.
     pub fn saving(&self) -> f64 {
         if self.delivered.answered() > 0 && !self.is_reference_cost_known() {
             return 1.0;
@@ -129,17 +133,17 @@ impl Report {
         ratio(self.reference_cost_of_answered(), self.cost())
     }
 
-    /// Whether anything is known of what the reference costs: it answered something here, and said what
-    /// that used; or the plan's profile saw it do so, at the same prices.
+    /// Whether anything is known of the reference's cost: it answered items in this run and reported its
+    /// usage, or the plan's profile saw it do so, at the same prices.
     pub fn is_reference_cost_known(&self) -> bool {
         let answered = |part: &[Spending]| part.first().copied().map_or(0, metered);
         self.reference_cost > Cost::ZERO
             || answered(&self.profiling) + answered(&self.execution) > 0
     }
 
-    /// What the reference alone would have cost for the items that were answered: like for like with
-    /// what was spent. [`reference_cost`](Self::reference_cost) times the share of the items that have an
-    /// answer, for nothing is known of how the others differ.
+    /// What the reference alone would have cost for the items that were answered, to be compared with
+    /// what was spent. It is [`reference_cost`](Self::reference_cost) times the share of items with an
+    /// answer, because nothing is known of how the others differ.
     #[allow(clippy::cast_possible_truncation, reason = "at most the whole")]
     pub fn reference_cost_of_answered(&self) -> Cost {
         let items = self.plan.order.population().max(1);
@@ -151,10 +155,10 @@ impl Report {
         Cost::from_nanos((part / u128::from(items)) as u64)
     }
 
-    /// What the reference would cost for so many items, by its mean over those it answered in execution.
+    /// What the reference would cost for this many items, at the mean of those it answered in execution.
     pub(crate) fn reference_seen(&self, items: u64) -> Cost {
         let seen = self.execution.first().copied().unwrap_or_default();
-        // What failed calls cost says nothing of an answer.
+        // The cost of failed calls says nothing about that of an answer.
         let answers = metered(seen);
         if answers == 0 {
             return Cost::ZERO;
@@ -163,8 +167,8 @@ impl Report {
         Cost::from_nanos(u64::try_from(total).unwrap_or(u64::MAX))
     }
 
-    /// The same report with the reference's cost as the plan has it; or as seen in execution, where the plan
-    /// knows of none, or where what was answered is what the reference answered there.
+    /// The same report with the reference's cost set: as the plan has it; or as seen in execution, if
+    /// the plan knows none or the reference answered everything there.
     pub(crate) fn estimated(mut self) -> Self {
         self.reference_cost = self.plan.forecast.reference_cost;
         let items = self.plan.order.population();
@@ -178,7 +182,7 @@ impl Report {
         self
     }
 
-    /// What the reference costs for one item, as far as it is known.
+    /// What the reference costs per item, if it is known.
     pub(crate) fn reference_cost_each(&self) -> Option<Cost> {
         let (whole, items) = match self.reference_cost {
             Cost::ZERO => (self.reference_cost_of_answered(), self.delivered.answered()),
@@ -188,19 +192,19 @@ impl Report {
         self.is_reference_cost_known().then_some(each)
     }
 
-    /// The name of a model, such as [`Answer::by`](crate::Answer::by) names.
+    /// The name of a model, such as the one in [`Answer::by`](crate::Answer::by).
     pub fn name(&self, id: ModelId) -> &str {
         self.plan.roster.name(id)
     }
 
-    /// What one model did in the whole run.
+    /// The calls and money of one model in the whole run.
     pub fn spending(&self, id: ModelId) -> Spending {
         let at = |list: &[Spending]| list.get(id.position()).copied().unwrap_or_default();
         at(&self.profiling).plus(at(&self.execution))
     }
 }
 
-/// Answers that were had and whose cost is known.
+/// How many calls brought an answer whose cost is known.
 fn metered(spent: Spending) -> u64 {
     spent.answers.saturating_sub(spent.failures).saturating_sub(spent.unmetered)
 }

@@ -1,36 +1,37 @@
 //! Spans and events for [`tracing`], named after OpenTelemetry's conventions: [`Telemetry`].
 //!
-//! Give an observer to the run; whatever subscriber the program has, a log or an exporter, sees
+//! [`Telemetry`] is an observer. Give one to the run, and any subscriber of the program (a log, an
+//! exporter) sees:
 //!
 //! - a span `smart_core.run` for the whole run, the parent of all others;
 //! - a span `gen_ai.call` for every call, from its start to its end, retries included;
 //! - events at level `INFO` for what is decided: looks, candidates dropped, policies certified, the
 //!   plan, the end; and at level `WARN` for every call that failed for good.
 //!
-//! **No prompt, no item and no answer is ever told**, nor any text of an error: observers do not
-//! see them. Items appear as their index.
+//! **Prompts, items, answers and texts of errors never appear**, because observers do not see them. An
+//! item appears as its index.
 //!
 //! | field of `gen_ai.call` | what it holds |
 //! |---|---|
 //! | `otel.name` | the span's name for exporters: operation and model, `chat gpt-small` |
 //! | `otel.kind` | `client` |
-//! | `otel.status_code` | `ERROR`, if it failed |
-//! | `gen_ai.operation.name` | `chat`, or what [`Telemetry::with_operation`] says |
-//! | `gen_ai.provider.name` | what [`Telemetry::with_provider`] says of the model, if anything |
+//! | `otel.status_code` | `ERROR`, if the call failed |
+//! | `gen_ai.operation.name` | `chat`, or what [`Telemetry::with_operation`] sets |
+//! | `gen_ai.provider.name` | the model's provider, if [`Telemetry::with_provider`] sets one |
 //! | `gen_ai.request.model` | the model's name in the roster; `judge` for a judge's call |
 //! | `gen_ai.usage.input_tokens` | tokens read, cached ones included, if reported |
-//! | `gen_ai.usage.cache_read.input_tokens` | those of them that came from a cache, if reported |
+//! | `gen_ai.usage.cache_read.input_tokens` | how many of them came from a cache, if reported |
 //! | `gen_ai.usage.output_tokens` | tokens written, if reported |
-//! | `error.type` | why it failed, if it did: `rate_limited`, `timeout`, `refused` … |
+//! | `error.type` | why the call failed, if it did: `rate_limited`, `timeout`, `refused` … |
 //! | `smart_core.call.kind` | `answer`, `rating` or `comparison` |
-//! | `smart_core.call.recalled` | whether an earlier run had paid for it |
-//! | `smart_core.item.index` | the item |
-//! | `smart_core.cost.nanos` | what it cost, in nano-units of the currency |
+//! | `smart_core.call.recalled` | whether an earlier run had paid for the call |
+//! | `smart_core.item.index` | the item's index |
+//! | `smart_core.cost.nanos` | what the call cost, in nano-units of the currency |
 //!
 //! | field of `smart_core.run` and its events | what it holds |
 //! |---|---|
 //! | `smart_core.items` | how many items there are |
-//! | `smart_core.target.agreement`, `smart_core.target.confidence` | what is asked for |
+//! | `smart_core.target.agreement`, `smart_core.target.confidence` | the target of the run |
 //! | `smart_core.profiled` | items folded into the evidence so far |
 //! | `smart_core.chain`, `smart_core.tested`, `smart_core.failures`, `smart_core.limit` | a chain at a look |
 //! | `smart_core.policy` | a policy in words |
@@ -63,10 +64,10 @@ use crate::observe::{CallKind, Event, Observer};
 use crate::pricing::{Cost, Usage};
 use crate::roster::{ModelId, RosterSpec};
 
-/// Open spans are spread over this many locks, so that calls on many threads seldom meet.
+/// Open spans are spread over this many locks, so that calls on many threads seldom contend.
 const SHARDS: usize = 16;
 
-/// Tells `tracing` of one run: see the [module](self). Give each run its own.
+/// Reports one run to `tracing`: see the [module](self); give each run its own.
 #[derive(Debug)]
 pub struct Telemetry {
     operation: String,
@@ -95,27 +96,26 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// For models that chat, of providers not named.
+    /// Makes an observer for models that chat, from unnamed providers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Names the operation of all calls, if it is not `chat`: `text_completion`,
-    /// `generate_content` …
+    /// Sets the operation of all calls, if it is not `chat`: `text_completion`, `generate_content` …
     #[must_use]
     pub fn with_operation(mut self, operation: impl Into<String>) -> Self {
         self.operation = operation.into();
         self
     }
 
-    /// Names the provider of a model of the roster: `openai`, `anthropic`, `gcp.vertex_ai` …
+    /// Sets the provider of a model of the roster: `openai`, `anthropic`, `gcp.vertex_ai` …
     #[must_use]
     pub fn with_provider(mut self, model: impl Into<String>, provider: impl Into<String>) -> Self {
         self.providers.insert(model.into(), provider.into());
         self
     }
 
-    /// A span of a call, a child of the run's.
+    /// Makes the span of a call, as a child of the run's.
     fn call(&self, (index, model, kind): Call) -> Span {
         let run = self.run.read().unwrap_or_else(PoisonError::into_inner);
         let name = match (kind, &run.roster) {
@@ -167,7 +167,7 @@ impl Telemetry {
         let open = self
             .shard(call.0)
             .and_then(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).remove(&call));
-        // What was recalled, or called nothing, never began.
+        // A call that was recalled, or called nothing, has no open span.
         let span = open.unwrap_or_else(|| self.call(call));
         if let Some(error) = end.error {
             let error = error_type(error);
@@ -197,7 +197,7 @@ impl Telemetry {
         span.record("smart_core.call.recalled", end.recalled);
     }
 
-    /// Tells of a decision, within the run's span.
+    /// Emits the event of a decision, within the run's span.
     fn decided(&self, event: &Event<'_>) {
         let run = self.run.read().unwrap_or_else(PoisonError::into_inner);
         let parent = &run.span;

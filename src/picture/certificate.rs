@@ -1,4 +1,4 @@
-//! The certificate's path: failures as items were tested, against the most that certify.
+//! The certificate's path: failures as items were tested, against the most that would certify.
 
 use crate::plan::{Mark, Policy};
 
@@ -10,7 +10,7 @@ const LEFT: f64 = 54.0;
 const RIGHT: f64 = WIDTH - 16.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 258.0;
-/// Points drawn of one path, at most.
+/// The most points drawn of one path.
 const POINTS: usize = 400;
 
 /// One chain's failures after 0, 1, 2 … tested items.
@@ -20,7 +20,7 @@ struct Path {
     chosen: bool,
 }
 
-/// The picture, alone or within a page.
+/// Draws the picture, alone or as part of a page.
 pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     let mut canvas = Canvas::default();
     let paths = paths(scene);
@@ -126,12 +126,12 @@ fn axes(canvas: &mut Canvas, scene: &Scene<'_>, x: &Scale, y: &Scale) {
     }
     canvas.line("sc-axis", (LEFT, BOTTOM), (RIGHT, BOTTOM));
     canvas.text("sc-small sc-muted", (RIGHT, BOTTOM + 32.0), Anchor::End, "items tested");
-    // Failing at the tolerated rate exactly.
+    // The line of failing at exactly the tolerated rate.
     let last = x.high.min(y.high / scene.delta());
     canvas.line("sc-target", (x.at(0.0), y.at(0.0)), (x.at(last), y.at(last * scene.delta())));
 }
 
-/// Gates where looks are few, a boundary where they are many.
+/// Draws gates if looks are few, and a boundary if they are many.
 fn boundary(canvas: &mut Canvas, limits: &[(u64, u64)], x: &Scale, y: &Scale) {
     if limits.len() <= 6 {
         for (tested, limit) in limits {
@@ -154,7 +154,7 @@ fn boundary(canvas: &mut Canvas, limits: &[(u64, u64)], x: &Scale, y: &Scale) {
     canvas.polyline("sc-gate-edge", &edge);
 }
 
-/// A path as stairs, thinned where it has more steps than can be seen.
+/// A path as stairs, thinned if it has more steps than can be seen.
 fn steps(path: &[(u64, u64)], x: &Scale, y: &Scale) -> Vec<Point> {
     let each = path.len().div_ceil(POINTS).max(1);
     let mut points: Vec<Point> = Vec::new();
@@ -167,7 +167,7 @@ fn steps(path: &[(u64, u64)], x: &Scale, y: &Scale) -> Vec<Point> {
         }
         let at = x.at(*tested as f64);
         if *failures as f64 > y.high {
-            // It leaves the picture here.
+            // The path leaves the picture here.
             points.extend(before.map(|before| (at, y.at(before as f64))));
             points.push((at, y.at(y.high)));
             break;

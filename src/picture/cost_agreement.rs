@@ -1,4 +1,4 @@
-//! Cost against agreement: every considered chain from the reference alone to the whole.
+//! Cost against agreement: every considered chain, from the reference alone to all items given to it.
 
 use super::scene::{Place, Scene, Sketch};
 use super::svg::{Anchor, Canvas, Point, Scale, WIDTH, shorten};
@@ -10,10 +10,10 @@ const TOP: f64 = 26.0;
 const BOTTOM: f64 = 258.0;
 const LEGEND: f64 = 308.0;
 const ROW: f64 = 18.0;
-/// Round bounds for the axis of cost.
+/// Round bounds for the cost axis.
 const BOUNDS: [f64; 10] = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
 
-/// The picture, alone or within a page.
+/// Draws the picture, alone or as part of a page.
 pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     let mut canvas = Canvas::default();
     let shown: Vec<&Sketch<'_>> = scene.sketches.iter().filter(|s| s.whole.is_some()).collect();
@@ -95,7 +95,7 @@ fn label(scene: &Scene<'_>, plan: Option<&Place>) -> String {
     }
 }
 
-/// The axes' ranges: everything that could be of use, and no more.
+/// The axes' ranges, as wide as anything useful needs and no wider.
 fn scales(scene: &Scene<'_>, shown: &[&Sketch<'_>]) -> (Scale, Scale) {
     let places = || shown.iter().filter_map(|sketch| sketch.whole);
     let cheapest = places().map(|place| place.cost).fold(1.0, f64::min);
@@ -142,7 +142,7 @@ fn whisker(canvas: &mut Canvas, place: &Place, x: &Scale, y: &Scale, class: &str
     let at = x.at(place.cost);
     let (low, high) = (y.at(place.interval.0), y.at(place.interval.1));
     if place.interval.1 <= y.low {
-        // Below the picture: an arrow says so.
+        // The point lies below the picture: an arrow says so.
         let arrow = [(at - 4.0, BOTTOM - 12.0), (at + 4.0, BOTTOM - 12.0), (at, BOTTOM - 5.0)];
         canvas.polygon("sc-dot", &arrow);
         return;
@@ -154,7 +154,7 @@ fn whisker(canvas: &mut Canvas, place: &Place, x: &Scale, y: &Scale, class: &str
     }
 }
 
-/// Numbers beside points, kept apart from each other and from what lies there already.
+/// Numbers beside points, kept apart from each other and from what is already drawn.
 #[derive(Debug, Default)]
 struct Badges {
     taken: Vec<Point>,
@@ -200,7 +200,7 @@ fn badge(canvas: &mut Canvas, at: Point, number: usize, chosen: bool) {
     canvas.text(&class, (at.0, at.1 + 4.0), Anchor::Middle, &number.to_string());
 }
 
-/// What the numbers mean; returns where it ends.
+/// Draws what the numbers mean; returns where the legend ends.
 fn legend(
     canvas: &mut Canvas,
     scene: &Scene<'_>,

@@ -11,7 +11,7 @@ const LEFT: f64 = 4.0;
 const RIGHT: f64 = WIDTH - 4.0;
 const ROW: f64 = 40.0;
 
-/// The picture, alone or within a page.
+/// Draws the picture, alone or as part of a page.
 pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     let (report, roster) = (scene.report, &scene.report.plan.roster);
     let at = |list: &[Spending], position: usize| list.get(position).copied().unwrap_or_default();
@@ -60,7 +60,7 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     canvas.finish(top + 10.0, &label, alone)
 }
 
-/// What was spent beside what the reference alone would have cost, for the head of a page.
+/// What was spent beside what the reference alone would have cost, for the head of the page.
 pub(super) fn beside_reference(scene: &Scene<'_>) -> String {
     let report = scene.report;
     let (spent, reference) = (report.cost(), report.reference_cost_of_answered());

@@ -1,4 +1,4 @@
-//! The page: the promise, the verdict, the pictures, the tables, the provenance.
+//! The page: promise, verdict, pictures, tables and provenance.
 
 use std::fmt::Write;
 
@@ -14,14 +14,14 @@ use super::words::{count, percent};
 use super::{certificate, cost_agreement, money};
 
 const STYLE: &str = include_str!("page.css");
-/// The page may load nothing and run nothing, whatever a name in it says.
+/// The page may load nothing and run nothing, whatever text a name in it holds.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// Chains that the page lists openly, and how many more it lists behind a fold.
+/// How many chains the page lists openly, and how many more behind a fold.
 const OPEN: usize = 12;
 const LISTED: usize = 200;
 
-/// A page under way.
+/// A page that is being written.
 #[derive(Debug, Default)]
 struct Page {
     out: String,
@@ -34,7 +34,7 @@ impl Page {
         self.out.push('\n');
     }
 
-    /// Term and description; the description is markup.
+    /// Adds a term and its description; the description is markup.
     fn entry(&mut self, term: &str, description: &str) {
         let term = escape(term);
         self.put(format_args!("<dt>{term}</dt><dd>{description}</dd>"));
@@ -61,12 +61,12 @@ impl Page {
     }
 }
 
-/// A name as markup: what it says cannot turn the text around it.
+/// A name as markup, isolated so that it cannot change the direction of the text around it.
 fn name(text: &str) -> String {
     format!("<bdi>{}</bdi>", escape(text))
 }
 
-/// The whole page.
+/// Draws the whole page.
 pub(super) fn draw(scene: &Scene<'_>) -> String {
     let mut page = Page::default();
     let title = headline(scene);
@@ -114,7 +114,7 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     let class = if plan.verdict == Verdict::Pays { "pays" } else { "quiet" };
     page.put(format_args!("<p class=\"eyebrow\">Report of a run over {} items</p>", count(items)));
     page.put(format_args!("<h1 class=\"{class}\">{}</h1>", escape(title)));
-    // A number keeps its sign.
+    // Keeps a number and its sign on one line.
     let whole = |share: Share| share.to_string().replace(' ', "\u{a0}");
     page.put(format_args!(
         "<p class=\"lead\">Promised: with {} confidence, at least {} of the answers are \
@@ -189,7 +189,7 @@ fn notices(page: &mut Page, scene: &Scene<'_>) {
         page.put(format_args!("<p class=\"notice\">{line}.</p>"));
     }
     for Fault { model, kind, calls, .. } in &report.faults {
-        // What the backend said is in the stored report: a page is passed on.
+        // The backend's message is only in the stored report: pages are passed on to others.
         let model = name(model.map_or("judge", |id| report.name(id)));
         let calls = count(*calls);
         page.put(format_args!(
@@ -273,7 +273,7 @@ fn models(page: &mut Page, scene: &Scene<'_>) {
     page.put(format_args!("</tbody></table></div></section>"));
 }
 
-/// How the items came to their answers.
+/// Lists how the items came to their answers.
 fn delivered(page: &mut Page, scene: &Scene<'_>) {
     let delivered = &scene.report.delivered;
     page.put(format_args!("<div><h3>How the items were answered</h3>\n<dl class=\"list\">"));

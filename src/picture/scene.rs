@@ -1,4 +1,4 @@
-//! What there is to draw, in numbers: chains, their costs and agreements, and the test's path.
+//! What there is to draw, in numbers: chains with their costs and agreements, and the test's path.
 
 use std::cmp::Ordering::Equal;
 
@@ -13,9 +13,9 @@ use crate::stats::{Probability, two_sided_rate};
 
 use super::{Look, Record};
 
-/// Thresholds drawn of one chain, at most.
+/// The most thresholds drawn of one chain.
 const STEPS: usize = 24;
-/// Chains that carry a number, at most; the rest is in the table.
+/// The most chains that carry a number; the rest are only in the table.
 pub(super) const NUMBERED: usize = 9;
 
 /// A report and what a recorder saw, ready to be drawn.
@@ -31,32 +31,32 @@ pub(super) struct Scene<'a> {
     pub(super) sketches: Vec<Sketch<'a>>,
 }
 
-/// A place in the plane of cost and agreement.
+/// A point in the plane of cost and agreement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Place {
     /// Cost per item as a share of the reference's.
     pub(super) cost: f64,
-    /// Share of items on which it agrees with the reference.
+    /// The share of items on which its answers agree with the reference's.
     pub(super) agreement: f64,
     /// Exact two-sided 95 % interval of that share.
     pub(super) interval: (f64, f64),
 }
 
-/// One chain, as far as the evidence draws it.
+/// One chain, as far as the evidence allows drawing it.
 #[derive(Debug, Default)]
 pub(super) struct Sketch<'a> {
     pub(super) name: String,
     /// The chain, if the report holds it.
     chain: Option<Chain>,
-    /// Its line in the report; `None` for a candidate that no chain considered was made of.
+    /// Its line in the report; `None` for a single candidate that is not among the considered chains.
     pub(super) considered: Option<&'a Considered>,
     pub(super) chosen: bool,
-    /// Its number in picture and table, if it has one.
+    /// Its number in the picture and the table, if it has one.
     pub(super) number: Option<usize>,
-    /// With every item given to it, or as the report has it.
+    /// Its place if it answers every item, from the evidence or else from the report.
     pub(super) whole: Option<Place>,
-    /// From the reference alone to the whole, threshold by threshold: cost and agreement. Empty
-    /// where it is not drawn.
+    /// Cost and agreement at each threshold, from the reference alone to the whole chain. Empty if it is
+    /// not drawn.
     pub(super) curve: Vec<(f64, f64)>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    /// Whether anything can be set against the reference's cost.
+    /// Whether the reference has a cost that others can be compared with.
     pub(super) fn is_priced(&self) -> bool {
         self.reference > 0.0
     }
@@ -96,9 +96,10 @@ impl<'a> Scene<'a> {
         Till { roster, means: &self.means, comparison }
     }
 
-    /// The items on which all was found out that a chain may ask.
+    /// The items on which everything is known that the chain may ask.
     fn sample(&self, chain: &Chain) -> Vec<Sampled<'a>> {
-        // Models asked only because another failed would look worse than they are.
+        // Leaves out items on which a model was asked only because another failed: it would look worse
+        // than it is.
         let fairly = |(item, _): &(&ItemEvidence, u64)| {
             item.unless.is_none_or(|first| first == chain.first && chain.delivers_first())
         };
@@ -118,7 +119,7 @@ impl<'a> Scene<'a> {
                 sketches.push(Sketch { name, chain: Some(alone), whole, ..Sketch::default() });
             }
         }
-        // The plan first, then those that were tested, then as considered.
+        // The plan first, then the chains that were tested, then the order in which they were considered.
         let tested = |sketch: &Sketch<'_>| sketch.considered.is_some_and(|c| c.tested > 0);
         sketches.sort_by_key(|sketch| (!sketch.chosen, !tested(sketch)));
         number(&mut sketches);
@@ -153,7 +154,7 @@ impl<'a> Scene<'a> {
         Place { cost: cost / self.reference.max(1.0), agreement, interval: (low, high) }
     }
 
-    /// A chain with every item given to it.
+    /// A chain's place if every item is given to it.
     fn whole(&self, chain: &Chain) -> Option<Place> {
         let items = self.sample(chain);
         let failures = failing(chain, &items).len() as u64;
@@ -180,7 +181,7 @@ impl<'a> Scene<'a> {
         std::iter::once((1.0, 1.0)).chain(points).collect()
     }
 
-    /// Where the plan lies, if it is a chain's and the evidence is there.
+    /// The plan's place, if it follows a chain.
     pub(super) fn plan_place(&self) -> Option<Place> {
         let Policy::Chain { chain, threshold } = &self.report.plan.policy else { return None };
         let items = self.sample(chain);
@@ -194,9 +195,9 @@ impl<'a> Scene<'a> {
         Some(self.place(cost, whole_count(&items), failures))
     }
 
-    /// What the cheapest threshold of a chain that keeps the target costs per item, as observed.
+    /// What a chain costs per item, as observed, at its cheapest threshold that meets the target.
     pub(super) fn cost_on_target(&self, sketch: &Sketch<'_>) -> Option<Cost> {
-        // What was tested in vain has a cost, but none on target.
+        // A chain that was tested in vain has a cost, but not one that meets the target.
         let told = sketch.considered.filter(|told| told.chosen || told.tested == 0);
         if let Some(cost) = told.and_then(|told| told.cost_per_item) {
             return Some(cost);
@@ -225,15 +226,15 @@ impl<'a> Scene<'a> {
         path
     }
 
-    /// How often a candidate agreed with the reference where it was asked in profiling, with the
-    /// exact two-sided 95 % interval; no answer counts as agreeing, for it escalates.
+    /// How often a candidate agreed with the reference when it was asked in profiling, with the exact
+    /// two-sided 95 % interval. A call without an answer counts as agreeing, because the item escalates.
     pub(super) fn agreement(&self, id: ModelId) -> Option<Place> {
         if id.is_reference() { None } else { self.whole(&Chain::single(id)) }
     }
 }
 
-/// Numbers what is worth a number: the plan and what was tested, then candidates by themselves, the
-/// best first, then others as considered; none so close to a numbered one as to lie on it.
+/// Numbers the chains worth a number: the plan and what was tested, then single candidates, the best
+/// first, then the others as considered. Others that would lie on a numbered one get none.
 fn number(sketches: &mut [Sketch<'_>]) {
     let alone = |s: &Sketch<'_>| s.chain.as_ref().is_some_and(|chain| chain.key == Key::Coin);
     let tested = |s: &Sketch<'_>| s.chosen || s.considered.is_some_and(|c| c.tested > 0);
@@ -269,7 +270,7 @@ fn number(sketches: &mut [Sketch<'_>]) {
     }
 }
 
-/// How many items they stand for, as a whole number.
+/// How many items the sample stands for, as a whole number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
 fn whole_count(items: &[Sampled<'_>]) -> u64 {
     stand_for(items).round() as u64

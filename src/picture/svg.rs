@@ -2,16 +2,16 @@
 
 use std::fmt::Write;
 
-/// The colours and fonts, light and dark, of the pictures.
+/// The colours and fonts of the pictures, for light and dark.
 pub(super) const PALETTE: &str = include_str!("palette.css");
-/// Every picture is this wide in its own units; pages scale it.
+/// The width of every picture in its own units; pages scale it.
 pub(super) const WIDTH: f64 = 480.0;
 
 /// A point on the canvas.
 pub(super) type Point = (f64, f64);
 
-/// Text for HTML and XML, in elements and in quoted attributes. Control characters, which XML does
-/// not allow, and marks that turn the reading direction become the replacement character.
+/// Escapes text for HTML and XML, in elements and in quoted attributes. Control characters, which XML
+/// does not allow, and marks that turn the reading direction become the replacement character.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -32,7 +32,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// The text, cut to so many letters.
+/// The text, cut to `letters` characters.
 pub(super) fn shorten(text: &str, letters: usize) -> String {
     if text.chars().count() <= letters {
         return text.to_owned();
@@ -41,7 +41,7 @@ pub(super) fn shorten(text: &str, letters: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// Where a text is held.
+/// Which end of a text is at its point.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Anchor {
     Start,
@@ -49,7 +49,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// A picture under way.
+/// A picture that is being drawn.
 #[derive(Debug, Default)]
 pub(super) struct Canvas {
     body: String,
@@ -101,7 +101,7 @@ impl Canvas {
         ));
     }
 
-    /// Text; `class` adds to the plain one.
+    /// Draws text; `class` is added to the plain one.
     pub(super) fn text(&mut self, class: &str, at: Point, anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -114,7 +114,7 @@ impl Canvas {
         ));
     }
 
-    /// What `draw` draws, with words that show when the pointer rests on it.
+    /// Draws what `draw` draws, with a title that shows when the pointer rests on it.
     pub(super) fn titled(&mut self, title: &str, draw: impl FnOnce(&mut Self)) {
         let title = escape(title);
         self.put(format_args!("<g><title>{title}</title>"));
@@ -122,9 +122,10 @@ impl Canvas {
         self.body.push_str("</g>");
     }
 
-    /// The picture, `height` units high, with words for those who cannot see it.
+    /// The finished picture, `height` units high, with a label for those who cannot see it.
     ///
-    /// Alone it carries its colours, its paper and its namespace; in a page the page has them.
+    /// Alone it carries its colours, its background and its namespace; as part of a page it relies on
+    /// the page's.
     pub(super) fn finish(self, height: f64, label: &str, alone: bool) -> String {
         let (label, body) = (escape(label), self.body);
         let head =
@@ -140,7 +141,7 @@ impl Canvas {
     }
 }
 
-/// Maps values to places along an axis.
+/// Maps values to positions along an axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     pub(super) low: f64,
@@ -151,7 +152,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The place of a value, kept on the axis.
+    /// The position of a value, clamped to the axis.
     pub(super) fn at(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let share = if self.logarithmic {

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Numbers as people read them, for pages and pictures.
 
-/// A count with its thousands apart.
+/// A count with separated thousands.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -13,7 +13,7 @@ pub(super) fn count(value: u64) -> String {
     out
 }
 
-/// A share in per cent, to three digits or so.
+/// A share in per cent, to about three digits.
 pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     let text = match value.abs() {

@@ -1,4 +1,4 @@
-//! The reports of many workers as one: [`Report::merge`].
+//! Merges the reports of many workers into one: [`Report::merge`].
 
 use super::{Budgeted, REPORT_VERSION, Report, version};
 use crate::error::RunError;
@@ -7,18 +7,16 @@ use crate::plan::Plan;
 use crate::profile::StopReason;
 
 impl Report {
-    /// What this worker and another did together, under the one plan that both followed.
+    /// Merges this worker's report with another's under the same plan.
     ///
-    /// Totals are sums: answers, calls, failures, money, audits, catches, and the caps of budgets
-    /// (none, if one of them had none: then the whole had none). What belongs to the plan is the
-    /// plan's: promise, allowance, certificate, forecast. Any order and any grouping comes to the
-    /// same report. Give each part of the items to one report; [`is_whole`](Self::is_whole) says
-    /// whether the reports add up to the population.
+    /// Totals are sums: answers, calls, failures, money, audits, catches, and the caps of budgets (none,
+    /// if one of the workers had none). Promise, allowance, certificate and forecast are the plan's. The
+    /// result does not depend on order or grouping. Each part of the items should be in one report only;
+    /// [`is_whole`](Self::is_whole) says whether the reports add up to the population.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if one is of another version, if the plans differ or were followed at different
-    /// prices, if both profiled and ended differently, or if
-    /// they audited different shares.
+    /// [`RunError::Mismatch`] if one is of another version, if the plans differ or were followed at
+    /// different prices, if both profiled and ended differently, or if they audited different shares.
     ///
     /// # Example
     /// ```
@@ -69,8 +67,8 @@ impl Report {
             .ok_or_else(|| differ("each asked the reference twice, with another result"))?;
         Ok(Self {
             profiled: self.profiled.max(other.profiled),
-            // Only whoever profiled has any. The largest and no sum, as above: two who profiled
-            // under one plan asked about the same items.
+            // Only reports with profiling have any. The larger and not the sum, as above: two that
+            // profiled under one plan asked about the same items.
             overshoot: self.overshoot.max(other.overshoot),
             stopped,
             profiling: sums(&self.profiling, &other.profiling),
@@ -86,20 +84,20 @@ impl Report {
             }),
             audit,
             self_agreement,
-            // Worked out anew, where it comes from what both saw.
+            // `estimated` recomputes the reference's cost if it rests on what both saw.
             plan,
             ..self
         }
         .estimated())
     }
 
-    /// Whether every item of the plan's population was dealt with once, as far as numbers tell.
+    /// Whether every item of the plan's population was dealt with once, as far as counts can tell.
     pub fn is_whole(&self) -> bool {
         self.delivered.items() == self.plan.order.population()
     }
 }
 
-/// The one that says something; `None` if both do and disagree.
+/// The value that is not `nothing`; `None` if both values are something else and differ.
 fn either<T: PartialEq>(one: T, two: T, nothing: &T) -> Option<T> {
     if one == *nothing || one == two {
         return Some(two);

@@ -1,4 +1,4 @@
-//! A report as it is stored: with a summary that is worked out when it is written.
+//! The stored form of a report: its fields, and a summary that is computed when it is written.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -41,7 +41,7 @@ struct Stored {
     self_agreement: Option<SelfAgreement>,
 }
 
-/// The summary is written beside the fields, and there is no such field.
+/// Computes the summary that is written beside the fields; a report has no such field.
 #[allow(
     clippy::unnecessary_wraps,
     reason = "the type of the field, which may be missing where one is read"
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Report {
 }
 
 impl From<Stored> for Report {
-    /// What the summary says follows from the rest.
+    /// Drops the summary, which follows from the rest.
     fn from(stored: Stored) -> Self {
         let Stored {
             summary: _,
@@ -105,7 +105,7 @@ impl From<Stored> for Report {
     }
 }
 
-/// A report has no occasion on which it is checked later: whoever reads it reads its figures.
+/// Refuses another version on reading, because nothing checks a report later.
 fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     match u32::deserialize(from)? {
         REPORT_VERSION => Ok(REPORT_VERSION),

@@ -1,4 +1,4 @@
-//! What a report comes to, in figures that need no working out: [`Summary`].
+//! The figures of a report that readers would otherwise have to compute: [`Summary`].
 
 use serde::{Deserialize, Serialize};
 
@@ -6,60 +6,60 @@ use super::Report;
 use crate::order::Order;
 use crate::pricing::Cost;
 
-/// What a report comes to: for dashboards and scripts that read its JSON.
+/// The main figures of a report, for dashboards and scripts that read its JSON.
 ///
-/// Money is a decimal number of the [`unit`](Self::unit), where the rest of the report has whole
+/// Money is a decimal number of the [`unit`](Self::unit); the rest of the report has whole
 /// [nano-units](crate::Cost).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// What one of the amounts of money is: `USD, or the unit of the prices`. The crate is told prices, and
+    /// The unit of the amounts of money: `USD, or the unit of the prices`. The crate is told prices, but
     /// not their currency.
     pub unit: String,
     /// What the run cost: [`Report::cost`].
     pub cost: f64,
     /// What the reference alone would have cost for the items that were answered
-    /// ([`Report::reference_cost_of_answered`]); none where that is not known.
+    /// ([`Report::reference_cost_of_answered`]); none if that is not known.
     pub reference_cost: Option<f64>,
-    /// How many times cheaper the run was, below 1 if it was dearer ([`Report::saving`]); none where what the
-    /// reference costs is not known, or nothing was answered.
+    /// How many times cheaper the run was, below 1 if it was dearer ([`Report::saving`]); none if the
+    /// reference's cost is not known, or nothing was answered.
     pub saving: Option<f64>,
     /// How many items the plan is for; none for a stream of unknown length.
     pub items: Option<u64>,
-    /// How many have an answer.
+    /// How many items have an answer.
     pub answered: u64,
-    /// How many were dealt with and have none.
+    /// How many items were dealt with and have no answer.
     pub unanswered: u64,
-    /// How many were profiled.
+    /// How many items were profiled.
     pub profiled: u64,
     /// The agreement promised, between 0 and 1.
     pub agreement: f64,
     /// The confidence it is promised with, between 0 and 1.
     pub confidence: f64,
-    /// The policy in words.
+    /// The plan's policy in words.
     pub policy: String,
     /// The models, the reference first.
     pub models: Vec<ModelSummary>,
 }
 
-/// What one model did.
+/// The calls and money of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModelSummary {
-    /// Its name.
+    /// The model's name.
     pub name: String,
-    /// Items it answered.
+    /// How many items it answered.
     pub answers: u64,
     /// Calls of any kind.
     pub calls: u64,
-    /// Those that failed for good.
+    /// How many of the calls failed for good.
     pub failed: u64,
-    /// What they cost, in the summary's unit.
+    /// What the calls cost, in the summary's unit.
     pub cost: f64,
 }
 
 impl Report {
-    /// What the report comes to. It is part of its JSON.
+    /// Computes the summary, which is also part of the report's JSON.
     ///
     /// ```
     /// # use smart_core::backend::Simulated;

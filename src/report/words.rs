@@ -1,4 +1,4 @@
-//! A report for people: its `Display`.
+//! A report in words for people: its `Display`.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::pricing::Cost;
 use crate::profile::StopReason;
 use crate::roster::ModelId;
 
-/// How a bill compares with another that it is so many times cheaper than, in words.
+/// Says how many times cheaper or dearer than another bill one is.
 pub(crate) fn compared(saving: f64) -> String {
     let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
     match factor {
@@ -22,11 +22,12 @@ pub(crate) fn compared(saving: f64) -> String {
     }
 }
 
-/// How many of the chains considered are printed.
+/// How many of the considered chains are printed.
 const SHOWN: usize = 12;
 
 impl Report {
-    /// What was asked for where that was the best agreement, and what it came to.
+    /// What a search for the best agreement was allowed to spend, and what it came to; `None` without
+    /// such an objective.
     pub(crate) fn objective(&self, bare: bool) -> Option<String> {
         let (plan, within) = (&self.plan, self.plan.within?);
         let said = |cost: Cost| cost.said(bare);
@@ -35,7 +36,7 @@ impl Report {
             None => "the reference answers every item".to_owned(),
         };
         let spent = self.cost();
-        // A worker knows what it spent, and not what the others did.
+        // A worker knows what it spent, but not what the others did.
         let money = if self.delivered.items() < plan.order.population() {
             String::new()
         } else if spent > within {
@@ -58,7 +59,7 @@ impl Report {
         }
     }
 
-    /// What the run was to cost, and what it did.
+    /// Writes what the run was expected to cost, and what it did cost.
     fn write_money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |cost: Cost| cost.said(f.alternate());
         let (spent, items) = (said(self.cost()), self.plan.order.population());
@@ -87,7 +88,7 @@ impl Report {
         writeln!(f)
     }
 
-    /// The table of models: answers, calls, failures, money.
+    /// Writes the table of models: answers, calls, failures, money.
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
@@ -116,7 +117,7 @@ impl Report {
         Ok(())
     }
 
-    /// How many items have no answer, and why.
+    /// Writes how many items have no answer, and why.
     fn write_unanswered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.delivered.unanswered() == 0 {
             return Ok(());
@@ -125,7 +126,7 @@ impl Report {
         writeln!(f, "\nUnanswered {unanswered} items: {why}")
     }
 
-    /// What else there was to choose from, what each would cost, and why it was not taken.
+    /// Writes the other chains that were considered, what each would cost, and why it was not chosen.
     fn write_considered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (considered, bare) = (&self.plan.considered, f.alternate());
         if considered.is_empty() {
@@ -150,7 +151,7 @@ impl Report {
         }
     }
 
-    /// How calls failed, a line for each model and kind.
+    /// Writes how calls failed, one line for each model and kind.
     fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.faults.is_empty() {
             writeln!(f)?;
@@ -162,10 +163,10 @@ impl Report {
         Ok(())
     }
 
-    /// What is not in the figures, or not wholly, a sentence for each kind.
+    /// What the figures leave out, wholly or in part: a sentence for each kind.
     pub(crate) fn unknown_costs(&self) -> Vec<String> {
         let models = self.plan.roster.ids().map(|id| self.spending(id));
-        // Of what is free nothing is missing.
+        // A model that is free leaves nothing out.
         let paid = |all: &Spending| all.cost > Cost::ZERO || all.unmetered > 0;
         let all = models.chain([self.judging]).filter(paid);
         let all = all.fold(Spending::default(), Spending::plus);
@@ -183,7 +184,7 @@ impl Report {
         said
     }
 
-    /// What audits found, if there were any.
+    /// Writes what the audits found, if there were any.
     fn write_audits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(audited) = &self.audit else { return Ok(()) };
         let Audited { audits, caught, .. } = audited;
@@ -204,7 +205,7 @@ impl Report {
     }
 }
 
-/// For people; `{:#}` prints money without the dollar sign, for prices in another unit.
+/// The report for people; `{:#}` prints money without the dollar sign, for prices in another unit.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
