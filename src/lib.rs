@@ -6,12 +6,11 @@
 //! on the cheapest combination of models it can certify. [`Profiler`] and [`Executor`] are its two
 //! halves.
 //!
-//! The [guide] is where to start: [quick start](guide/index.html#quick-start),
-//! [reading the report](guide/index.html#reading-the-report),
-//! [wrapping a client](guide/index.html#wrapping-a-client),
-//! [choosing an equivalence](guide/index.html#choosing-an-equivalence) and
-//! [a target](guide/index.html#choosing-a-target),
-//! [running overnight](guide/index.html#running-overnight),
+//! The [guide] is where to start: [quick start](guide/index.html#quick-start), [reading the
+//! report](guide/index.html#reading-the-report), [wrapping a
+//! client](guide/index.html#wrapping-a-client), [choosing an
+//! equivalence](guide/index.html#choosing-an-equivalence) and [a
+//! target](guide/index.html#choosing-a-target), [running overnight](guide/index.html#running-overnight),
 //! [questions and limits](guide/index.html#questions-and-the-limits).
 //!
 //! ```text
@@ -22,16 +21,16 @@
 //! |---|---|
 //! | [`backend`], [`equivalence`] | what a caller brings, and wrappers around it |
 //! | [`profile`], [`plan`], [`evidence`] | the decision core, without I/O |
-//! | [`execute`], [`journal`], [`observe`] | calls, what is paid for, and who watches |
+//! | [`execute`], [`journal`], [`observe`] | making the calls, recording what is paid for, and watching |
 //! | [`stats`] | the mathematics of the certificates |
 //! | [`published`], [`simulation`] | the paper's algorithm, and runs without backends |
-//! | [`picture`], [`progress`] | a run to look at |
+//! | [`picture`], [`progress`] | showing a run, afterwards and under way |
 //!
 //! # Features
-//! None is on by default; there are six direct dependencies without any. `json`: the journal file and
+//! None is on by default; without any, there are six direct dependencies. `json`: the journal file and
 //! JSON equality. `redb`: a journal in an embedded database. `replay`: recorded answers as live models.
-//! `tokio`: its timer. `governor`: limits of requests and tokens a minute. `conformance`: a suite for
-//! backends, equivalences and journals. `tracing`: spans and events.
+//! `tokio`: waits on tokio's timer. `governor`: limits on requests and tokens per minute. `conformance`:
+//! a test suite for backends, equivalences and journals. `tracing`: spans and events.
 #![cfg_attr(
     not(test),
     deny(

@@ -1,4 +1,7 @@
 //! The profiling half of a run: [`Profiler`].
+//!
+//! It drives the profiler's state machine with real calls and returns a profile, from which a plan can
+//! be made now or later.
 
 use std::fmt;
 
@@ -11,13 +14,12 @@ use crate::roster::Roster;
 use crate::smart::{Profiled, Smart};
 use crate::target::Target;
 
-/// Finds out how far the candidates agree with the reference, weighing at every step what more
-/// profiling would cost against what it is expected to save.
+/// Finds out how far the candidates agree with the reference, for as long as that is expected to pay.
 ///
-/// It makes the calls; the decisions are those of
-/// [`ProfileMachine`](crate::profile::ProfileMachine), which can be driven without it. What it finds
-/// is a [`Profile`](crate::Profile), to plan from now or later; an [`Executor`](crate::Executor)
-/// follows the plan. [`Smart`] does all three in one call.
+/// At every step it weighs what more profiling would cost against what it is expected to save. It only
+/// makes the calls; [`ProfileMachine`](crate::profile::ProfileMachine) decides, and can be driven
+/// without it. The result is a [`Profile`](crate::Profile), to plan from now or later; an
+/// [`Executor`](crate::Executor) follows the plan. [`Smart`] does all three in one call.
 ///
 /// ```
 /// use smart_core::backend::Simulated;
@@ -47,14 +49,14 @@ impl<I: ?Sized + Sync, O> fmt::Debug for Profiler<I, O> {
 }
 
 impl<I: ?Sized + Sync, O> From<Smart<I, O>> for Profiler<I, O> {
-    /// The profiling half of a run that is set up already.
+    /// Takes the profiling half of a run that is already set up.
     fn from(run: Smart<I, O>) -> Self {
         Self(run)
     }
 }
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Profiler<I, O> {
-    /// A profiler of these models under this equivalence, for this target.
+    /// Makes a profiler of these models under this equivalence, for this target.
     pub fn new(
         roster: Roster<I, O>,
         equivalence: impl Equivalence<I, O> + 'static,
@@ -87,7 +89,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Profiler<I, O> {
         Self(self.0.with_observer(observer))
     }
 
-    /// Profiles until the best plan in reach is certified, or more is not expected to pay.
+    /// Profiles until the best plan in reach is certified, or more profiling is not expected to pay.
     ///
     /// # Errors
     /// As [`Smart::run`].

@@ -1,4 +1,8 @@
-//! The models of a run: [`Model`], [`Roster`], and [`RosterSpec`], what the decision core sees of them.
+//! The models of a run: [`Model`], [`Roster`], and [`RosterSpec`].
+//!
+//! A caller puts a name, a backend and prices together in a [`Model`], and one reference and any number
+//! of candidates in a checked [`Roster`]. The decision core and every stored artefact see only its
+//! [`RosterSpec`]: names, versions and prices, without the backends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{LlmBackend, Scoring};
 use crate::pricing::Pricing;
 
-/// The most models one roster holds: sets of models are kept in 64 bits.
+/// The most models one roster holds, because sets of models are kept in 64 bits.
 pub const MAX_MODELS: usize = 64;
 
 /// A model of a roster, by position: the reference is 0, candidates follow in the order given.
@@ -27,7 +31,7 @@ impl From<ModelId> for u8 {
 impl TryFrom<u8> for ModelId {
     type Error = RosterError;
 
-    /// The model at a position that a roster can have.
+    /// The model at a position, if a roster can have it.
     fn try_from(position: u8) -> Result<Self, RosterError> {
         let fits = usize::from(position) < MAX_MODELS;
         if fits { Ok(Self(position)) } else { Err(RosterError::TooMany) }
@@ -54,32 +58,32 @@ impl ModelId {
     }
 }
 
-/// A roster that makes no sense.
+/// Why a list of models is not a valid roster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RosterError {
     /// Two models share a name.
     #[error("two models are named `{0}`: names tell models apart in reports and files")]
     DuplicateName(String),
-    /// A name that would turn the lines of reports and files around it.
+    /// A name has a control character, which could break the lines of reports and files.
     #[error("the name {0:?} of a model has a control character")]
     ControlCharacter(String),
-    /// A model without a name.
+    /// A model has no name.
     #[error("a model has an empty name")]
     EmptyName,
-    /// More models than fit.
+    /// There are more models than a roster holds.
     #[error("a roster holds at most {MAX_MODELS} models")]
     TooMany,
 }
 
-/// What the decision core knows of one model; stored in every artefact.
+/// What the decision core knows about one model; stored in every artefact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ModelSpec {
     /// The name, unique in the roster.
     pub name: String,
-    /// The caller's tag for prompt, parameters and parsing: evidence is bound to it.
+    /// The caller's tag for prompt, parameters and parsing; evidence is bound to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The prices; they may change between a profile and a plan.
@@ -90,7 +94,7 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// A model of this name, free of charge until priced.
+    /// Makes a model with this name, free of charge until priced.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -107,14 +111,14 @@ impl ModelSpec {
         self
     }
 
-    /// Tags prompt, parameters and parsing.
+    /// Sets the tag for prompt, parameters and parsing.
     #[must_use]
     pub fn with_version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self
     }
 
-    /// Says where confidence scores come from.
+    /// Sets where confidence scores come from.
     #[must_use]
     pub const fn with_scoring(mut self, scoring: Scoring) -> Self {
         self.scoring = scoring;
@@ -130,10 +134,11 @@ pub struct RosterSpec {
 }
 
 impl RosterSpec {
-    /// A checked list of models, the reference first.
+    /// Checks a list of models, the reference first.
     ///
     /// # Errors
-    /// [`RosterError`] for empty or repeated names, for control characters in one, or too many models.
+    /// [`RosterError`] for empty or repeated names, for names with control characters, or for too many
+    /// models.
     pub fn new(models: Vec<ModelSpec>) -> Result<Self, RosterError> {
         if models.len() > MAX_MODELS {
             return Err(RosterError::TooMany);
@@ -179,7 +184,7 @@ impl RosterSpec {
         self.model(id).is_some_and(|model| model.scoring == Scoring::SecondCall)
     }
 
-    /// What is known of a model.
+    /// What is known about a model.
     pub fn model(&self, id: ModelId) -> Option<&ModelSpec> {
         self.models.get(id.position())
     }
@@ -189,7 +194,7 @@ impl RosterSpec {
         self.model(id).map_or("?", |model| model.name.as_str())
     }
 
-    /// The id of a model by name.
+    /// The id of the model with this name.
     pub fn find(&self, name: &str) -> Option<ModelId> {
         self.ids().find(|id| self.name(*id) == name)
     }
@@ -201,7 +206,7 @@ impl RosterSpec {
         for (id, was) in self.ids().zip(&self.models) {
             let name = &was.name;
             let Some(now) = other.find(name) else {
-                // Another model in its place that was not there before took its place.
+                // If a model that was not there before is in its place, it took that place.
                 let heir = other.model(id).filter(|heir| self.find(&heir.name).is_none());
                 let role = if id.is_reference() { "the reference" } else { "a candidate" };
                 found.push(match heir {
@@ -243,7 +248,7 @@ impl From<RosterSpec> for Vec<ModelSpec> {
     }
 }
 
-/// A backend as a roster holds it.
+/// A backend, as a roster holds it.
 pub type SharedBackend<I, O> = Arc<dyn LlmBackend<I, Output = O>>;
 
 /// One model: a name, a backend, prices, and a version tag.
@@ -253,7 +258,7 @@ pub struct Model<I: ?Sized + Sync, O> {
 }
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
-    /// A model of this name behind this backend, free of charge until priced.
+    /// Makes a model with this name and this backend, free of charge until priced.
     pub fn new(name: impl Into<String>, backend: impl LlmBackend<I, Output = O> + 'static) -> Self {
         let spec = ModelSpec::new(name).with_scoring(backend.scoring());
         Self { spec, backend: Arc::new(backend) }
@@ -266,8 +271,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
         self
     }
 
-    /// Tags prompt, parameters and parsing; stored evidence is refused under another tag, and the random order
-    /// is another one ([`Order::of`](crate::Order::of)).
+    /// Sets the tag for prompt, parameters and parsing. Stored evidence is refused under another tag,
+    /// and another tag gives another random order ([`Order::of`](crate::Order::of)).
     #[must_use]
     pub fn with_version(mut self, version: impl Into<String>) -> Self {
         self.spec.version = Some(version.into());
@@ -276,7 +281,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Model<I, O> {
 }
 
 impl<I: ?Sized + Sync, O> Model<I, O> {
-    /// What the decision core knows of the model.
+    /// What the decision core knows about the model.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
@@ -293,10 +298,10 @@ impl<I: ?Sized + Sync, O> fmt::Debug for Model<I, O> {
     }
 }
 
-/// The reference model and the candidates, checked.
+/// The reference model and the candidates of a run, checked.
 ///
-/// No candidates is a valid roster: every item then goes to the reference, and the report says so.
-/// So is a candidate dearer than the reference; it is never chosen.
+/// A roster without candidates is valid: every item then goes to the reference, and the report says so.
+/// A candidate dearer than the reference is valid, too, but is never chosen.
 ///
 /// ```
 /// use smart_core::{Completion, Model, Pricing, Roster, from_fn};
@@ -314,10 +319,11 @@ pub struct Roster<I: ?Sized + Sync, O> {
 }
 
 impl<I: ?Sized + Sync, O> Roster<I, O> {
-    /// A reference and its candidates.
+    /// Checks a reference and its candidates.
     ///
     /// # Errors
-    /// [`RosterError`] for empty or repeated names, for control characters in one, or more than [`MAX_MODELS`] models.
+    /// [`RosterError`] for empty or repeated names, for names with control characters, or for more than
+    /// [`MAX_MODELS`] models.
     pub fn new(
         reference: Model<I, O>,
         candidates: impl IntoIterator<Item = Model<I, O>>,

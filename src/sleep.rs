@@ -1,10 +1,9 @@
 //! Waiting without a runtime of our own: [`Sleeper`].
 //!
-//! Retries, timeouts and rate limits wait, and how a task waits is the runtime's business. The
-//! wrappers therefore take a [`Sleeper`]. The default, [`ThreadSleeper`], keeps one timer thread
-//! and works on any executor; `TokioSleeper` (feature `tokio`) uses tokio's timer, and with it
-//! tokio's paused clock in tests. A sleeper also tells the time, so that waiting and measuring
-//! never disagree.
+//! Retries, timeouts and rate limits wait, and how a task waits is up to the runtime. So the wrappers
+//! take a [`Sleeper`]. The default, [`ThreadSleeper`], keeps one timer thread and works on any executor.
+//! `TokioSleeper` (feature `tokio`) uses tokio's timer, and with it tokio's paused clock in tests. A
+//! sleeper also tells the time, so that waiting and measuring always agree.
 
 mod thread;
 #[cfg(feature = "tokio")]

@@ -1,4 +1,9 @@
 //! The whole job in one call: [`Smart`].
+//!
+//! A [`Smart`] holds everything a run needs: roster, equivalence, target, seed and settings.
+//! [`run`](Smart::run) takes items to a report in the usual order: profile, plan, execute. The halves
+//! are also there on their own: [`profile`](Smart::profile) profiles, [`executor`](Smart::executor)
+//! follows a plan on the profiled items, and [`apply`](Smart::apply) follows it on others.
 
 mod each;
 mod handed;
@@ -36,7 +41,7 @@ pub use handed::Handed;
 pub use profiled::Profiled;
 pub use ranks::Stretched;
 
-/// Calls under way at once, unless the caller says otherwise.
+/// How many items are under way at once, unless the caller says otherwise.
 const CONCURRENCY: usize = 16;
 
 /// Runs items through the cheapest certified combination of models.
@@ -74,23 +79,23 @@ pub struct Smart<I: ?Sized + Sync, O> {
     observers: Observers,
     router: Option<Arc<Router<I>>>,
     journal: Option<Arc<Binding<I, O>>>,
-    /// What tells items apart.
+    /// What tells one item from another, if the caller said so.
     key: Option<Arc<Fingerprint<I>>>,
     budget: Option<Budget>,
     audit: Option<Audit>,
     in_order: Option<usize>,
     repeats: u64,
-    /// Whether recorded failures that may have passed are asked again.
+    /// Whether calls whose recorded failures may have passed are made again.
     again: bool,
 }
 
-/// What a run delivers.
+/// What a run delivers: the answers and the report.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome<O> {
     /// One answer for each item, in the items' order.
     pub answers: Vec<Answer<O>>,
-    /// What happened.
+    /// What happened, for people and machines.
     pub report: Report,
 }
 
@@ -105,7 +110,7 @@ impl<I: ?Sized + Sync, O> fmt::Debug for Smart<I, O> {
 }
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
-    /// A run with these models, this equivalence and this target; seed 0, 16 calls at once.
+    /// Sets up a run with these models, this equivalence and this target; seed 0, 16 items at once.
     pub fn new(
         roster: Roster<I, O>,
         equivalence: impl Equivalence<I, O> + 'static,
@@ -130,20 +135,24 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
     }
 
-    /// Sets the seed of the random order; 0 if none is set. The promise is over this order: draw it before
-    /// looking at the items, do not try several, and take another whenever a prompt, a model or an
-    /// equivalence was changed after a look at what a run found out, for it was fitted to the items that the
-    /// old order profiles. (A changed [version tag](crate::Model::with_version) does that by itself.)
+    /// Sets the seed of the random order; 0 if none is set.
+    ///
+    /// The promise is over this order. So choose the seed before looking at the items, and do not try
+    /// several. Choose another one if you changed a prompt, a model or an equivalence after seeing
+    /// results of a run: the change was fitted to the items that the old order profiles. (A changed
+    /// [version tag](crate::Model::with_version) changes the order by itself.)
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets how many items are under way at once. It changes the time a run takes, and no decision made on
-    /// the same evidence; but what is under way when profiling ends is paid for. Chains ask about nothing
-    /// beyond their next look. Single candidates ask about up to an eighth more items than they profile, and
-    /// eight: 0 to 2.4 % of the money of a run at 256 at once (`docs/scale.md`,
+    /// Sets how many items are under way at once.
+    ///
+    /// This changes how long a run takes, but no decision made on the same evidence. Items under way
+    /// when profiling ends are paid for, though. Chains ask about nothing beyond their next look. Single
+    /// candidates ask about up to eight items more, plus an eighth of those they profile: 0 to 2.4 % of
+    /// the money of a run at 256 at once (`docs/scale.md`,
     /// [`Report::overshoot`](crate::Report::overshoot)).
     #[must_use]
     pub fn with_concurrency(mut self, items: usize) -> Self {
@@ -151,7 +160,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Sets what profiling considers.
+    /// Sets which policies profiling considers, and how it decides.
     #[must_use]
     pub fn with_settings(mut self, settings: ProfileSettings) -> Self {
         self.settings = settings;
@@ -165,21 +174,20 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Adds a router: a score of an item, known before any call, that is higher where candidates
-    /// are more likely to be right (a length, a classifier's output). It must depend on the item
-    /// alone.
+    /// Adds a router: a score of an item, known before any call, that is higher where candidates are
+    /// more likely to be right (a length, a classifier's output). It must depend on the item alone.
     #[must_use]
     pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
         self.router = Some(Arc::new(router));
         self
     }
 
-    /// Names what tells one item from another: an identifier, a content hash, or the item itself.
+    /// Sets what tells one item from another: an identifier, a content hash, or the item itself.
     ///
-    /// Profiles and plans then know the profiled items again, by a fingerprint of the key, and an
-    /// [`executor`](Self::executor) with the same key refuses a plan, or answers, of other items. Without it
-    /// nothing can tell yesterday's items from today's. Runs with a journal have a key and need no other: that of
-    /// [`with_keyed_journal`](Self::with_keyed_journal), or the item itself.
+    /// Profiles and plans then recognise the profiled items by a fingerprint of the key, and an
+    /// [`executor`](Self::executor) with the same key refuses a plan, or answers, for other items.
+    /// Without a key nothing can tell yesterday's items from today's. Runs with a journal already have a
+    /// key: that of [`with_keyed_journal`](Self::with_keyed_journal), or the item itself.
     ///
     /// ```
     /// use smart_core::backend::Simulated;
@@ -197,19 +205,19 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Caps the money: see [`Budget`].
+    /// Caps the money that a run may spend: see [`Budget`].
     #[must_use]
     pub fn with_budget(mut self, budget: impl Into<Budget>) -> Self {
         self.budget = Some(budget.into());
         self
     }
 
-    /// Audits a share of what candidates answer, so that the promise needs no random order and
-    /// survives models that change under way: for streams, and for
-    /// [stored plans on new items](Self::apply).
+    /// Audits a share of what candidates answer, so that the promise needs no random order and survives
+    /// models that change during the run. This is for streams, and for [stored plans on new
+    /// items](Self::apply).
     ///
-    /// An audited item is answered by the reference as well and delivers its answer. Once audits
-    /// have caught more failures than are safe, everything goes to the reference. Whoever orders
+    /// An audited item is answered by the reference as well and delivers the reference's answer. Once
+    /// audits have caught more failures than is safe, everything goes to the reference. Whoever orders
     /// the items must not know the seed.
     #[must_use]
     pub const fn with_audit(mut self, audit: Audit) -> Self {
@@ -217,22 +225,23 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Asks the reference a second time about so many of the profiled items, to report how far it
-    /// agrees with itself. It costs that many calls, and changes no decision.
+    /// Asks the reference a second time about `items` of the profiled items, to report how far it agrees
+    /// with itself. This costs that many calls and changes no decision.
     #[must_use]
     pub const fn with_reference_check(mut self, items: u64) -> Self {
         self.repeats = items;
         self
     }
 
-    /// What a run over so many items is expected to cost, before any call: from the roster's prices, the usage
-    /// to expect of a model on an item, and the guesses and the objective in the settings
-    /// ([`ProfileSettings::forecast`]). No more than the budget's cap, if there is one: where it would cost
-    /// more, items stay unanswered.
+    /// What a run over this many items is expected to cost, before any call.
+    ///
+    /// The forecast rests on the roster's prices, the expected `usage` of a model on an item, and the
+    /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). It is at most the
+    /// budget's cap, if there is one: a run that would cost more leaves items unanswered.
     ///
     /// # Errors
-    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for none or too many items, or a
-    /// guess that is no probability.
+    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for no items or too many,
+    /// or for a guess that is not a probability.
     pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, SettingsError> {
         let forecast = self.settings.forecast(self.roster.spec(), self.target, items, usage)?;
         Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
@@ -241,8 +250,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Profiles, plans, and answers every item.
     ///
     /// # Errors
-    /// [`RunError`] when the settings make no sense or the journal fails. A call that fails is no
-    /// error: its item escalates, or stays unanswered, and the report says so.
+    /// [`RunError`] when a setting is not valid or the journal fails. A call that fails is not an error:
+    /// its item escalates or stays unanswered, and the report says so.
     pub async fn run<S>(&self, items: &S) -> Result<Outcome<O>, RunError>
     where
         S: Items<I> + ?Sized,
@@ -281,7 +290,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Ok(report)
     }
 
-    /// Profiles only: evidence to store, to plan from, or to hand to workers.
+    /// Profiles only: the result can be stored, planned from, or handed to workers.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -292,7 +301,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let calls = self.calls_for(items)?;
         let profiled = self.profile_with(&calls, items).await?;
-        // Other items' records are for whoever answers those.
+        // Records of other items are left for the run that answers those items.
         let asked = profiled.profile.order.first(profiled.profile.evidence.len() as u64);
         calls.close(|index| asked.contains(index))?;
         Ok(profiled.with_bill(&calls))
@@ -333,13 +342,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self.calls(self.order(items.count()), self.target, digest, None)
     }
 
-    /// The random order of so many items: which are profiled, for who fetches only those.
+    /// The random order of this many items, which says which of them are profiled, for callers that
+    /// fetch only those.
     pub fn order(&self, population: u64) -> Order {
         Order::of(self.roster.spec(), population, self.seed)
     }
 
-    /// The calls of one run: with what its journal holds, and what is left of its budget. What the
-    /// `reference` costs may be known from a plan.
+    /// The calls of one run, with what its journal holds and what is left of its budget. The cost of a
+    /// call of the `reference` may be known from a plan.
     fn calls(
         &self,
         order: Order,

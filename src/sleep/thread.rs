@@ -1,4 +1,4 @@
-//! Sleeping on a timer thread, for any executor.
+//! A sleeper with its own timer thread, for any executor: [`ThreadSleeper`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,17 +14,17 @@ use async_trait::async_trait;
 
 use super::Sleeper;
 
-/// How long the thread outlives the last wait, lest a busy run start one again and again.
+/// How long the thread outlives the last wait, so that a busy run does not start threads again and again.
 const IDLE: Duration = Duration::from_secs(5);
 /// The longest single wait; longer ones are far beyond any call and could overflow the clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Waits on one timer thread, whatever executor polls the future.
 ///
-/// The thread starts with the first wait and ends a few seconds after the last; it only wakes
-/// tasks and never runs them. A wait that is dropped leaves nothing behind, so timeouts of minutes
-/// around calls of milliseconds do not pile up. Where threads cannot be had, a waiting task asks
-/// to be polled again at once: it still waits the right time, at the price of a busy executor.
+/// The thread starts with the first wait and ends a few seconds after the last; it only wakes tasks and
+/// never runs them. A wait that is dropped leaves nothing behind, so timeouts of minutes around calls of
+/// milliseconds do not pile up. If no thread can be started, a waiting task asks to be polled again at
+/// once: it still waits the right time, but keeps its executor busy.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct ThreadSleeper {
 }
 
 impl ThreadSleeper {
-    /// A sleeper with a timer thread of its own; the thread starts with the first wait.
+    /// Makes a sleeper with its own timer thread, which starts with the first wait.
     pub fn new() -> Self {
         Self { timer: Arc::default(), start: Instant::now() }
     }
@@ -82,7 +82,7 @@ struct Timer {
 
 #[derive(Default)]
 struct State {
-    /// Who waits, the first due first; tickets keep equal moments apart.
+    /// The waits, the first due first; tickets distinguish equal moments.
     waiting: BTreeMap<(Instant, u64), Waker>,
     next_ticket: u64,
     running: bool,
@@ -90,11 +90,12 @@ struct State {
 
 impl Timer {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No caller's code that may panic runs under the lock, so a poisoned state is still whole.
+        // No caller's code that may panic runs under the lock, so a poisoned state is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: wakes whoever is due, sleeps until the next is, ends when long idle.
+    /// Runs the thread: wakes the tasks that are due, sleeps until the next one is, ends after a long
+    /// idle time.
     fn run(&self) {
         let mut state = self.lock();
         loop {
@@ -105,7 +106,7 @@ impl Timer {
                     let first = state.waiting.pop_first();
                     drop(state);
                     if let Some((_, waker)) = first {
-                        // An executor whose waker panics must not stop everyone else's clock.
+                        // A waker that panics must not stop the clock for everyone else.
                         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
                     }
                     state = self.lock();
@@ -124,7 +125,7 @@ impl Timer {
         }
     }
 
-    /// Makes sure the thread runs; `false` if it cannot be had.
+    /// Makes sure that the thread runs; returns `false` if none can be started.
     fn start(self: &Arc<Self>, state: &mut State) -> bool {
         if !state.running {
             let timer = Arc::clone(self);

@@ -1,4 +1,4 @@
-//! Sleeping on tokio's timer.
+//! A sleeper on tokio's timer: [`TokioSleeper`].
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Sleeper;
 
 /// Waits on tokio's timer; must be polled inside a tokio runtime whose time driver is enabled.
 ///
-/// Under tokio's paused clock both the waiting and the time told are virtual.
+/// Under tokio's paused clock both the waits and the time are virtual.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct TokioSleeper {
 }
 
 impl TokioSleeper {
-    /// A sleeper whose time begins now.
+    /// Makes a sleeper whose time begins now.
     pub fn new() -> Self {
         Self { start: ::tokio::time::Instant::now() }
     }

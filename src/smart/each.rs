@@ -1,4 +1,4 @@
-//! Answers handed over one by one, as they come or in the order of their items.
+//! Runs that hand over answers one by one, as they come or in the order of their items.
 
 use super::Smart;
 use crate::answer::Answer;
@@ -7,26 +7,26 @@ use crate::items::Items;
 use crate::report::Report;
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
-    /// Delivers answers in the order of their items ([`run_each`](Self::run_each), and every
-    /// [`Executor`](crate::Executor) of this run), not as they come.
+    /// Delivers answers in the order of their items and not as they come: in
+    /// [`run_each`](Self::run_each), and in every [`Executor`](crate::Executor) of this run.
     ///
-    /// At most `waiting` items are under way or held until it is their turn, which bounds the
-    /// memory whatever a slow item does; a few times the concurrency keeps the others busy
-    /// meanwhile, and less than the concurrency slows the run down.
+    /// At most `waiting` items are under way or held until it is their turn. This bounds the memory
+    /// however slow an item is. A few times the concurrency keeps the other calls busy meanwhile; less
+    /// than the concurrency slows the run down.
     #[must_use]
     pub const fn with_answers_in_order(mut self, waiting: usize) -> Self {
         self.in_order = Some(waiting);
         self
     }
 
-    /// Profiles, plans, and hands over every answer when it is there, so that none is held in
-    /// memory: to write to a file or a table while the run goes on.
+    /// Profiles, plans, and hands over every answer as soon as it is there, so that none is held in
+    /// memory: for writing to a file or a table while the run goes on.
     ///
     /// Answers come as they are ready, or in the items' order
-    /// ([`with_answers_in_order`](Self::with_answers_in_order)); the first when profiling is over.
-    /// Every item is handed over once unless an error ends the run. `each` is called between polls
-    /// of the calls under way: it must not block for long. Where a slow writer should hold the run
-    /// back, use an [`Executor`](crate::Executor) and its stream.
+    /// ([`with_answers_in_order`](Self::with_answers_in_order)); the first one when profiling is over.
+    /// Every item is handed over once unless an error ends the run. `each` is called between polls of
+    /// the calls under way, so it must not block for long. If a slow writer should hold the run back,
+    /// use an [`Executor`](crate::Executor) and its stream.
     ///
     /// # Errors
     /// As [`run`](Self::run).

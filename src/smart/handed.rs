@@ -1,4 +1,4 @@
-//! What profiling leaves to whoever answers the rest: [`Handed`].
+//! What profiling hands to the executor that answers the rest: [`Handed`].
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,21 @@ use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::roster::RosterSpec;
 
-/// What profiling answered and paid for, for [`Smart::executor`](crate::Smart::executor): made of a
-/// [`Profiled`], or of a map of answers by index.
+/// What profiling answered and paid for, to be passed to [`Smart::executor`](crate::Smart::executor). It
+/// is made from a [`Profiled`], or from a map of answers by index.
 ///
-/// Profiling may end while items are under way. Their calls are paid for and no evidence; handed on
-/// with the [`Profiled`] they are not paid for again. They are in its report and not in the
-/// executor's.
+/// Profiling may end while items are under way. Their calls are paid for but are no evidence. Handed on
+/// with the [`Profiled`], they are not paid for again; they are in its report and not in the executor's.
 #[derive(Debug, Clone)]
 pub struct Handed<O> {
     pub(super) answers: BTreeMap<u64, Answer<O>>,
     pub(super) late: Vec<(CallKey, Kept<O>)>,
-    /// The evidence, to forecast from at other prices.
+    /// The evidence, for a forecast at other prices.
     pub(super) profile: Option<Profile>,
 }
 
 impl<O> Handed<O> {
-    /// What belongs to one worker's items.
+    /// Keeps only what belongs to one worker's items.
     #[must_use]
     pub fn only(mut self, ours: impl Fn(u64) -> bool) -> Self {
         self.answers.retain(|index, _| ours(*index));
@@ -35,13 +34,13 @@ impl<O> Handed<O> {
 }
 
 impl<O> Handed<O> {
-    /// Fingerprints of the items that were profiled, by index, as far as they have one.
+    /// Fingerprints of the profiled items, by index, if they have one.
     pub(super) fn items(&self) -> BTreeMap<u64, u64> {
         let evidence = self.profile.iter().flat_map(|p| p.evidence.iter().chain(&p.late));
         evidence.filter_map(|item| Some((item.index, item.item?))).collect()
     }
 
-    /// The plan at these prices, with a forecast if its evidence is here.
+    /// The plan at these prices, with a forecast if its evidence was handed over.
     pub(super) fn price(&self, plan: Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
         if plan.roster == *roster {
             return Ok(plan);

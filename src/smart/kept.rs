@@ -1,4 +1,4 @@
-//! A run that remembers what it paid for.
+//! Runs that remember what they paid for, in a journal.
 
 #[cfg(feature = "json")]
 use std::hash::Hash;
@@ -12,9 +12,9 @@ use crate::journal::{Binding, fingerprint};
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Writes every paid call to a journal, and resumes from what it holds.
     ///
-    /// To resume is to run again, with the same items, roster, target, seed and settings: see
-    /// [`journal`](crate::journal). Items are told apart by their [`Hash`]; an item whose
-    /// fingerprint is not the recorded one is refused.
+    /// To resume a run, run it again with the same items, roster, target, seed and settings: see
+    /// [`journal`](crate::journal). Items are told apart by their [`Hash`]; an item whose fingerprint
+    /// differs from the recorded one is refused.
     ///
     /// ```
     /// use smart_core::{Completion, Model, Roster, Smart, Target, from_fn};
@@ -42,12 +42,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         I: Hash,
         O: serde::Serialize + serde::de::DeserializeOwned,
     {
-        // As an item that is its own key, for plans and profiles are bound to items as well.
+        // The item is its own key, because plans and profiles are bound to items as well.
         self.journal = Some(Arc::new(Binding::json(journal, |item: &I| fingerprint(item))));
         self
     }
 
-    /// The same, for items that are told apart by a key: an identifier, a content hash.
+    /// As `with_journal`, for items that are told apart by a key: an identifier, a content hash.
     #[cfg(feature = "json")]
     #[must_use]
     pub fn with_keyed_journal<K: Hash>(
@@ -63,15 +63,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Sets whether calls that failed for now (a time-out, a limit, a fault of the server) are made
-    /// again when the run is resumed. They are not, unless asked for: then a resumed run decides as the
-    /// first one did.
+    /// Sets whether calls that failed for now (a time-out, a limit, a fault of the server) are made again
+    /// when the run is resumed. By default they are not, so that a resumed run decides as the first one did.
     ///
-    /// After an outage, set it: the items that it left unanswered are asked about again, and profiling
-    /// is decided on what is then known, as if the outage had not been. What the failed calls cost stays
-    /// on the bill. A call that was never made, the circuit breaker being open, is made in any case.
+    /// Set it after an outage. The items it left unanswered are asked about again, and profiling decides
+    /// on what is then known, as if the outage had not happened. What the failed calls cost stays on the
+    /// bill. A call that was never made, because the circuit breaker was open, is made in any case.
     ///
-    /// Decide to resume by what happened (an outage), not by what came of it: a run that is taken up again
+    /// Decide to resume because of what happened (an outage), not because of the result: resuming a run
     /// *because* its plan disappoints is a second try at the same promise.
     #[must_use]
     pub const fn with_failures_asked_again(mut self, again: bool) -> Self {

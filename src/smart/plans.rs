@@ -1,4 +1,4 @@
-//! Following a plan: on the items that were profiled for it, or on others under audit.
+//! Executors that follow a plan: on the items it was profiled on, or on others under audit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use crate::order::Order;
 use crate::plan::{Forecast, Plan};
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
-    /// An executor that follows a plan, with what profiling answered and paid for already: a
-    /// [`Profiled`](crate::Profiled), or a map of answers by index (may be empty: those items are then asked
-    /// of the reference).
+    /// Makes an executor that follows a plan, with what profiling already answered and paid for: a
+    /// [`Profiled`](crate::Profiled), or a map of answers by index. The map may be empty: the reference
+    /// is then asked about those items again.
     ///
     /// # The items must be the profiled ones
-    /// A plan's promise is about the items it was profiled on, in their order, and about no others: for others
-    /// there is [`apply`](Self::apply). With other items behind the same indices, the answers handed over are
-    /// **those of other items**, and the promise is void. Where items have a key
-    /// ([`with_item_key`](Self::with_item_key), or a journal) here and in profiling, that is found out at the
-    /// first profiled item, and ends the run with [`RunError::Mismatch`]. Where they have none, **nobody can
-    /// tell**: it is then up to the caller.
+    /// A plan's promise is about the items it was profiled on, in their order, and about no others; for
+    /// others use [`apply`](Self::apply). If other items are behind the same indices, the answers handed
+    /// over are **those of other items**, and the promise is void. If items have a key
+    /// ([`with_item_key`](Self::with_item_key), or a journal) here and in profiling, this is noticed at
+    /// the first profiled item and ends the run with [`RunError::Mismatch`]. If they have none, **nobody
+    /// can tell**: it is up to the caller.
     ///
     /// # Prices
-    /// The prices are those of this roster, and not those the plan was made at: the plan is followed
-    /// [at these](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed over, and the
-    /// report sets what was spent against what the reference costs at these.
+    /// The prices are those of this roster, not those the plan was made at. The plan is followed [at
+    /// these prices](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed
+    /// over, and the report compares what was spent with what the reference costs at them.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
@@ -39,7 +39,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
         let profiled = profiled.into();
         let plan = profiled.price(plan, self.roster.spec())?;
-        // The journal is of the run, which asked for this target; the plan may aim higher.
+        // The journal belongs to the run, which asked for this target; the plan may aim higher.
         let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
         let known = profiled.items();
         let Handed { answers, late, .. } = profiled;
@@ -51,14 +51,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Ok(executor)
     }
 
-    /// An executor that follows a stored plan on *new* items, audited: so many of them, or a
-    /// stream whose length is not known.
+    /// Makes an executor that follows a stored plan on *new* items, under audit: `items` of them, or a
+    /// stream of unknown length.
     ///
-    /// The plan's certificate says nothing about new items; the promise, for the plan's target,
-    /// rests on the audits alone ([`with_audit`](Self::with_audit)). The coins are drawn from this
-    /// run's seed: take a new one. Without a known length, the share of answers delivered wrong
-    /// exceeds the tolerated one *at any time* with probability at most `alpha`; the first items
-    /// then go to the reference, until there is something to be wrong in.
+    /// The plan's certificate says nothing about new items. The promise, for the plan's target, rests on
+    /// the audits alone ([`with_audit`](Self::with_audit)). Their coins are drawn from this run's seed,
+    /// so take a new one. If the length is not known, the share of wrong answers among those delivered
+    /// exceeds the tolerated share *at any time* with probability at most `alpha`. The first items then
+    /// go to the reference, until enough is delivered for a candidate's answer to be allowed to fail.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence;
@@ -70,7 +70,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
         let mut plan = plan.at_prices(self.roster.spec())?;
         plan.asked = 0;
-        // Nobody knows what a stream without end will cost.
+        // Nobody knows what an endless stream will cost.
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
         plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
         plan.order = self.order(items.unwrap_or(Order::ENDLESS));

@@ -1,4 +1,4 @@
-//! What profiling by itself delivers: [`Profiled`].
+//! The result of profiling alone: [`Profiled`].
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,25 @@ use crate::profile::{Profile, StopReason};
 use crate::report::{Budgeted, REPORT_VERSION, Report, ReportLabel};
 use crate::tally::Delivered;
 
-/// What profiling delivers: the evidence, and the reference's answers on the profiled items.
+/// The result of profiling: the evidence, and the reference's answers on the profiled items.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Profiled<O> {
-    /// The evidence.
+    /// The evidence, to plan from.
     pub profile: Profile,
-    /// The reference's answers to the items that are evidence, by index. Of an item that came too late to be,
-    /// the calls are handed on with the rest ([`Handed`](crate::Handed)), and the plan decides which answer it has.
+    /// The reference's answers to the items that are evidence, by index. For items that came too late to
+    /// be evidence, the calls are handed on as well ([`Handed`](crate::Handed)), and the plan decides
+    /// which answer they get.
     pub answers: BTreeMap<u64, Answer<O>>,
     /// What each model cost in profiling, by position.
     pub spent: Vec<Spending>,
     /// What judging cost in profiling.
     pub judging: Spending,
-    /// What failed in profiling, and how often.
+    /// How calls failed in profiling, and how often.
     pub faults: Vec<Fault>,
-    /// How the budget was kept, if there is one.
+    /// How profiling kept to the budget, if there is one.
     pub budget: Option<Budgeted>,
-    /// Paid calls of items that came too late to be evidence.
+    /// Paid calls about items that came too late to be evidence.
     pub(super) late: Vec<(CallKey, Kept<O>)>,
 }
 
@@ -39,7 +40,7 @@ impl<O> Profiled<O> {
         Self { profile, answers, spent, judging, faults, budget, late }
     }
 
-    /// Adds what the calls cost, and those that nobody used yet.
+    /// Adds what the calls cost, and the calls that nobody has used yet.
     pub(super) fn with_bill<I: ?Sized + Sync>(mut self, calls: &Calls<I, O>) -> Self
     where
         O: Send + Sync,
@@ -51,9 +52,9 @@ impl<O> Profiled<O> {
         self
     }
 
-    /// The report of whoever profiled and delivers nothing: to [merge](Report::merge) with those
+    /// The report of a run that only profiled and delivers nothing; [merge](Report::merge) it with those
     /// of the workers that follow the plan. The reference's answers on the profiled items count as
-    /// delivered by the workers they are handed to.
+    /// delivered by the workers that they are handed to.
     ///
     /// # Errors
     /// [`RunError::Settings`] as [`Profile::plan`].
@@ -72,7 +73,7 @@ impl<O> Profiled<O> {
 }
 
 impl Report {
-    /// What profiling by itself comes to, or a part of it.
+    /// The report of profiling alone, or of a part of it.
     pub(super) fn of_profiling(plan: Plan, profiling: Vec<Spending>, judging: Spending) -> Self {
         let models = plan.roster.models().len();
         Self {

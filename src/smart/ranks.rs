@@ -1,4 +1,4 @@
-//! Profiling spread over workers: [`Smart::profile_ranks`].
+//! Profiling that is spread over workers: [`Smart::profile_ranks`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::profile::{Profile, ProfileMachine, Start, Stretch, ask_ranks};
 use crate::report::{Budgeted, Report};
 
-/// What one worker delivers of a profile.
+/// What one worker finds out for a profile.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stretched<O> {
@@ -24,16 +24,16 @@ pub struct Stretched<O> {
     pub spent: Vec<Spending>,
     /// What judging cost.
     pub judging: Spending,
-    /// What failed, and how often.
+    /// How calls failed, and how often.
     pub faults: Vec<Fault>,
-    /// How the budget was kept, if there is one.
+    /// How the worker kept to its budget, if there is one.
     pub budget: Option<Budgeted>,
 }
 
 impl<O> Stretched<O> {
-    /// The report of this worker under the plan that its stretch became a part of: to
-    /// [merge](Report::merge) with those of the others. The reference's answers on its items count as
-    /// delivered by the workers they are handed to.
+    /// The report of this worker, under the plan that its stretch became part of; [merge](Report::merge)
+    /// it with those of the others. The reference's answers on its items count as delivered by the
+    /// workers that they are handed to.
     pub fn report(&self, plan: Plan) -> Report {
         let (faults, budget) = (self.faults.clone(), self.budget);
         Report { faults, budget, ..Report::of_profiling(plan, self.spent.clone(), self.judging) }
@@ -41,20 +41,19 @@ impl<O> Stretched<O> {
 }
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
-    /// Profiles these ranks of the random order and no others, as one of several workers:
-    /// [`Profile::fold`] makes one profile of what they find.
+    /// Profiles these ranks of the random order and no others, as one of several workers;
+    /// [`Profile::fold`] makes one profile of what they all find.
     ///
-    /// A worker cannot know what the others see, so it asks every candidate that could still be
-    /// wanted. To keep that from costing more than it must, profile in two rounds: the first ranks
-    /// (a hundred or so) at one place or many, and then the others `after` the profile folded of
-    /// these, by which time the candidates not worth asking are known. Where one machine can make
-    /// the profiling calls, [`profile`](Self::profile) is the cheapest: it stops when enough is
-    /// known, and profiling is a few hundred items however many there are.
+    /// A worker cannot know what the others see, so it asks every candidate that could still be needed.
+    /// To limit what that costs, profile in two rounds: first a hundred or so ranks, at one place or
+    /// many, then the others `after` the profile folded from these, when the candidates not worth asking
+    /// are known. If one machine can make the profiling calls, [`profile`](Self::profile) is cheapest:
+    /// it stops when enough is known, and profiles a few hundred items however many there are.
     ///
-    /// Only the items of these ranks are fetched: `items` need hold no others.
+    /// Only the items of these ranks are fetched, so `items` need not hold others.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and [`RunError::Mismatch`] if `after` is of another run.
+    /// As [`run`](Self::run), and [`RunError::Mismatch`] if `after` belongs to another run.
     ///
     /// # Example
     /// ```
@@ -99,7 +98,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
         let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
         let start = Start::new(machine, after)?;
-        // No digest of the items: a worker may hold only its own.
+        // No digest of the items, because a worker may hold only its own.
         let calls = self.calls(order, self.target, None, None)?;
         let router = self.router.as_deref();
         let (shown, answers) =
