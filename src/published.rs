@@ -1,10 +1,10 @@
 //! The published algorithm (SMART, Jo and Trummer 2024), decision for decision, as a baseline.
 //!
-//! "SMART: Automatically Scaling Down Language Models with Accuracy Guarantees for Reduced Processing Fees"
-//! (arXiv 2403.13835) answers `N` items with models cheaper than a reference model, wherever they agree
-//! with it often enough. This module takes the decisions that the authors' released code takes, so that
-//! whatever else this crate does can be measured against them on the same outcomes. It runs on *recorded*
-//! outcomes, real or simulated, and asks no model anything.
+//! "SMART: Automatically Scaling Down Language Models with Accuracy Guarantees for Reduced Processing
+//! Fees" (arXiv 2403.13835) answers `N` items with models cheaper than a reference model, if they agree
+//! with it often enough. This module takes the same decisions as the authors' released code, so that the
+//! rest of this crate can be measured against it on the same outcomes. It runs on *recorded* outcomes,
+//! real or simulated, and asks no model anything.
 //!
 //! # Vocabulary
 //!
@@ -13,7 +13,7 @@
 //! - [`Method`]: `AllReference` ("naive"), `ProfileAll` ("exhaustive"), `ProfileSmart` ("efficient") and
 //!   `ModelMix` ("multi-model").
 //! - [`Outcome`]: what a run decided, and what it cost and failed at.
-//! - [`Repairs`]: which of the released code's mistakes are put right; none by default.
+//! - [`Repairs`]: which of the released code's mistakes are corrected; none by default.
 //! - [`Setting`]: the paper's three simulated data sets, and others like them.
 //!
 //! ```
@@ -38,30 +38,30 @@
 //!
 //! # What is kept as it is
 //!
-//! - *Unit cost divided by the wrong count*: what a model cost is divided by all profiled items, though it
-//!   may have been dropped after ten. It looks cheaper than it is; the mix falls for it.
-//!   [`Repairs::unit_cost`] corrects it.
-//! - *A perfect candidate dropped*: without a disagreement the predictive distribution has no width, the
-//!   integral over it is not a number, and at item 100 every open candidate goes.
-//!   [`Repairs::certain_candidate`] corrects it.
+//! - *Unit cost divided by the wrong count*: a model's cost is divided by all profiled items, though it
+//!   may have been dropped after ten. So it looks cheaper than it is, and the mix prefers it.
+//!   [`Repairs::unit_cost`] corrects this.
+//! - *A perfect candidate dropped*: if a candidate never disagreed, its predictive distribution has no
+//!   width, the integral over it is not a number, and at item 100 every open candidate is dropped.
+//!   [`Repairs::certain_candidate`] corrects this.
 //! - *A distribution cut off at 1* without being renormalised ([`expected`]).
 //! - *A threshold that full agreement always reaches* ([`interval::further_agreements`]).
 //! - *Shares for models without any guarantee* ([`mix::best_mix`]).
 //! - *Slices in price order*: the mix gives each model one contiguous slice, the cheapest one first.
-//! - *Models by prompt price alone*: dearer completions do not count in the order.
+//! - *Models ordered by prompt price alone*: dearer completions do not count.
 //! - *Evidence looked at every ten items* with an interval made for one look. The promise does not hold:
 //!   with one candidate at 0.949 for a target of 0.95 it was missed in 14 % of runs, with four at 0.9475
 //!   in 34 %, against 5 % promised.
 //!
 //! # How closely it follows
 //!
-//! Decisions are the same on all the authors' runs that the tests repeat: 900 on their own ten seeds,
-//! redrawn bit for bit, each change of status and each model's items. Intervals agree to twelve digits,
-//! expected costs to seven. Three things are computed by other means with the same results: the interval
-//! is compared with the demand through two tails, not inverted; the predictive integral is taken by parts;
-//! the `6^M` linear programmes are reduced to pairs of models. Only the choice *among equals* can differ:
-//! where several choices of confidence levels cost the same, the released code reports the one that its
-//! solver's rounding favours. Costs are exact, in nano-units.
+//! Decisions are the same in all the runs of the authors that the tests repeat: 900 runs on their own
+//! ten seeds, redrawn bit for bit, with each change of status and each model's items. Intervals agree to
+//! twelve digits, expected costs to seven. Three things are computed by other means with the same
+//! results: the interval is compared with the demand through two tails, without inverting it; the
+//! predictive integral is taken by parts; the `6^M` linear programmes are reduced to pairs of models.
+//! Only the choice *among equals* can differ: if several choices of confidence levels cost the same, the
+//! released code reports the one that its solver's rounding favours. Costs are exact, in nano-units.
 
 mod binomial;
 pub mod demand;
@@ -80,14 +80,14 @@ pub use outcome::{Method, Outcome};
 pub use run::{Options, run};
 pub use simulate::{Dependence, Setting};
 
-/// Why outcomes or a demand were refused.
+/// Why recorded outcomes or a demand were refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishedError {
-    /// The tolerated share of differing answers is no share.
+    /// The tolerated share of differing answers is out of range.
     #[error("delta must lie in [0, 1], got {0}")]
     Delta(f64),
-    /// The confidence is not between 0 and 1.
+    /// The confidence is out of range.
     #[error("confidence must lie in (0, 1), got {0}")]
     Confidence(f64),
     /// No column has the reference's name.
@@ -111,18 +111,18 @@ pub enum PublishedError {
     Length {
         /// The model.
         model: String,
-        /// The reference's items.
+        /// How many items the reference has.
         expected: usize,
-        /// The model's items.
+        /// How many items the model has.
         found: usize,
     },
-    /// The shares to split by are not shares.
+    /// The shares to split by are not valid.
     #[error("shares must be finite and not negative, and one of them positive")]
     Shares,
-    /// A simulated model's agreement is no probability.
+    /// A simulated model's agreement is not a probability.
     #[error("a simulated agreement must lie in [0, 1], got {0}")]
     Agreement(f64),
-    /// A dependence is no share.
+    /// A dependence is out of range.
     #[error("the dependence of disagreements must lie in [0, 1], got {0}")]
     Dependence(f64),
 }

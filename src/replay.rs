@@ -1,14 +1,17 @@
-//! Recorded answers as live models: run the whole library over a log to see what it would save.
+//! Recorded answers as live models: run the whole library over a log to see what it would have saved.
 //!
-//! A trace is JSON Lines, one item a line (optionally gzipped), with `NAME.meta.json` beside it:
+//! A [`Trace`] is read from files, and a [`Replay`] chooses its reference and candidates. It provides
+//! the roster, the items and the equivalence of a run, and the outcomes for the published algorithm.
+//!
+//! A trace is JSON Lines, one item per line (optionally gzipped), with `NAME.meta.json` beside it:
 //!
 //! ```text
 //! {"id": "7", "input": "...", "models": {"gpt-x": {"output": "B", "cost_usd": 1.2e-4, "confidence": 0.93}}}
 //! {"reference": "gpt-x", "equivalence": "exact", "pricing": {"gpt-x": {"prompt_per_mtok": 3, "completion_per_mtok": 9}}}
 //! ```
-//! Unknown is `null`. An answer whose cost is unknown is taken to cost what its model's other answers cost
-//! on average ([`Replay::estimated`]). `equivalence` is `exact`, `normalized`, `numeric` or `judge`; for `judge` the
-//! recorded verdict is the model's `judge_vs_reference`.
+//! An unknown value is `null`. An answer whose cost is unknown is taken to cost the mean of its model's
+//! other answers ([`Replay::estimated`]). `equivalence` is `exact`, `normalized`, `numeric` or `judge`;
+//! for `judge` the recorded verdict is the model's `judge_vs_reference`.
 
 #[cfg(test)]
 mod tests;
@@ -29,12 +32,12 @@ use crate::roster::{Model, Roster};
 use trace::{Line, Recorded, Relation};
 pub use trace::{ReplayError, Trace};
 
-/// What a recorded model answered.
+/// What a recorded model answered to an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedAnswer {
-    /// The answer; `None` where none could be parsed.
+    /// The answer; `None` if none could be parsed.
     pub output: Option<String>,
-    /// The recorded verdict against the reference, where a judge gave one.
+    /// The recorded verdict against the reference, if a judge gave one.
     pub judged: Option<bool>,
     reference: bool,
 }
@@ -45,15 +48,16 @@ pub struct Replay {
     trace: Arc<Trace>,
     reference: String,
     candidates: Vec<String>,
-    /// Named by the caller, for each answer.
+    /// The cost of each answer, for models whose cost the caller named.
     costs: BTreeMap<String, Cost>,
-    /// What the answers cost on average whose cost is recorded, in nano-units.
+    /// The mean cost of each model's answers whose cost is known, in nano-units.
     means: BTreeMap<String, f64>,
 }
 
 impl Replay {
-    /// Chooses the reference (by default the meta's) and the candidates (by default every cheaper
-    /// model whose cost is known), with costs per item for models whose trace has none.
+    /// Chooses the reference (by default the meta file's) and the candidates (by default every cheaper
+    /// model whose cost is known). `costs` names costs per item, for models whose trace has none; a
+    /// named cost overrides recorded ones.
     ///
     /// # Errors
     /// [`ReplayError`] if a model is not in the trace, or its cost is not known.
@@ -93,8 +97,8 @@ impl Replay {
         Ok(replay)
     }
 
-    /// Every model cheaper than the reference. One whose cost is unknown is named in an error
-    /// unless the caller lists the candidates, but only if no other model's cost is known either.
+    /// Every model cheaper than the reference. Models whose cost is unknown are left out
+    /// ([`uncosted`](Self::uncosted)).
     fn cheaper(&self, models: &BTreeSet<String>, reference: f64) -> Vec<String> {
         let others = models.iter().filter(|name| **name != self.reference);
         others
@@ -128,7 +132,7 @@ impl Replay {
         self.trace.lines.is_empty()
     }
 
-    /// How many answers of the chosen models are taken to cost the mean of the model's others.
+    /// How many answers of the chosen models have no known cost and are taken to cost their model's mean.
     pub fn estimated(&self) -> usize {
         let chosen = self.candidates.iter().chain([&self.reference]);
         let unknown =
@@ -136,7 +140,7 @@ impl Replay {
         chosen.map(|name| unknown(name).count()).sum()
     }
 
-    /// What a model answered, item by item, without those it has no answer to.
+    /// A model's recorded answers in the items' order, without the items it has no answer to.
     fn answers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Recorded> {
         self.trace.lines.iter().filter_map(move |line| line.models.get(name))
     }
@@ -160,7 +164,7 @@ impl Replay {
         self.known_cost(name, recorded).or_else(others)
     }
 
-    /// What the reference costs for every item.
+    /// What the reference costs for all items together.
     pub fn reference_cost(&self) -> Cost {
         let answers = self.answers(&self.reference);
         answers.filter_map(|recorded| self.cost(&self.reference, recorded)).sum()
@@ -174,7 +178,7 @@ impl Replay {
     /// The recorded models as a roster.
     ///
     /// # Errors
-    /// [`ReplayError`] if the names make no roster.
+    /// [`ReplayError`] if the names do not make a valid roster.
     pub fn roster(&self) -> Result<Roster<u64, RecordedAnswer>, ReplayError> {
         let model = |name: &String| Model::new(name.clone(), self.backend(name));
         let candidates: Vec<_> = self.candidates.iter().map(model).collect();
@@ -207,8 +211,8 @@ impl Replay {
         self.cost(name, self.line(index)?.models.get(name)?)
     }
 
-    /// Who agreed where and at what cost, for [`published::run`](crate::published::run()). Models are
-    /// priced by their mean cost an item: a trace need not know the price of a prompt token.
+    /// The outcomes and costs of all chosen models, for [`published::run`](crate::published::run()). Models
+    /// are ordered by their mean cost per item, because a trace need not know the price of a prompt token.
     ///
     /// # Errors
     /// [`ReplayError::NoCost`] if an answer's cost is not known.
@@ -256,7 +260,7 @@ fn rounded(nanos: f64) -> Cost {
 pub struct RecordedModel {
     replay: Replay,
     name: String,
-    /// What the second call costs on average that yields its scores, if there is one.
+    /// The second call's mean cost, if the scores came from one.
     second: Option<Cost>,
 }
 
@@ -303,11 +307,11 @@ pub struct RecordedEquivalence {
 }
 
 impl RecordedEquivalence {
-    /// Whether two recorded answers are equivalent. An answer that could not be parsed is
-    /// equivalent to nothing.
+    /// Whether two recorded answers are equivalent. An answer that could not be parsed is equivalent to
+    /// nothing.
     ///
-    /// For `judge` only verdicts against the reference are recorded: two candidates then count as
-    /// equivalent if they have the same verdict.
+    /// For `judge`, only verdicts against the reference are recorded: two candidates count as equivalent
+    /// if they have the same verdict.
     pub fn same(&self, a: &RecordedAnswer, b: &RecordedAnswer) -> bool {
         if self.relation == Relation::Judge {
             return match (a.reference, b.reference) {

@@ -1,10 +1,9 @@
 //! The whole procedure over known outcomes: profile, plan, answer every item, count money and failures.
 //!
-//! No model is asked and nothing waits, so a population of a hundred thousand items takes
-//! milliseconds: for simulations, for Monte-Carlo tests of the promise, and as an example of how the
-//! state machines are driven by hand. Items are asked about one at a time; the decisions are those of
-//! a live run over the same answers, whatever its concurrency, except that fewer items are under way
-//! when profiling ends.
+//! No model is asked and nothing waits, so a population of a hundred thousand items takes milliseconds.
+//! It serves simulations, Monte-Carlo tests of the promise, and as an example of driving the state
+//! machines by hand. Items are asked about one at a time. The decisions are those of a live run over the
+//! same answers at any concurrency, but fewer items are under way when profiling ends.
 //!
 //! ```
 //! use smart_core::published::{Dependence, Setting};
@@ -34,7 +33,7 @@ use crate::profile::{ProfileMachine, ProfileSettings, Request, Step, StopReason}
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
-/// What every model would do on every item. Ids are those of the roster it is simulated with.
+/// What every model would do on every item; ids are those of the roster that is simulated.
 pub trait Outcomes {
     /// How many items there are.
     fn items(&self) -> u64;
@@ -45,34 +44,33 @@ pub trait Outcomes {
     /// How a candidate's answer to an item compares with the reference's.
     fn agreement(&self, id: ModelId, index: u64) -> Agreement;
 
-    /// Whether two candidates' answers to an item, not both equivalent to the reference's, are
-    /// equivalent to each other. Symmetric.
+    /// Whether two candidates' answers to an item, at most one of them equivalent to the reference's,
+    /// are equivalent to each other. It must be symmetric.
     fn alike(&self, a: ModelId, b: ModelId, index: u64) -> bool;
 
-    /// A candidate's confidence in its answer; none unless overridden.
+    /// A candidate's confidence in its answer; by default there is none.
     fn score(&self, _id: ModelId, _index: u64) -> Option<Confidence> {
         None
     }
 
-    /// What a candidate's second call costs, if it is the one that yields the score; nothing unless
-    /// overridden.
+    /// What a candidate's second call costs, if its scores come from one; by default nothing.
     fn rating_cost(&self, _id: ModelId, _index: u64) -> Cost {
         Cost::ZERO
     }
 
-    /// The router's score of an item; none unless overridden.
+    /// The router's score of an item; by default there is none.
     fn router(&self, _index: u64) -> Option<Confidence> {
         None
     }
 }
 
-/// What came of a simulated run.
+/// The result of a simulated run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Run {
-    /// The plan profiling ended with.
+    /// The plan that profiling ended with.
     pub plan: Plan,
-    /// Why it ended.
+    /// Why profiling ended.
     pub stopped: StopReason,
     /// What profiling cost.
     pub profiling: Cost,
@@ -80,7 +78,7 @@ pub struct Run {
     pub cost: Cost,
     /// Delivered answers that are not equivalent to the reference's.
     pub failures: u64,
-    /// Calls by model: answers and ratings.
+    /// Calls for answers and ratings, by model.
     pub calls: Vec<u64>,
 }
 
@@ -96,7 +94,7 @@ impl Run {
     }
 }
 
-/// Runs everything over the outcomes.
+/// Profiles, plans and answers every item over these outcomes.
 ///
 /// # Errors
 /// [`SettingsError`] when there are no items or a setting makes no sense.
@@ -112,8 +110,9 @@ pub fn simulate<S: Outcomes + ?Sized>(
     Ok(simulate_from(machine, outcomes))
 }
 
-/// Runs everything that is left of a profiler over the outcomes: a fresh one, or one that was stored
-/// under way ([`reopen`](ProfileMachine::reopen) it first). Only what is spent from here on is counted.
+/// Continues a profiler over these outcomes and answers every item. The profiler may be a fresh one, or
+/// one that was stored under way ([`reopen`](ProfileMachine::reopen) it first). Only what is spent from
+/// here on is counted.
 pub fn simulate_from<S: Outcomes + ?Sized>(mut machine: ProfileMachine, outcomes: &S) -> Run {
     let mut bill = Bill::new(machine.roster());
     profile(&mut machine, outcomes, &mut bill);
@@ -130,7 +129,7 @@ pub fn simulate_from<S: Outcomes + ?Sized>(mut machine: ProfileMachine, outcomes
 }
 
 /// Profiles to the end, one item at a time, without answering anything: the first half of
-/// [`simulate_from`], for callers who need no more than the plan.
+/// [`simulate_from`], for callers who need only the plan.
 pub fn profile_from<S: Outcomes + ?Sized>(mut machine: ProfileMachine, outcomes: &S) -> Plan {
     let mut bill = Bill::new(machine.roster());
     profile(&mut machine, outcomes, &mut bill);
@@ -184,7 +183,7 @@ pub fn evidence<S: Outcomes + ?Sized>(
     }
 }
 
-/// The pairs whose answers are alike although one of them differs from the reference's.
+/// The pairs of candidates whose answers are alike although one of them differs from the reference's.
 fn pairs<S: Outcomes + ?Sized>(
     outcomes: &S,
     asked: ModelSet,
@@ -203,11 +202,11 @@ fn pairs<S: Outcomes + ?Sized>(
     pairs
 }
 
-/// What was spent.
+/// What was spent so far.
 #[derive(Default)]
 struct Bill {
     cost: Cost,
-    /// By model; not counted where there is no room.
+    /// Calls by model; a model beyond the list is not counted.
     calls: Vec<u64>,
 }
 
@@ -248,7 +247,7 @@ fn fails<S: Outcomes + ?Sized>(outcomes: &S, by: ModelId, index: u64) -> bool {
     !by.is_reference() && outcomes.agreement(by, index) != Agreement::Agrees
 }
 
-/// Follows the plan for one item: the model that answers it.
+/// Follows the plan for one item and returns the model that answers it.
 fn answer<S: Outcomes + ?Sized>(plan: &Plan, outcomes: &S, index: u64, bill: &mut Bill) -> ModelId {
     let mut known: Known = plan.start(index, outcomes.router(index).map(Confidence::as_f64));
     let score = |id| Scored::Known(outcomes.score(id, index).map(Confidence::as_f64));

@@ -1,12 +1,13 @@
 //! Binomial probabilities and tails, accurate to about fourteen digits at any number of trials.
 //!
-//! Everything the published algorithm asks of a distribution is a tail of a binomial one: the limits of
-//! Clopper and Pearson are the success rates at which a tail equals a level, and a Beta quantile is the
+//! The published algorithm only ever needs tails of binomial distributions: the limits of Clopper and
+//! Pearson are the success rates at which a tail equals a level, and a Beta quantile is the same thing
+//! under another name.
 //! same thing under another name.
 
 use std::f64::consts::TAU;
 
-/// Terms this small beside the sum so far no longer change it.
+/// A term this small, relative to the sum so far, no longer changes it.
 const NEGLIGIBLE: f64 = 1e-18;
 
 /// `P(X = successes)` for `X ~ Bin(trials, rate)`, by Loader's saddle-point expansion:
@@ -56,7 +57,7 @@ pub(super) fn upper_tail(successes: usize, trials: usize, rate: f64) -> f64 {
 }
 
 /// The sum of the masses from `first` up: the first by `mass`, the others by their ratios. All terms are
-/// positive, so nothing cancels; from above the mean they fall, so the sum is short.
+/// positive, so nothing cancels. Above the mean they fall, so the sum is short.
 fn sum_upwards(first: usize, trials: usize, rate: f64) -> f64 {
     let odds = rate / (1.0 - rate);
     let (mut term, mut sum) = (1.0, 1.0);
@@ -85,7 +86,7 @@ fn stirling_error(n: f64) -> f64 {
     (1.0 / 12.0 - (1.0 / 360.0 - series / square) / square) / n
 }
 
-/// `x ln(x/m) + m - x`, by its series in `(x-m)/(x+m)` where the closed form would cancel.
+/// `x ln(x/m) + m - x`, by its series in `(x-m)/(x+m)` if the closed form would cancel.
 fn deviance(x: f64, m: f64) -> f64 {
     let difference = x - m;
     if difference.abs() >= 0.1 * (x + m) {

@@ -1,4 +1,4 @@
-//! What the caller demands, and which of the released code's mistakes are repaired.
+//! What the caller demands of the published algorithm, and which mistakes of its released code are repaired.
 
 use super::PublishedError;
 
@@ -51,17 +51,17 @@ impl Demand {
     }
 }
 
-/// Which mistakes of the released code are put right. The default is none: the code as its authors ran it.
+/// Which mistakes of the released code are corrected; by default none, as its authors ran it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Repairs {
-    /// Divide what a model cost by the items *it* answered, not by all profiled items. Unrepaired, a
+    /// Divides a model's cost by the items *it* answered, not by all profiled items. Unrepaired, a
     /// candidate dropped after 10 of 1,000 items looks a hundred times cheaper than it is, and the mix
     /// sends it items for that reason.
     pub unit_cost: bool,
-    /// Treat a candidate that agreed on every (or no) item so far as certain to go on like that.
-    /// Unrepaired, its predictive distribution has no width, the integral is "not a number", no expected
-    /// cost compares as lower, and the best possible candidate is dropped together with all others.
+    /// Treats a candidate that agreed on every (or no) item so far as certain to go on like that. Unrepaired,
+    /// its predictive distribution has no width and the integral is "not a number". Then no expected cost
+    /// compares as lower, and the best possible candidate is dropped together with all others.
     pub certain_candidate: bool,
 }
 
@@ -79,7 +79,7 @@ impl Repairs {
         self
     }
 
-    /// Sets whether a candidate without a disagreement is kept.
+    /// Sets whether a candidate that never disagreed is kept.
     #[must_use]
     pub const fn with_certain_candidate(mut self, repaired: bool) -> Self {
         self.certain_candidate = repaired;

@@ -51,9 +51,9 @@ impl Situation<'_> {
 /// The expected cost of profiling some items more and then using the cheapest satisfied model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpectedCost {
-    /// For the items profiled: the reference and every contender answer each.
+    /// The cost of the items profiled: the reference and every contender answer each.
     pub profiling: f64,
-    /// For the items after them.
+    /// The cost of the items after them.
     pub applying: f64,
 }
 
@@ -70,30 +70,30 @@ impl ExpectedCost {
 pub struct Forecast {
     /// Items profiled at this look.
     pub profiled: usize,
-    /// The best horizon and the expected cost of profiling to it; `None` where no expected cost is a
-    /// number (a contender without a disagreement, unrepaired) or no horizon is left.
+    /// The best horizon and the expected cost of profiling to it; `None` if no expected cost is a number
+    /// (a contender that never disagreed, unrepaired) or no horizon is left.
     pub best: Option<(usize, f64)>,
     /// What stopping here costs.
     pub stopping: f64,
 }
 
 impl Forecast {
-    /// Whether the open candidates are dropped: nothing is expected to be cheaper than stopping.
+    /// Whether the open candidates are dropped, because no horizon is expected to be cheaper than stopping.
     #[must_use]
     pub fn is_pruned(&self) -> bool {
         self.best.is_none_or(|(_, cost)| cost >= self.stopping)
     }
 }
 
-/// Computes expected costs; keeps the last threshold of each horizon, near which the next one lies.
+/// Computes expected costs; remembers the last threshold of each horizon, because the next is near it.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
     demand: Demand,
     repairs: Repairs,
     predictive: Predictive,
-    /// For each power of two: the number of trials last asked for, and the agreements they need.
+    /// For each power of two: the number of trials last asked for, and the agreements they needed.
     needed: Vec<Option<(usize, usize)>>,
-    /// The horizon that last spoke for going on; it usually does so again.
+    /// The horizon that last was cheaper than stopping; it usually is again.
     hint: u32,
 }
 
@@ -112,10 +112,10 @@ impl Forecaster {
     ///
     /// with `b` from [`further_agreements`](interval::further_agreements). (Jo and Trummer 2024, the
     /// section on expected cost.) *Quirk:* the normal distribution is cut off at 1 without being
-    /// renormalised; at `p_hat` = 0.99 after 100 items 16 % of it are lost.
+    /// renormalised; at `p_hat` = 0.99 after 100 items, 16 % of it is lost.
     ///
-    /// `None` where the released code gets "not a number": at `p_hat` = 1 (and 0) the normal distribution
-    /// has no width. With [`Repairs::certain_candidate`] the candidate is taken to go on as it was.
+    /// `None` if the released code gets "not a number": at `p_hat` = 1 (and 0) the normal distribution
+    /// has no width. With [`Repairs::certain_candidate`] the candidate is assumed to go on as before.
     pub fn success_probability(
         &mut self,
         agreed: usize,
@@ -157,7 +157,7 @@ impl Forecaster {
         })
     }
 
-    /// The least expected cost over all horizons, the shortest of equally good ones.
+    /// The least expected cost over all horizons; among equals, that of the shortest.
     pub fn forecast(&mut self, situation: &Situation<'_>) -> Forecast {
         let mut best: Option<(usize, f64)> = None;
         for (power, horizon) in situation.horizons() {
@@ -170,8 +170,8 @@ impl Forecaster {
         Forecast { profiled: situation.profiled, best, stopping: situation.stopping_cost() }
     }
 
-    /// Whether [`forecast`](Self::forecast) would prune. It stops at the first horizon that is cheaper than
-    /// stopping, so one horizon mostly does instead of all.
+    /// Whether [`forecast`](Self::forecast) would prune. It stops at the first horizon that is cheaper
+    /// than stopping, so that one horizon is mostly enough.
     pub(super) fn prunes(&mut self, situation: &Situation<'_>) -> bool {
         let stopping = situation.stopping_cost();
         let hint = self.hint;
@@ -226,7 +226,8 @@ mod tests {
         assert!(released.best.is_none() && released.is_pruned());
         let repairs = Repairs::NONE.with_certain_candidate(true);
         let repaired = Forecaster::new(demand, repairs).forecast(&situation);
-        // 183 agreements in a row satisfy the demand, so 64 further items do; 32 are said to as well.
+        // 183 agreements in a row satisfy the demand, so 64 further items are enough; by the quirk, so
+        // are 32.
         assert_eq!(repaired.best.map(|(horizon, _)| horizon), Some(1));
         assert!(!repaired.is_pruned());
     }

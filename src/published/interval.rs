@@ -18,11 +18,10 @@ pub struct Interval {
 /// low:  P(Bin(n, low)  >= k) = (1 - confidence) / 2        (0 if k = 0)
 /// high: P(Bin(n, high) <= k) = (1 - confidence) / 2        (1 if k = n)
 /// ```
-///
-/// It assumes one look at `n` independent items; the algorithm looks again at every tenth item, which is
-/// why its promise does not hold (see the [module's guide](super)). Without trials the interval is
-/// `[0, 1]`. The released code gets "not a number" for `high` at `k = n` and for both limits without
-/// trials; it compares them only by `high < target` and replaces `low` by 0, so these values decide alike.
+/// It assumes a single look at `n` independent items. The algorithm looks again at every tenth item, which is
+/// why its promise does not hold (see the [module's guide](super)). Without trials the interval is `[0, 1]`.
+/// The released code gets "not a number" for `high` at `k = n` and for both limits without trials. It
+/// compares them only by `high < target` and replaces `low` by 0, so these values lead to the same decisions.
 #[must_use]
 pub fn clopper_pearson(successes: usize, trials: usize, confidence: f64) -> Interval {
     let successes = successes.min(trials);
@@ -72,7 +71,7 @@ fn rate_with_upper_tail(successes: usize, trials: usize, tail: f64) -> f64 {
 /// The least number of agreements among `trials` items whose interval's lower limit reaches the demanded
 /// agreement; `trials + 1` if even full agreement would not do.
 ///
-/// No interval need be inverted for it: the lower limit of `k` agreements reaches `t` exactly if
+/// No interval has to be inverted for this: the lower limit of `k` agreements reaches `t` exactly if
 /// `P(Bin(n, t) >= k) <= (1 - confidence) / 2`.
 #[must_use]
 pub fn least_satisfying(trials: usize, demand: Demand) -> usize {
@@ -81,7 +80,7 @@ pub fn least_satisfying(trials: usize, demand: Demand) -> usize {
     least_satisfying_near(n * rate + 2.0 * (n * rate * demand.delta()).sqrt(), trials, demand)
 }
 
-/// As [`least_satisfying`], searching from `guess`.
+/// As [`least_satisfying`], but searching from `guess`.
 pub(super) fn least_satisfying_near(guess: f64, trials: usize, demand: Demand) -> usize {
     if demand.agreement() <= 0.0 {
         return 0;
@@ -89,8 +88,8 @@ pub(super) fn least_satisfying_near(guess: f64, trials: usize, demand: Demand) -
     first_rare(guess, trials, demand.agreement(), demand.tail())
 }
 
-/// The least `k` with `P(Bin(trials, rate) >= k) <= level`. One tail is summed at the guess, its neighbours
-/// differ from it by one mass each.
+/// The least `k` with `P(Bin(trials, rate) >= k) <= level`. One tail is summed at the guess; its
+/// neighbours differ from it by one mass each.
 fn first_rare(guess: f64, trials: usize, rate: f64, level: f64) -> usize {
     /// Tails are summed afresh after this many steps, so that differences cannot pile up.
     const FRESH: usize = 16;
@@ -130,9 +129,9 @@ fn first_rare(guess: f64, trials: usize, rate: f64, level: f64) -> usize {
 /// How many of the next `further` items must agree, after `agreed` of `profiled`, for the lower limit over
 /// all of them to reach the demanded agreement.
 ///
-/// *Quirk:* the released bisection never looks beyond full agreement. A candidate that has agreed on every
-/// item so far is therefore said to be satisfied by agreeing on all further ones, even where full agreement
-/// over so few items is not enough. For every other candidate the answer exceeds `further` when the demand
+/// *Quirk:* the released bisection never looks beyond full agreement. So a candidate that has agreed on
+/// every item so far is said to be satisfied by agreeing on all further ones, even if full agreement
+/// over so few items is not enough. For every other candidate the answer exceeds `further` if the demand
 /// is out of reach, as it should.
 #[must_use]
 pub fn further_agreements(agreed: usize, profiled: usize, further: usize, demand: Demand) -> usize {
@@ -140,7 +139,7 @@ pub fn further_agreements(agreed: usize, profiled: usize, further: usize, demand
     least_satisfying(trials, demand).min(trials).saturating_sub(agreed)
 }
 
-/// What the interval says of a candidate at a look.
+/// What the interval says about a candidate at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// The whole interval lies below the demanded agreement.
@@ -153,16 +152,16 @@ pub(super) enum Judgement {
 
 /// Compares intervals with the demand, look after look, without inverting any.
 ///
-/// The agreements that satisfy and the disagreements that exclude are two numbers for each number of items,
-/// and neither falls as items are added. So the numbers of an earlier look still bound those of a later
-/// one, and are computed anew only when a candidate has passed them: with 50,000 items profiled, at every
-/// tenth or hundredth look.
+/// For each number of items there is a number of agreements that satisfies and a number of disagreements
+/// that excludes, and neither falls as items are added. So the numbers of an earlier look still bound
+/// those of a later one. They are recomputed only when a candidate has passed them: with 50,000 items
+/// profiled, at every tenth or hundredth look.
 #[derive(Debug, Clone)]
 pub(super) struct Boundary {
     demand: Demand,
-    /// At least so many agreements are needed to satisfy.
+    /// At least this many agreements are needed to satisfy.
     satisfying: usize,
-    /// At least so many disagreements are needed to exclude.
+    /// At least this many disagreements are needed to exclude.
     excluding: usize,
 }
 
@@ -171,7 +170,7 @@ impl Boundary {
         Self { demand, satisfying: 0, excluding: 0 }
     }
 
-    /// Judges a candidate. From call to call `profiled` must not fall.
+    /// Judges a candidate; `profiled` must not fall from call to call.
     pub(super) fn judge(&mut self, agreed: usize, profiled: usize) -> Judgement {
         let disagreed = profiled - agreed;
         if disagreed >= self.excluding {

@@ -1,4 +1,4 @@
-//! The recorded outcomes that the algorithm is run on: who agreed with the reference, and at what cost.
+//! The recorded outcomes that the algorithm runs on: who agreed with the reference, and at what cost.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub struct Agreements {
 }
 
 impl Agreements {
-    /// `len` agreements: the reference's own column.
+    /// `len` agreements, as in the reference's own column.
     #[must_use]
     pub fn all(len: usize) -> Self {
         std::iter::repeat_n(true, len).collect()
@@ -65,7 +65,7 @@ impl Agreements {
         count
     }
 
-    /// The same outcomes with the items in another order: item `order[i]` comes to place `i`.
+    /// The same outcomes with the items in another order: item `order[i]` moves to place `i`.
     #[must_use]
     pub fn reordered(&self, order: &[usize]) -> Self {
         order.iter().map(|&item| self.agrees(item)).collect()
@@ -134,7 +134,7 @@ impl ItemCosts {
         }
     }
 
-    /// The same costs with the items in another order: item `order[i]` comes to place `i`.
+    /// The same costs with the items in another order: item `order[i]` moves to place `i`.
     #[must_use]
     pub fn reordered(&self, order: &[usize]) -> Self {
         match self.0 {
@@ -162,9 +162,9 @@ pub struct Column {
 }
 
 impl Column {
-    /// A model: its name; the price of its prompt tokens, in any unit the columns share (the released code
-    /// orders models by it and by nothing else); what its answers cost; where they agree with the
-    /// reference's.
+    /// Makes a model's column: its name; the price of its prompt tokens, in any unit that the columns
+    /// share (the released code orders models by this alone); what its answers cost; where they agree
+    /// with the reference's.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
@@ -202,9 +202,9 @@ impl Column {
 
 /// What every model would do on every item, in the order in which the items are processed.
 ///
-/// Models stand in the order of their prompt price, cheapest first (ties in the order given): profiling,
-/// the choice of the cheapest satisfied model and the slices of the mix all go by it. The reference may
-/// stand anywhere; models dearer than it are never asked.
+/// Models are ordered by their prompt price, cheapest first (ties in the order given). Profiling, the
+/// choice of the cheapest satisfied model and the slices of the mix all follow this order. The reference
+/// may be anywhere in it; models dearer than it are never asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutcomeMatrix {
     columns: Vec<Column>,
@@ -254,9 +254,8 @@ impl OutcomeMatrix {
         Ok(Self { columns, reference: place, items })
     }
 
-    /// The same outcomes in another order: item `order[i]` comes to place `i`. The algorithm's promise
-    /// presumes a random order, so a recorded trace should be shuffled first. Items left out of `order` are
-    /// left out.
+    /// The same outcomes in another order: item `order[i]` moves to place `i`, and items missing from `order`
+    /// are left out. The algorithm's promise presumes a random order, so shuffle a recorded trace first.
     #[must_use]
     pub fn reordered(&self, order: &[usize]) -> Self {
         let columns = self.columns.iter().map(|column| Column {
@@ -280,7 +279,7 @@ impl OutcomeMatrix {
         &self.columns
     }
 
-    /// The reference's place among [`columns`](Self::columns).
+    /// The reference's position among [`columns`](Self::columns).
     #[must_use]
     pub const fn reference(&self) -> usize {
         self.reference

@@ -6,16 +6,16 @@ use super::PublishedError;
 use super::demand::Demand;
 use super::interval::clopper_pearson;
 
-/// Levels tried between the demanded confidence and 1; one more stands for "no claim at all".
+/// How many levels are tried from the demanded confidence towards 1; one more stands for "no claim at all".
 const LEVELS: usize = 5;
 
-/// A demand this far out of reach is met all the same: the rounding of its own formula.
+/// A demand out of reach by no more than this is taken as met: it is the rounding of its own formula.
 const TOLERANCE: f64 = 1e-12;
 
-/// What the mix knows of a model.
+/// What the mix knows about one model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ingredient {
-    /// The items it answered in the profile.
+    /// How many items it answered in the profile.
     pub answered: usize,
     /// On how many of them it agreed with the reference.
     pub agreed: usize,
@@ -27,9 +27,9 @@ pub struct Ingredient {
 /// A confidence level and the lower limit for the agreement that it gives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
-    /// The level; 1 where nothing is claimed of a candidate, and for the reference.
+    /// The level; 1 if nothing is claimed of a candidate, and for the reference.
     pub confidence: f64,
-    /// The lower limit at that level; 0 where nothing is claimed, 1 for the reference.
+    /// The lower limit at that level; 0 if nothing is claimed, 1 for the reference.
     pub agreement: f64,
 }
 
@@ -68,16 +68,16 @@ pub fn remaining_target(profiled: usize, items: usize, demand: Demand) -> f64 {
 /// equidistant ones from the confidence upwards, and 1 with a lower limit of 0. `None` if even the reference
 /// alone misses the target.
 ///
-/// *Quirks:* nothing keeps a share from a model whose lower limit is 0, and with the unrepaired unit costs
-/// such a model often looks cheapest: thousands of items go to a model that never agrees. Multiplying the
-/// levels is right only for independent intervals.
+/// *Quirks:* nothing prevents a share for a model whose lower limit is 0. With the unrepaired unit costs
+/// such a model often looks cheapest, and thousands of items go to a model that never agrees.
+/// Multiplying the levels is right only for independent intervals.
 ///
-/// The released code solves one programme for each of the `6^M` choices. A programme with two constraints
-/// has an optimum with at most two positive shares, and putting every other model to level 1 leaves that
-/// optimum feasible and its choice admissible; so the best over all choices is the best over all pairs of
-/// models and their 36 levels, each solved in closed form, and the work is quadratic in the number of
-/// models. Equal costs go to the choice that comes first in the released code's order: cheapest model's
-/// level first, lowest level first.
+/// The released code solves one programme for each of the `6^M` choices. A programme with two
+/// constraints has an optimum with at most two positive shares. Setting every other model to level 1
+/// leaves that optimum feasible and its choice admissible. So the best over all choices is the best over
+/// all pairs of models and their 36 levels, each solved in closed form, and the work is quadratic in the
+/// number of models. Among equal costs the choice that comes first in the released code's order wins:
+/// cheapest model's level first, lowest level first.
 #[must_use]
 pub fn best_mix(
     ingredients: &[Ingredient],
@@ -152,7 +152,7 @@ struct Core {
 }
 
 impl Core {
-    /// Takes the place of the best core if it is cheaper, or as cheap and earlier in order.
+    /// Replaces the best core if this one is cheaper, or as cheap and earlier in order.
     fn challenge(self, best: &mut Option<Self>, table: &[Vec<Level>], confidence: f64) {
         let wins = match best {
             None => true,
@@ -197,8 +197,8 @@ impl Core {
     }
 }
 
-/// Splits `items` in proportion to `shares`: the largest share first, each taking its part of what is left
-/// rounded to the nearest whole (halves to even), so that the parts add up to `items` exactly.
+/// Splits `items` in proportion to `shares`. The largest share goes first; each takes its part of what
+/// is left, rounded to the nearest whole (halves to even), so that the parts add up to `items` exactly.
 ///
 /// # Errors
 ///
@@ -301,7 +301,7 @@ mod tests {
                 (mix.cost - want).abs() < 1e-9,
                 "{ingredients:?} {target} {confidence}: {mix:?} {want}"
             );
-            // What is reported fits together.
+            // The reported values are consistent with each other.
             let sum = |f: &dyn Fn(usize) -> f64| (0..4).map(f).sum::<f64>();
             let product: f64 = mix.levels.iter().map(|level| level.confidence).product();
             assert!((sum(&|at| mix.shares[at]) - 1.0).abs() < 1e-12);

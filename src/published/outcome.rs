@@ -1,4 +1,4 @@
-//! The methods by name, and what a run of one decided and cost.
+//! The published methods by name, and what a run of one decided and cost.
 
 use super::demand::Demand;
 use super::expected::Forecast;
@@ -11,20 +11,20 @@ pub enum Method {
     AllReference,
     /// Profile until the cheapest satisfactory model is known, then use it ("exhaustive").
     ProfileAll,
-    /// The same, but stop as soon as profiling further is not expected to pay ("efficient").
+    /// Profile likewise, but stop as soon as profiling further is not expected to pay ("efficient").
     ProfileSmart,
     /// Profile like [`ProfileSmart`](Self::ProfileSmart), then mix models ("multi-model").
     ModelMix,
 }
 
-/// What the profile thinks of a model.
+/// The profile's verdict on a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Still open. A candidate dearer than a satisfied one stays so and is no longer profiled.
+    /// Still open. A candidate dearer than a satisfied one keeps this status and is no longer profiled.
     Unknown,
     /// Dropped.
     Invalid,
-    /// Thought to meet the demand. The reference is so from the start.
+    /// Judged to meet the demand; the reference is, from the start.
     Satisfied,
 }
 
@@ -42,38 +42,38 @@ pub enum Cause {
 pub struct Event {
     /// How many items were profiled by then.
     pub profiled: usize,
-    /// The model's place in price order.
+    /// The model's position in price order.
     pub model: usize,
     /// Its new status.
     pub status: Status,
-    /// Why.
+    /// Why it changed.
     pub cause: Cause,
 }
 
-/// What became of one model in a run.
+/// What happened to one model in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelTally {
-    /// What the profile thought of it in the end.
+    /// The profile's final verdict on it.
     pub status: Status,
-    /// The profiled items it answered.
+    /// How many profiled items it answered.
     pub profiled: usize,
     /// On how many of them it agreed with the reference.
     pub agreed: usize,
-    /// The items it answered after the profile.
+    /// How many items it answered after the profile.
     pub assigned: usize,
     /// What it cost altogether, in nano-units.
     pub cost: u64,
 }
 
 impl ModelTally {
-    /// All items it answered.
+    /// The number of all items it answered.
     #[must_use]
     pub const fn answered(&self) -> usize {
         self.profiled + self.assigned
     }
 }
 
-/// What a run decided, and what came of it.
+/// What a run decided, and the result.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -83,14 +83,14 @@ pub struct Outcome {
     pub items: usize,
     /// Items profiled; the reference's answer is delivered for each of them.
     pub profiled: usize,
-    /// The place, in price order, of the cheapest satisfied model after the profile. Model mixes are free
-    /// to use others.
+    /// The position, in price order, of the cheapest satisfied model after the profile. Model mixes may
+    /// use others.
     pub smallest: usize,
     /// The changes of status, in order.
     pub events: Vec<Event>,
-    /// What became of each model, in price order.
+    /// What happened to each model, in price order.
     pub models: Vec<ModelTally>,
-    /// The mix, where one was computed.
+    /// The mix, if one was computed.
     pub mix: Option<Mix>,
     /// The best horizon at each look, if asked for.
     pub forecasts: Vec<Forecast>,

@@ -1,5 +1,5 @@
 //! The probability that a candidate will satisfy the demand, as the paper predicts it: an integral over
-//! what its rate of agreement may be.
+//! its possible rates of agreement.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,7 +12,7 @@ use statrs::function::erf::erfc;
 
 use super::binomial;
 
-/// Nodes of the Gauss-Legendre rule on each panel.
+/// The number of nodes of the Gauss-Legendre rule on each panel.
 const NODES: usize = 12;
 
 /// Panels whose share of the integral is below this are left out.
@@ -42,7 +42,7 @@ impl Predictive {
     /// integral over p in [0, 1] of  P(Bin(further, p) >= needed)  dN(p; p_hat, p_hat (1 - p_hat) / n)
     /// ```
     ///
-    /// `None` where the normal distribution has no width: at `p_hat` 0 and 1.
+    /// `None` if the normal distribution has no width, at `p_hat` 0 and 1.
     pub(super) fn probability(
         &self,
         agreed: usize,
@@ -64,9 +64,9 @@ impl Predictive {
         }
     }
 
-    /// The integral for `1 <= needed <= further`. The tail is then the distribution function of
-    /// `Beta(needed, further - needed + 1)`, so by parts the integral is that of the Beta *density* times
-    /// the normal probability of `[x, 1]`: an exponential and an `erfc` a node, and no tail to be summed.
+    /// The integral for `1 <= needed <= further`. The tail is then the distribution function of `Beta(needed,
+    /// further - needed + 1)`. So, by parts, the integral is that of the Beta *density* times the normal
+    /// probability of `[x, 1]`: an exponential and an `erfc` per node, and no tail to sum.
     fn integral(&self, normal: Normal, beta: Beta) -> f64 {
         let beyond = normal.above(1.0);
         let integrand = |x: f64| beta.density(x) * (normal.above(x) - beyond);
@@ -130,7 +130,7 @@ impl Beta {
         Self { powers: (a - 1.0, b - 1.0), mean, deviation, at_mean }
     }
 
-    /// The density at `x`, from that at the mean: the two powers of ratios near 1 lose no digits.
+    /// The density at `x`, from that at the mean: two powers of ratios near 1, which lose no digits.
     fn density(&self, x: f64) -> f64 {
         let off = x - self.mean;
         let mut exponent = 0.0;
@@ -205,7 +205,7 @@ mod tests {
             for further in [1, 2, 8, 32, 256, 2048, 32_768] {
                 let near = further * agreed / profiled;
                 for needed in [further / 2, near, near + 1, near + further / 50] {
-                    // Simpson's rule misses the cliff at full agreement over thousands of items.
+                    // Simpson's rule misses the steep edge at full agreement over thousands of items.
                     let needed = needed.clamp(1, further - further / 100);
                     let got = predictive.probability(agreed, profiled, needed, further).unwrap();
                     let want = by_simpson(agreed, profiled, needed, further);
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(predictive.probability(100, 100, 3, 4), None);
         assert_eq!(predictive.probability(0, 100, 3, 4), None);
         assert_eq!(predictive.probability(90, 100, 5, 4), Some(0.0));
-        // The normal distribution is cut off at 1: a certainty of 1 it does not reach.
+        // The normal distribution is cut off at 1, so that a certainty of 1 is not reached.
         let certain = predictive.probability(99, 100, 0, 4).unwrap();
         assert!((certain - 0.842_357_2).abs() < 1e-3, "{certain}");
     }

@@ -1,4 +1,4 @@
-//! Profiling, and what follows from it: the loop that all three methods share.
+//! The loop that all the published methods share: profiling, and assigning the remaining items.
 
 #![allow(clippy::indexing_slicing, reason = "indices come from loops over the slices they index")]
 
@@ -11,10 +11,10 @@ use super::matrix::OutcomeMatrix;
 use super::mix::{self, Ingredient, Mix};
 use super::outcome::{Cause, Event, Method, ModelTally, Outcome, Status};
 
-/// Candidates are judged whenever this many more items have been profiled.
+/// Candidates are judged each time this many more items have been profiled.
 const LOOK_EVERY: usize = 10;
 
-/// Expected costs are considered from this many profiled items on.
+/// Expected costs are considered once this many items have been profiled.
 const FORECAST_FROM: usize = 100;
 
 /// What to demand, what to repair, what to record.
@@ -23,15 +23,15 @@ const FORECAST_FROM: usize = 100;
 pub struct Options {
     /// The demanded agreement and confidence.
     pub demand: Demand,
-    /// Which mistakes of the released code are put right.
+    /// Which mistakes of the released code are corrected.
     pub repairs: Repairs,
-    /// Whether to record the best horizon at every look. It changes no decision and costs time: deciding
-    /// takes one horizon that pays, recording takes all.
+    /// Whether to record the best horizon at every look. This changes no decision but costs time:
+    /// deciding needs one horizon that pays, recording needs all.
     pub forecasts: bool,
 }
 
 impl Options {
-    /// The released code under this demand, without forecasts.
+    /// The options of the released code under this demand, without forecasts.
     #[must_use]
     pub const fn new(demand: Demand) -> Self {
         Self { demand, repairs: Repairs::NONE, forecasts: false }
@@ -94,8 +94,8 @@ impl<'a> Profile<'a> {
         }
     }
 
-    /// Profiles, ten items at a time, until the cheapest satisfied model has no open one before it or the
-    /// items are used up. A last stretch of fewer than ten items is answered but not judged.
+    /// Profiles, ten items at a time, until no candidate cheaper than the cheapest satisfied model is
+    /// open or the items are used up. A last stretch of fewer than ten items is answered but not judged.
     fn proceed(&mut self, mut forecaster: Option<Forecaster>) {
         while self.profiled < self.matrix.items() {
             let open = self.open();
@@ -118,7 +118,7 @@ impl<'a> Profile<'a> {
         }
     }
 
-    /// The open candidates before the cheapest satisfied model: those still worth profiling.
+    /// The open candidates cheaper than the cheapest satisfied model: those still worth profiling.
     fn open(&self) -> Vec<usize> {
         (0..self.smallest()).filter(|&model| self.models[model].status == Status::Unknown).collect()
     }
@@ -156,8 +156,8 @@ impl<'a> Profile<'a> {
 
     /// Drops all open candidates if profiling further is not expected to pay.
     ///
-    /// Open candidates have answered every profiled item, so the mistake in the unit costs cannot touch
-    /// theirs; but the cheapest satisfied model may have stopped long ago.
+    /// Open candidates have answered every profiled item, so the mistake in the unit costs does not
+    /// affect theirs; but the cheapest satisfied model may have stopped long ago.
     fn prune(&mut self, forecaster: &mut Forecaster) {
         let open = self.open();
         if open.is_empty() || self.profiled == self.matrix.items() {
@@ -191,15 +191,16 @@ impl<'a> Profile<'a> {
         }
     }
 
-    /// What one answer costs, as the code sees it, in nano-units. *Quirk:* unrepaired it divides by all
-    /// profiled items, whether or not the model answered them. Repaired, `None` for a model never asked.
+    /// What one answer costs, as the released code sees it, in nano-units. *Quirk:* unrepaired, it
+    /// divides by all profiled items, whether or not the model answered them. Repaired, it is `None` for
+    /// a model never asked.
     fn unit_cost(&self, model: usize) -> Option<f64> {
         let tally = &self.models[model];
         let count = if self.options.repairs.unit_cost { tally.profiled } else { self.profiled };
         (count > 0).then(|| tally.cost as f64 / count as f64)
     }
 
-    /// Assigns the items after the profile and adds everything up.
+    /// Assigns the items after the profile and adds up costs and failures.
     fn apply(mut self, method: Method) -> Outcome {
         let smallest = self.smallest();
         let profile_cost = self.models.iter().map(|model| model.cost).sum();
@@ -211,8 +212,8 @@ impl<'a> Profile<'a> {
                     if method == Method::AllReference { self.matrix.reference() } else { smallest };
                 (0..self.models.len()).map(|model| if model == only { rest } else { 0 }).collect()
             });
-        // Quirk: each model gets one slice of the items as they come, cheapest prompt first. It does not
-        // matter where their order is random, and it does where it is not.
+        // Quirk: each model gets one slice of the items in their order, cheapest prompt first. In a
+        // random order this does not matter; otherwise it does.
         let mut start = self.profiled;
         let mut failures = 0;
         for ((tally, column), part) in self.models.iter_mut().zip(self.matrix.columns()).zip(parts)
@@ -302,7 +303,7 @@ mod tests {
         let options = Options::new(demand(0.02)).with_repairs(Repairs::ALL);
         let repaired = run(&matrix, Method::ProfileSmart, &options);
         assert_eq!((repaired.profiled, repaired.smallest, repaired.failures), (190, 0, 0));
-        // Profiling to the end never asks what it will cost, so it never drops it.
+        // `ProfileAll` never computes an expected cost, so it never drops the candidate for it.
         assert_eq!(run(&matrix, Method::ProfileAll, &Options::new(demand(0.02))).smallest, 0);
     }
 
@@ -316,7 +317,7 @@ mod tests {
         assert!(released.models[1].assigned > 500, "{released:?}");
         assert_eq!(repaired.models[1].assigned, 0);
         assert!(repaired.cost < released.cost);
-        // Price is counted as spent, whatever the code believes.
+        // What is counted as spent is the true price, whatever the code assumes.
         let spent: u64 = [40, 50, 1000]
             .iter()
             .zip(&released.models)

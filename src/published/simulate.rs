@@ -32,23 +32,23 @@ pub struct Setting {
     pub reference: String,
 }
 
-/// How the candidates' disagreements on an item hang together, from 0 to 1.
+/// How strongly the candidates' disagreements on an item are linked, from 0 to 1.
 ///
 /// With this probability an item is drawn with *one* uniform variable for all candidates, so that the
 /// worse of two candidates disagrees wherever the better one does (as correlated as their rates allow);
-/// else with one for each. The correlation of two candidates' disagreements is therefore this number times
-/// the greatest one their rates allow, and every candidate's own rate is as set.
+/// otherwise each candidate has its own. So the correlation of two candidates' disagreements is this
+/// number times the greatest correlation that their rates allow, and every candidate keeps its own rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dependence(f64);
 
 impl Dependence {
-    /// Disagreements independent of each other: the paper's simulation.
+    /// Disagreements are independent of each other, as in the paper's simulation.
     pub const INDEPENDENT: Self = Self(0.0);
 
-    /// Disagreements as correlated as the rates allow.
+    /// Disagreements are as correlated as the rates allow.
     pub const COMONOTONE: Self = Self(1.0);
 
-    /// A dependence in between.
+    /// Makes a dependence of the given share.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Setting {
     ///
     /// # Errors
     ///
-    /// If an agreement is not in `[0, 1]`, or for what [`OutcomeMatrix::new`] refuses.
+    /// If an agreement is not in `[0, 1]`, or for anything that [`OutcomeMatrix::new`] refuses.
     pub fn draw(&self, seed: u64, dependence: Dependence) -> Result<OutcomeMatrix, PublishedError> {
         let limits = self
             .models
@@ -161,14 +161,14 @@ impl Setting {
     }
 }
 
-/// Uniform numbers have this many bits.
+/// How many bits the uniform numbers have.
 const BITS: u32 = 53;
 
 fn uniform(rng: &mut Xoshiro256PlusPlus) -> u64 {
     rng.next_u64() >> (u64::BITS - BITS)
 }
 
-/// The number that a uniform one stays below with this probability.
+/// The bound that a uniform number is below with this probability.
 fn limit(probability: f64) -> Result<u64, PublishedError> {
     if !(0.0..=1.0).contains(&probability) {
         return Err(PublishedError::Agreement(probability));
@@ -191,7 +191,7 @@ const PRICED: [(&str, u32, u32); 5] = [
     ("gpt-4", 30_000, 60_000),
 ];
 
-/// The items each model was recorded on.
+/// The number of items that each model was recorded on.
 const RECORDED: u64 = 100;
 
 /// A setting from what was recorded for each model on 100 items: prompt tokens, completion tokens, and the
@@ -260,7 +260,7 @@ mod tests {
         let (a, b) = (0.9, 0.8);
         let items = 200_000;
         let setting = pair((a, b), items);
-        // The least of the two failure rates bounds how often both can fail.
+        // The smaller of the two failure rates bounds how often both can fail.
         let greatest = (1.0 - a) * b / (a * (1.0 - a) * b * (1.0 - b)).sqrt();
         for share in [0.0, 0.3, 0.75, 1.0] {
             let matrix = setting.draw(1, Dependence::new(share).unwrap()).unwrap();

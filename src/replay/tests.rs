@@ -1,4 +1,4 @@
-//! Logs with holes in them.
+//! Traces with missing answers and costs.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::Cost;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// A trace from its lines, the reference `big`.
+/// A trace from its lines, with the reference `big`.
 fn trace(lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
     let meta = r#"{"reference": "big", "equivalence": "exact",
         "pricing": {"small": {"prompt_per_mtok": 1.0, "completion_per_mtok": 2.0}}}"#;

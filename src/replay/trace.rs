@@ -1,4 +1,4 @@
-//! The trace file and the meta file beside it.
+//! The trace file and the meta file beside it, as they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,51 +18,51 @@ pub enum ReplayError {
     /// The trace or its meta file cannot be read.
     #[error("{path} cannot be read")]
     Read {
-        /// Which file.
+        /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: std::io::Error,
     },
-    /// A line is not what it should be.
+    /// A line is not a trace item.
     #[error("{path}, line {line}: not a trace item")]
     Line {
-        /// Which file.
+        /// The file.
         path: String,
-        /// Which line, from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// Why.
+        /// The reason.
         #[source]
         source: serde_json::Error,
     },
-    /// The meta file is not what it should be.
+    /// The meta file is not valid.
     #[error("{path}: not a trace's meta file")]
     Meta {
-        /// Which file.
+        /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: serde_json::Error,
     },
     /// There are no items.
     #[error("{0} holds no items")]
     Empty(String),
-    /// A model that was named is not in the trace.
+    /// A model that the caller named is not in the trace.
     #[error("the trace has no model named `{0}`")]
     NoSuchModel(String),
-    /// The reference was named as a candidate.
+    /// The caller named the reference as a candidate.
     #[error("`{0}` is the reference and cannot be a candidate")]
     ReferenceAsCandidate(String),
-    /// What a model costs cannot be told.
+    /// The cost of a model is not known.
     #[error(
         "the cost of `{0}` is not known: no answer in the trace has a `cost_usd`, nor tokens and a \
          price; name a cost per item for it"
     )]
     NoCost(String),
-    /// The outcomes make no matrix for the published algorithm.
+    /// The outcomes do not make a matrix for the published algorithm.
     #[error(transparent)]
     Outcomes(#[from] crate::published::PublishedError),
-    /// The names make no roster.
+    /// The names do not make a valid roster.
     #[error("the models make no roster")]
     Roster(#[from] RosterError),
 }
@@ -125,7 +125,7 @@ impl Trace {
     /// Reads `NAME.jsonl` or `NAME.jsonl.gz`, and `NAME.meta.json` beside it.
     ///
     /// # Errors
-    /// [`ReplayError`] naming the file and the line that cannot be read.
+    /// [`ReplayError`], naming the file and the line that cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ReplayError> {
         let path = path.as_ref();
         let shown = path.display().to_string();
@@ -144,7 +144,7 @@ impl Trace {
         Self::parse(BufReader::new(reader), meta, &shown)
     }
 
-    /// The trace that is read from lines; errors name its `path`.
+    /// Parses the lines of a trace; errors name its `path`.
     pub(super) fn parse(lines: impl BufRead, meta: Meta, path: &str) -> Result<Self, ReplayError> {
         let mut items = Vec::new();
         for (number, line) in lines.lines().enumerate() {
@@ -176,13 +176,13 @@ impl Trace {
     }
 }
 
-/// A model that is `null` recorded nothing.
+/// Reads the models of an item; a model that is `null` recorded nothing.
 fn recorded<'de, D: Deserializer<'de>>(models: D) -> Result<BTreeMap<String, Recorded>, D::Error> {
     let models = BTreeMap::<String, Option<Recorded>>::deserialize(models)?;
     Ok(models.into_iter().filter_map(|(name, recorded)| Some((name, recorded?))).collect())
 }
 
-/// An amount that is one, or unknown.
+/// Reads an amount of money, or `null` for an unknown one.
 fn usd<'de, D: Deserializer<'de>>(amount: D) -> Result<Option<Cost>, D::Error> {
     let amount = Option::<f64>::deserialize(amount)?;
     amount.map(Cost::from_usd).transpose().map_err(de::Error::custom)

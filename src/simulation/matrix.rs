@@ -1,4 +1,4 @@
-//! An [`OutcomeMatrix`] as outcomes to simulate over.
+//! The outcomes of an [`OutcomeMatrix`], to simulate over: [`MatrixOutcomes`].
 
 use crate::backend::Confidence;
 use crate::evidence::Agreement;
@@ -8,11 +8,11 @@ use crate::roster::{ModelId, ModelSpec, RosterError, RosterSpec};
 
 use super::Outcomes;
 
-/// Why the models of a matrix make no roster.
+/// Why the models of a matrix do not make a roster.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotARoster {
-    /// The names or their number.
+    /// The names, or how many there are, are not valid.
     #[error(transparent)]
     Roster(#[from] RosterError),
     /// A cost is too high for a price.
@@ -20,35 +20,35 @@ pub enum NotARoster {
     Price(#[from] PriceError),
 }
 
-/// A matrix, its reference first and its candidates cheapest prompt first, with confidence scores if
-/// wanted.
+/// The outcomes of a matrix, with confidence scores if wanted. The reference is the first model, and the
+/// candidates follow, cheapest prompt first.
 ///
-/// Two candidates that both disagree with the reference give the same answer unless
-/// [`with_failures_alike`](Self::with_failures_alike) says otherwise: as with two labels, and the
-/// worst case for a consensus.
+/// Two candidates that both disagree with the reference give the same answer, unless
+/// [`with_failures_alike`](Self::with_failures_alike) says otherwise. So it is with two labels, and it
+/// is the worst case for a consensus.
 #[derive(Debug, Clone)]
 pub struct MatrixOutcomes<'a> {
     matrix: &'a OutcomeMatrix,
     roster: RosterSpec,
-    /// Columns by model id.
+    /// The column of each model, by model id.
     places: Vec<usize>,
-    /// Scores by model id; empty for a model without.
+    /// Scores by model id; empty for a model without scores.
     scores: Vec<Vec<f64>>,
     alike: bool,
 }
 
 impl<'a> MatrixOutcomes<'a> {
-    /// The matrix without scores.
+    /// Takes a matrix, without scores.
     ///
     /// # Errors
-    /// [`NotARoster`] if the columns make no roster.
+    /// [`NotARoster`] if the columns do not make a roster.
     pub fn new(matrix: &'a OutcomeMatrix) -> Result<Self, NotARoster> {
         let candidates = (0..matrix.columns().len()).filter(|at| *at != matrix.reference());
         let places: Vec<usize> = std::iter::once(matrix.reference()).chain(candidates).collect();
         let items = matrix.items();
         let mut models = Vec::with_capacity(places.len());
         for column in places.iter().filter_map(|at| matrix.columns().get(*at)) {
-            // The price is what an answer costs on average; each answer carries its own bill.
+            // The price is the mean cost of an answer; each answer carries its own bill.
             let mean = column.costs().of(0..items) / (items as u64).max(1);
             let pricing = Pricing::per_request(Cost::from_nanos(mean).as_usd())?;
             models.push(ModelSpec::new(column.name()).with_pricing(pricing));
@@ -57,7 +57,7 @@ impl<'a> MatrixOutcomes<'a> {
         Ok(Self { matrix, roster: RosterSpec::new(models)?, places, scores, alike: true })
     }
 
-    /// Sets a model's confidence scores, one an item; not finite where it has none.
+    /// Sets a model's confidence scores, one per item; a score that is not finite counts as none.
     #[must_use]
     pub fn with_scores(mut self, id: ModelId, scores: Vec<f64>) -> Self {
         if let Some(slot) = self.scores.get_mut(id.position()) {
@@ -78,7 +78,7 @@ impl<'a> MatrixOutcomes<'a> {
         &self.roster
     }
 
-    /// Whether any candidate disagrees with the reference on an item: elsewhere nothing can fail.
+    /// Whether any candidate disagrees with the reference on an item; on other items nothing can fail.
     pub fn may_fail(&self, index: u64) -> bool {
         self.roster.candidates().any(|id| self.agreement(id, index) != Agreement::Agrees)
     }
