@@ -1,4 +1,4 @@
-//! What a boundary costs: `cargo bench --bench calibration`.
+//! What calibrating a boundary costs: `cargo bench --bench calibration`.
 //!
 //! Budgets for a dense single-policy calibration: 50 ms at N = 127,600, 250 ms at N = 10^6, 1 s at
 //! N = 10^9; a single-look limit at k = 1,000: 20 microseconds.

@@ -1,9 +1,9 @@
 //! What concurrency costs in money: `cargo bench --bench concurrency`.
 //!
-//! The AG News setting, 127,600 items, with Pareto latencies (shape 1.5: a tail without a variance)
-//! and disagreeing answers twice as slow, on tokio's paused clock. Items that are asked about beyond
-//! the look that decided, because they were under way, are the overshoot; it is bounded by asking
-//! about no item past the next look, however many calls may be under way.
+//! The AG News setting, 127,600 items, with Pareto latencies (shape 1.5: a tail without a variance) and
+//! disagreeing answers twice as slow, on tokio's paused clock. Items asked about beyond the look that
+//! decided, because they were under way, are the overshoot. It is bounded by asking about no item past
+//! the next look, however many calls may be under way.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 mod setting;

@@ -1,10 +1,10 @@
 //! Decision time against size, models and looks: `cargo bench --bench curves`.
 //!
-//! Every row drives the profiler's state machine over outcomes that cost no call, one at a time,
-//! to its end, plans, and routes items. *Calibration* is what setting up the machine takes, which
-//! for single policies holds the calibration of their boundary; *profile* is the rest of profiling,
-//! *plan* is planning from the profile (which runs the profiler again over the stored evidence),
-//! *route* is a nanosecond figure per item. Medians of five runs.
+//! Every row drives the profiler's state machine to its end over outcomes that cost no call, one at a
+//! time, then plans and routes items. *Calibration* is the time to set up the machine, which for single
+//! policies includes calibrating their boundary. *Profile* is the rest of profiling. *Plan* is planning
+//! from the profile (which runs the profiler again over the stored evidence). *Route* is in nanoseconds
+//! per item. All are medians of five runs.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 mod setting;
@@ -85,7 +85,7 @@ fn run(models: &dyn Fn(u64) -> Models, items: u64, agreement: f64, families: Fam
     Row { calibration, profiling, planning, routing, profiled, stored_kb, looks }
 }
 
-/// Nanoseconds an item.
+/// The time to route an item, in nanoseconds.
 fn route(plan: &Plan, items: u64) -> f64 {
     let begun = Instant::now();
     let asked = plan.order.first(plan.asked);

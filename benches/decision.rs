@@ -1,10 +1,9 @@
 //! What deciding costs: `cargo bench --bench decision`.
 //!
-//! `whole_run` profiles, plans and routes all 127,600 items of the AG News setting with models that
-//! do nothing (budget: 10 ms once the boundary is calibrated; setting up the machine, which
-//! calibrates, is not timed). `planning` plans from a profile of 2,000 items with 10 candidates and
-//! scores on all (budget: 20 ms). `published` is the paper's algorithm on the same setting, in this
-//! crate's own rewriting of it.
+//! `whole_run` profiles, plans and routes all 127,600 items of the AG News setting with models that do
+//! nothing (budget: 10 ms once the boundary is calibrated; setting up the machine, which calibrates, is not
+//! timed). `planning` plans from a profile of 2,000 items with 10 candidates and scores on all (budget: 20
+//! ms). `published` is the paper's algorithm on the same setting, as rewritten in this crate.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 mod setting;
@@ -53,8 +52,8 @@ fn whole_run_single(bencher: Bencher<'_, '_>, agreement: f64) {
     whole_run(bencher, agreement, Families::Single);
 }
 
-/// A profile of 2,000 items with all of ten candidates asked, scored and compared on each: of the
-/// smallest population, at the lowest target, that is profiled so long.
+/// A profile of 2,000 items in which all ten candidates were asked, scored and compared on each item. It
+/// comes from the smallest population, at the lowest target, that is profiled for so long.
 fn large_profile() -> Profile {
     let models = Models::many(10, 1);
     let mut largest = None;
@@ -64,7 +63,7 @@ fn large_profile() -> Profile {
             let mut machine = models.machine(items, 1, target, &ProfileSettings::default());
             while machine.profiled() < 2_000 {
                 let Step::Profile(mut request) = machine.poll_step() else { break };
-                // Scores and comparisons of all, whatever the profiler would still ask for.
+                // All scores and comparisons are given, whatever the profiler would still ask for.
                 request.ask = models.roster().spec().candidates().collect();
                 request.compare = true;
                 machine.handle_outcome(models.outcome(&request)).expect("what was asked for");

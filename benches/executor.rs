@@ -1,12 +1,12 @@
-//! What the executor costs beside the calls: `cargo bench --bench executor`.
+//! What the executor costs in addition to the calls: `cargo bench --bench executor`.
 //!
-//! Nanoseconds an item through the executor, against a bare `stream.map(call).buffer_unordered(n)`
-//! over the same backends in the same run: a loop of each in turn. Time is taken for every 2,048
-//! answers, a fraction of what a scheduler gives a process at a time, and the median of these
-//! slices is what counts: it stays what it is on a machine with other things to do. Backends that
-//! are ready at once show the executor's own time; backends that give way once (`yield`) go through
-//! the queue of futures, as real calls do. With an observer that counts events, and with the
-//! default, none. Budget: 1.15 times the bare loop, for n = 1, 64 and 1,024.
+//! Nanoseconds per item through the executor, against a bare `stream.map(call).buffer_unordered(n)` over
+//! the same backends in the same run: a loop of each in turn. Time is taken for every 2,048 answers, a
+//! fraction of what a scheduler gives a process at a time, and the median of these slices counts: it is
+//! the same on a machine with other things to do. Backends that are ready at once show the executor's
+//! own time; backends that yield once (`yield`) go through the queue of futures, as real calls do. Runs
+//! are made with an observer that counts events, and without any, the default. Budget: 1.15 times the
+//! bare loop, for n = 1, 64 and 1,024.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use smart_core::{
 
 const ITEMS: u64 = 100_000;
 const ROUNDS: usize = 21;
-/// Answers in a slice.
+/// How many answers are in a slice.
 const SLICE: usize = 2_048;
 
 struct NoOp {
@@ -95,7 +95,7 @@ async fn compare(gives_way: bool, observed: bool, concurrency: usize) {
     println!("| {calls} | {concurrency} | {observer} | {ours:.0} | {bare:.0} | {ratio:.2} |");
 }
 
-/// Runs through a stream and notes the nanoseconds an answer took, slice by slice.
+/// Runs through a stream and records the nanoseconds per answer, slice by slice.
 async fn timed<T, E: std::fmt::Debug>(
     answers: impl Stream<Item = Result<T, E>>,
     slices: &mut Vec<f64>,

@@ -1,14 +1,15 @@
-//! What writing down costs: `cargo bench --bench journal`.
+//! What writing the journal costs: `cargo bench --bench journal`.
 //!
-//! Items through the executor with no-op backends and a journal, one record an item, one after
-//! another: records a second for each flush policy without a sync per record, and the same loop
-//! without a journal. Medians over slices of 256 records, which a scheduler seldom interrupts; every
-//! round has a new file. Budget: 200,000 records a second under the default policy, which hands each
-//! record to the system before its answer is used. At the end, what a resumed run holds of each record
-//! until its call is asked for: the growth of resident memory (`VmRSS`) where the system tells it.
+//! Items go through the executor one after another, with no-op backends and a journal, one record per
+//! item. This prints records per second for each flush policy without a sync per record, and for the
+//! same loop without a journal. The figures are medians over slices of 256 records, which a scheduler
+//! seldom interrupts; every round has a new file. Budget: 200,000 records per second under the default
+//! policy, which hands each record to the system before its answer is used. At the end comes the memory
+//! that a resumed run holds for each record until its call is asked for: the growth of resident memory
+//! (`VmRSS`), if the system reports it.
 //!
-//! The files lie in the directory for temporary files: what is measured is this crate and the
-//! system's writes to it, not a disk.
+//! The files are in the directory for temporary files: this crate and the system's writes are measured,
+//! not a disk.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use smart_core::{
 
 const ITEMS: u64 = 100_000;
 const ROUNDS: usize = 7;
-/// Records in a slice.
+/// How many records are in a slice.
 const SLICE: u64 = 256;
 
 struct NoOp;
@@ -51,7 +52,7 @@ fn smart() -> Smart<u64, u32> {
 async fn main() {
     let profiled = smart().profile(&Generated::new(ITEMS, |index| index)).await.expect("a profile");
     let plan = profiled.profile.plan().expect("a plan");
-    // First, while nothing that was given back is there to be used again.
+    // This comes first, while there is no freed memory to be reused.
     let held = resumed(&plan).await;
     println!("| journal | ns a record | records a second |");
     println!("|---|---|---|");
@@ -74,7 +75,7 @@ async fn main() {
     }
 }
 
-/// What a resumed run holds of each record, in bytes.
+/// The memory that a resumed run holds for each record, in bytes.
 async fn resumed(plan: &Plan) -> Option<f64> {
     let path = std::env::temp_dir().join(format!("journal-resumed-{}.jsonl", std::process::id()));
     let _ = std::fs::remove_file(&path);
@@ -90,7 +91,7 @@ async fn resumed(plan: &Plan) -> Option<f64> {
     Some(held / ITEMS as f64)
 }
 
-/// Resident memory in bytes.
+/// The resident memory in bytes.
 fn resident() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
@@ -98,7 +99,7 @@ fn resident() -> Option<f64> {
     Some(kilobytes * 1024.0)
 }
 
-/// Notes the nanoseconds an item of every slice.
+/// Records the nanoseconds per item of every slice.
 async fn through(plan: &Plan, policy: Option<FlushPolicy>, times: &mut Vec<f64>) {
     let path = std::env::temp_dir().join(format!("journal-bench-{}.jsonl", std::process::id()));
     let _ = std::fs::remove_file(&path);

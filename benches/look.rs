@@ -1,8 +1,8 @@
 //! How long the decision core keeps a driver waiting: `cargo bench --bench look`.
 //!
-//! 1,024 items are under way; their outcomes come in random order. Measured is the time from
-//! handing in an outcome to having the next step, over whole profiles: the median, the 99th
-//! percentile and the worst. Budget: 50 microseconds at the 99th percentile.
+//! While 1,024 items are under way, their outcomes come in random order. Measured is the time from
+//! handing in an outcome to having the next step, over whole profiles: the median, the 99th percentile
+//! and the worst. Budget: 50 microseconds at the 99th percentile.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 mod setting;

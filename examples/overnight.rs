@@ -1,12 +1,12 @@
-//! A job to leave alone overnight: run it, kill it at any time, run it again until it is done.
+//! A job to leave alone overnight: start it, kill it at any time, start it again until it is done.
 //!
 //! ```text
 //! cargo run --release --example overnight -- --journal FILE [--items N] [--seed S]
 //!     [--latency-ms L] [--faults RATE] [--budget USD] [--calls FILE] [--json]
 //! ```
-//! The models are simulated, with a heavy-tailed latency. `--faults` is the share of attempts that
-//! fail in passing; a few items fail for good as well. `--calls` makes every backend append a line
-//! `item model` for each call it really receives, outside the journal, so that anyone can count.
+//! The models are simulated, with a heavy-tailed latency. `--faults` is the share of attempts that fail for
+//! the moment; a few items fail for good as well. With `--calls` every backend appends a line `item model` to
+//! a file for each call it really receives, outside the journal, so that anyone can count the calls.
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
@@ -67,7 +67,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
     Ok(options)
 }
 
-/// Writes down every call that reaches the model.
+/// A model that writes down every call it receives.
 struct Logged {
     inner: Simulated,
     log: Option<Arc<File>>,
@@ -79,7 +79,7 @@ impl LlmBackend<u64> for Logged {
 
     async fn complete(&self, item: &u64) -> Result<Completion<u32>, BackendError> {
         if let Some(mut log) = self.log.as_deref() {
-            // One write for each line: lines of several processes do not mix.
+            // Each line is written at once, so that lines of several processes do not mix.
             let line = format!("{item} {}\n", self.inner.name());
             let written = log.write_all(line.as_bytes());
             written.map_err(|error| BackendError::permanent("no call log").with_source(error))?;
@@ -88,7 +88,7 @@ impl LlmBackend<u64> for Logged {
     }
 }
 
-/// The models: what they are, what they charge, and the most one call can cost.
+/// The models, their prices, and the most that one call of each can cost.
 fn models(options: &Options) -> Result<(Roster<u64, u32>, Budget), Box<dyn Error>> {
     let open = |path: &String| OpenOptions::new().create(true).append(true).open(path);
     let log = options.calls.as_ref().map(open).transpose()?.map(Arc::new);
@@ -176,7 +176,7 @@ fn print(options: &Options, outcome: &Outcome<u32>) {
     let truth = Simulated::reference(options.seed);
     let answered = || outcome.answers.iter().filter_map(|a| Some((a.index, a.output?)));
     let failures = answered().filter(|(index, output)| truth.truth(*index) != *output).count();
-    // FNV-1a over every item's answer, an unanswered one's included.
+    // FNV-1a over the answers of all items, unanswered ones included.
     let digest = outcome.answers.iter().fold(0xcbf2_9ce4_8422_2325_u64, |digest, answer| {
         let output = answer.output.map_or(u64::MAX, u64::from);
         let bytes = [answer.index.to_le_bytes(), output.to_le_bytes()];

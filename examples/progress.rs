@@ -1,12 +1,12 @@
-//! Watching a run in a terminal, drawn with `indicatif`.
+//! Watches a run in a terminal, with bars drawn by `indicatif`.
 //!
 //! ```text
 //! cargo run --release --example progress [-- --agreement 0.9] [--seed 1] [--items 20000]
 //!     [--latency-ms 100]
 //! ```
-//! `smart_core::progress::Progress` keeps the counts; this draws them ten times a second from a
-//! thread of its own, so that the run never waits for the terminal. Simulated models with some
-//! latency stand in for real ones.
+//! `smart_core::progress::Progress` keeps the counts. This program draws them ten times a second from a
+//! thread of its own, so that the run never waits for the terminal. Simulated models with some latency
+//! stand in for real ones.
 
 use std::error::Error;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -71,7 +71,7 @@ impl Bars {
     }
 }
 
-/// The interval as a picture from 50 % to 100 %, `|` the target.
+/// Draws an interval on a scale from 50 % to 100 %, with `|` at the target.
 fn interval(candidate: &CandidateProgress, target: f64) -> String {
     const CELLS: usize = 36;
     let (low, high) = candidate.agreement;

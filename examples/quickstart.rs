@@ -1,4 +1,4 @@
-//! The main job on an embedded default: no network, no keys.
+//! The crate's main job on simulated models: no network, no keys.
 //!
 //! ```text
 //! cargo run --release --example quickstart [-- --agreement 0.9] [--seed 1] [--seeds N]
@@ -17,7 +17,7 @@ use smart_core::{
     Usage, async_trait,
 };
 
-/// What stands where your client would: it takes an article, and answers a topic.
+/// Stands in for your client: it takes an article and answers with a topic.
 struct Client {
     simulated: Simulated,
     usage: Usage,
@@ -33,8 +33,8 @@ impl LlmBackend<u64> for Client {
     }
 }
 
-/// Name, share of answers that agree with gpt-4's, tokens per 100 articles in and out, and price
-/// per million tokens in and out: as recorded in the paper's AG News runs.
+/// Name, share of answers that agree with gpt-4's, tokens per 100 articles in and out, and price per
+/// million tokens in and out, as recorded in the paper's AG News runs.
 const MODELS: [(&str, f64, u64, u64, f64, f64); 5] = [
     ("gpt-4", 1.00, 8_554, 136, 30.0, 60.0),
     ("gpt-3.5-turbo-1106", 0.90, 8_554, 134, 1.0, 2.0),
@@ -50,7 +50,7 @@ fn model(position: usize, seed: u64) -> Result<Model<u64, u32>, Box<dyn Error>> 
         0 => Simulated::reference(seed),
         _ => Simulated::candidate(name, agreement, seed),
     };
-    // Tokens are recorded per 100 articles; so that no fraction is lost, so is the price.
+    // Tokens are recorded per 100 articles; the price is adapted too, so that no fraction of a token is lost.
     let usage = Usage::tokens(input, output);
     let pricing = Pricing::per_million(input_price / 100.0, output_price / 100.0)?;
     let client = Client { simulated: simulated.with_labels(4), usage };
@@ -92,7 +92,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 
         let outcome = futures::executor::block_on(smart.run(&articles))?;
 
-        // Only a simulation knows the truth about the answers nobody checked.
+        // Only a simulation knows whether unchecked answers are right.
         let reference = Simulated::reference(seed).with_labels(4);
         let wrong = |index: u64, output: Option<u32>| output != Some(reference.truth(index));
         let failures = outcome.answers.iter().filter(|a| wrong(a.index, a.output)).count();

@@ -1,4 +1,4 @@
-//! The whole library over a recorded trace, as if the models were live.
+//! Runs the whole library over a recorded trace, as if the models were live.
 //!
 //! ```text
 //! cargo run --release --example replay -- TRACE [--agreement 0.9] [--confidence 0.95] [--seed 1]
@@ -6,8 +6,8 @@
 //!     [--policy reference|single|mix|cascade|consensus|auto] [--concurrency C] [--baseline]
 //!     [--html FILE] [--svg DIRECTORY] [--json]
 //! ```
-//! `--baseline` also prints what the published algorithm (`ModelMix`: as released, and with its unit cost
-//! repaired) would have paid for the same items in the same order.
+//! With `--baseline` it also prints what the published algorithm (`ModelMix`, as released and with its
+//! unit cost repaired) would have paid for the same items in the same order.
 //!
 //! A trace is `NAME.jsonl` or `NAME.jsonl.gz` with `NAME.meta.json` beside it: see `smart_core::replay`.
 
@@ -160,7 +160,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the published algorithm would have paid, as released and repaired.
+/// What the published algorithm would have paid, as released and as repaired.
 fn baseline(
     options: &Options,
     replay: &Replay,
@@ -247,7 +247,7 @@ fn print(
                 "delivered_failures": run.failures,
             })
         };
-        // As released at the top; the repaired one beside it.
+        // The run as released is the object itself; the repaired one is a field of it.
         let mut rows = baseline.iter().map(|(_, run)| row(run));
         let mut released = rows.next().unwrap_or_default();
         released["repaired"] = rows.next().unwrap_or_default();

@@ -1,16 +1,16 @@
-//! What a run costs beside its calls, at any number of items.
+//! What a run costs in addition to its calls, at any number of items.
 //!
 //! ```text
 //! cargo run --release --example scale -- --items N [--concurrency C] [--rounds R] [--json]
 //! ```
-//! The models do nothing and are ready at once, so all that is measured is this crate: its
-//! executor against a bare `stream.map(call).buffer_unordered(C)` over the same backends (a loop
-//! of each in turn), its decisions (profiling, planning and routing, without calls), the calibration
-//! of one boundary, and the peak of resident memory while the items run through.
+//! The models do nothing and are ready at once, so only this crate is measured: its executor against a
+//! bare `stream.map(call).buffer_unordered(C)` over the same backends (a loop of each in turn), its
+//! decisions (profiling, planning and routing, without calls), the calibration of one boundary, and the
+//! peak of resident memory while the items run through.
 //!
-//! Items a second are those of the fastest round. Times an item, and their ratio, are medians over
-//! slices of 2,048 answers: shorter than a scheduler's turn, so that what else the machine does
-//! meanwhile falls on few of them.
+//! Items per second are those of the fastest round. Times per item, and their ratio, are medians over
+//! slices of 2,048 answers. A slice is shorter than a scheduler's turn, so that other work on the
+//! machine affects few of them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -88,7 +88,7 @@ fn options() -> Run<Options> {
     Ok(options)
 }
 
-/// The dense boundary that one candidate is judged by at this size.
+/// Times the calibration of the dense boundary by which one candidate is judged at this size.
 fn calibrate(items: u64, target: Target) -> Run<f64> {
     let design = Design::finite(items, target.allowance(items))?;
     let alpha = Probability::new(target.alpha())?;
@@ -97,7 +97,7 @@ fn calibrate(items: u64, target: Target) -> Run<f64> {
     Ok(milliseconds(begun))
 }
 
-/// Profiles, plans and routes every item, without making a call.
+/// Times profiling, planning and routing every item, without making a call.
 fn decide(roster: &Roster<u64, u32>, items: u64, target: Target) -> Run<f64> {
     let begun = Instant::now();
     let order = Order::new(items, 1);
@@ -143,7 +143,7 @@ fn outcome(request: Request) -> ItemEvidence {
     }
 }
 
-/// Answers in a slice.
+/// How many answers are in a slice.
 const SLICE: u64 = 2_048;
 
 /// Runs all items through the executor; answers are dropped as they come.
@@ -169,7 +169,7 @@ async fn bare(
     timed(calls.buffer_unordered(concurrency), items, slices).await
 }
 
-/// Nanoseconds an item over a whole stream, and those of each slice.
+/// Nanoseconds per item over a whole stream, and those of each slice.
 async fn timed<T, E: Error + 'static>(
     answers: impl Stream<Item = Result<T, E>>,
     items: u64,
@@ -202,12 +202,12 @@ fn median(mut times: Vec<f64>) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Makes the kernel measure the peak afresh from here, where it lets a process do so.
+/// Makes the kernel measure the peak afresh from here, if it allows a process to do so.
 fn reset_peak() -> bool {
     fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
-/// The peak of resident memory in MB; `None` where the system does not say.
+/// The peak of resident memory in MB; `None` if the system does not report it.
 fn peak() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

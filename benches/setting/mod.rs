@@ -1,4 +1,4 @@
-//! The paper's AG News setting as models that do nothing: shared by the benchmarks.
+//! The paper's AG News setting as models that do nothing, shared by the benchmarks.
 #![allow(dead_code, reason = "every benchmark uses its own part")]
 
 use smart_core::backend::{Latency, Simulated};
@@ -11,7 +11,7 @@ use smart_core::{
     Usage,
 };
 
-/// Items of the setting.
+/// The number of items of the setting.
 pub(crate) const ITEMS: u64 = 127_600;
 
 /// Simulated models, the reference first.
@@ -34,7 +34,7 @@ impl Models {
         models
     }
 
-    /// A reference, and so many candidates that agree on 80 % to 97 % of the items, with scores.
+    /// A reference, and `candidates` candidates that agree on 80 % to 97 % of the items, with scores.
     pub(crate) fn many(candidates: u32, seed: u64) -> Self {
         let mut models = Self { all: Vec::new(), bills: Vec::new() };
         models.add("reference", 1.0, 1_000_000, seed);
@@ -54,7 +54,7 @@ impl Models {
         self.bills.push(bill);
     }
 
-    /// The same with calls that take time, on tokio's timer.
+    /// The same models with calls that take time, on tokio's timer.
     #[must_use]
     pub(crate) fn with_latency(mut self, latency: Latency) -> Self {
         let slow = |model: Simulated| {
@@ -64,7 +64,7 @@ impl Models {
         self
     }
 
-    /// A roster of them.
+    /// A roster of these models.
     pub(crate) fn roster(&self) -> Roster<u64, u32> {
         let mut models =
             self.all.iter().map(|model| Model::new(model.name().to_owned(), model.clone()));
@@ -72,7 +72,7 @@ impl Models {
         Roster::new(reference, models).expect("distinct names")
     }
 
-    /// What an item shows, without a call.
+    /// What an item shows when it is profiled, without a call.
     pub(crate) fn outcome(&self, request: &Request) -> ItemEvidence {
         let index = request.index;
         let agreement = |id: ModelId| {
@@ -88,7 +88,7 @@ impl Models {
             }
             let agrees = model.agrees(index);
             let agreement = agreement(id(position));
-            // A score of the bench's own making: higher where the answer is right, mostly.
+            // An invented score, mostly higher where the answer is right.
             let noise = (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / 16_777_216.0;
             let score = Confidence::new(noise + if agrees { 0.6 } else { 0.0 });
             Some(CandidateRecord { agreement, score, usage: Some(*bill), rating: None })
@@ -147,7 +147,7 @@ pub(crate) fn profile(machine: ProfileMachine) -> Profile {
     Profile::new(machine, "exact".to_owned())
 }
 
-/// At least `agreement`, with 95 % confidence.
+/// The target of at least `agreement`, with 95 % confidence.
 pub(crate) fn target(agreement: f64) -> Target {
     Target::new(agreement, 0.95).expect("a constant target")
 }

@@ -1,9 +1,9 @@
-//! Populations that make the promise as hard to keep as they can, and how often it is broken.
+//! Populations that make the promise as hard to keep as possible, and how often it is broken on them.
 //!
-//! A *miss* is a run that delivers more than `floor(delta N)` answers that differ from the reference's;
-//! the promise is that at most 5 % of random orders are misses, for every population. `x` below is how far
-//! beyond the allowance the failures lie: the worst place is not right behind it (an error of the boundary
-//! there needs luck down to the last items) but some twenty failures further, more in larger populations.
+//! A *miss* is a run that delivers more than `floor(delta N)` answers that differ from the reference's. The
+//! promise is that at most 5 % of random orders are misses, for every population. `x` below says how far
+//! beyond the allowance the failures of a candidate lie. The worst place is not just beyond it, where an
+//! error needs luck down to the last items, but some twenty failures further, and more in larger populations.
 
 use std::error::Error;
 use std::thread;
@@ -20,62 +20,62 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// The promise's confidence.
 pub(crate) const CONFIDENCE: f64 = 0.95;
-/// A case fails if so many misses or more would come with a probability below this at a miss rate of
-/// exactly 5 %. With a hundred cases at exactly 5 %, one run of all in a hundred raises a false alarm.
+/// A case fails if this many misses or more have a probability below this at a miss rate of exactly 5 %.
+/// With a hundred cases at exactly 5 %, one full run in a hundred raises a false alarm.
 pub(crate) const SIGNIFICANCE: f64 = 1e-4;
 /// What the reference's answer costs, in nano-units.
 const REFERENCE: u64 = 30_000;
 
-/// Primes that spread the failing items of candidates that have nothing to do with each other.
+/// Primes that spread the failing items of candidates whose failures are unrelated.
 const SPREAD: [usize; 8] =
     [104_729, 611_953, 224_737, 1_299_709, 350_377, 15_485_863, 746_773, 49_979];
 
-/// Who fails where.
+/// Which candidates fail on which items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pattern {
     /// One candidate that fails `F + 1 + x` times.
     JustAbove,
     /// The same, at half the reference's price.
     DearCandidate,
-    /// One candidate that fails twice as often as allowed; its scores, if read, say nothing.
+    /// One candidate that fails twice as often as allowed; its scores, if used, carry no information.
     TwiceTheAllowance,
-    /// One candidate that fails twice as often as allowed; the answers it is surest of are a quarter of
-    /// its failures, the rest of them lie among its unsurest third.
+    /// One candidate that fails twice as often as allowed. A quarter of its failures are the answers it
+    /// is surest of; the other failures are among its least sure third.
     SureFailures,
     /// One candidate whose every failure is surer than every right answer.
     AllFailuresSurest,
-    /// Two candidates that give the same wrong answer to `F + 1 + x` items, and each fails alone on a
+    /// Two candidates that give the same wrong answer to `F + 1 + x` items and each fail alone on a
     /// tenth of the items.
     CommonErrors,
     /// One candidate that fails exactly as often as allowed, and a cheaper one that fails `F + 1 + x` times.
     AtTheAllowance,
-    /// Two candidates with scores: the cheap one fails twice as often as allowed and is surest of a
-    /// quarter of these answers, the other fails `F + 1 + x` times, on the same items, and surely.
+    /// Two candidates with scores. The cheap one fails twice as often as allowed and is surest of a quarter
+    /// of these answers; the other fails `F + 1 + x` times, on the same items, and is sure of it.
     SureRelay,
-    /// Four candidates that fail `F + 1 + x` times each, on items of their own.
+    /// Four candidates that fail `F + 1 + x` times each, each on its own items.
     ManyAbove,
-    /// Eight candidates, at a third of the reference's price, that fail `F + 1 + x` times each, on items
-    /// that have nothing to do with each other: those that begin badly are given up for money.
+    /// Eight candidates, at a third of the reference's price, that fail `F + 1 + x` times each on
+    /// unrelated items: those that begin badly are dropped to save money.
     ManyDear,
 }
 
-/// One population, one target, the families to use.
+/// One population, one target, and the families of policies to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Case {
     pub(crate) pattern: Pattern,
     pub(crate) families: Families,
     pub(crate) items: usize,
-    /// In hundredths.
+    /// The tolerated share of failures, in hundredths.
     pub(crate) delta: u32,
-    /// In hundredths of what the reference alone costs: the best agreement for so much money is asked for,
-    /// and the promise is the one that the plan comes to.
+    /// A sum of money, in hundredths of what the reference alone costs. If it is set, the run asks for
+    /// the best agreement within it, and the promise is about the agreement that the plan comes to.
     pub(crate) within: Option<u32>,
 }
 
-/// The agreement that is the least where the best one is asked for.
+/// The least agreement accepted when the best one is asked for.
 const LEAST: f64 = 0.7;
 
-/// The populations' sizes.
+/// The sizes of the populations.
 const SIZES: [usize; 3] = [1300, 5574, 50_000];
 
 /// Every case.
@@ -97,7 +97,7 @@ pub(crate) fn cases() -> Vec<Case> {
     for (pattern, families) in table {
         for families in families {
             for items in SIZES {
-                // Looks before the first candidates are dropped come with a large delta only.
+                // Only with a large delta are there looks before the first candidates are dropped.
                 for delta in if pattern == Pattern::ManyDear { [10, 20] } else { [5, 10] } {
                     let within = None;
                     cases.push(Case { pattern, families: *families, items, delta, within });
@@ -136,7 +136,7 @@ impl Case {
         Ok(Target::new(f64::from(100 - self.delta) / 100.0, CONFIDENCE)?)
     }
 
-    /// How far beyond the allowance the failures lie, less one.
+    /// The `x` of the patterns.
     fn beyond(&self) -> usize {
         match self.items {
             0..2000 => 8,
@@ -145,13 +145,13 @@ impl Case {
         }
     }
 
-    /// The population. Where the failing items stand does not matter: the order is random.
+    /// Builds the population. It does not matter where the failing items are, because the order is random.
     pub(crate) fn population(&self) -> Result<Population, Failure> {
         let n = self.items;
         let allowance = usize::try_from(self.target()?.allowance(n as u64))?;
         let above = allowance + 1 + self.beyond();
         let own = n / 10;
-        // Candidates: price, and the items on which each fails, as stretches from … to before ….
+        // The candidates: price, and the items on which each fails, as half-open ranges.
         let candidates: Vec<(u64, Vec<(usize, usize)>)> = match self.pattern {
             Pattern::JustAbove => vec![(1000, vec![(0, above)])],
             Pattern::DearCandidate => vec![(REFERENCE / 2, vec![(0, above)])],
@@ -193,7 +193,7 @@ impl Case {
             columns.push(Column::new(name, *cost as f64, ItemCosts::same(*cost), bits));
         }
         let failing = 2 * allowance;
-        // A number in [0, 1) that looks random and is the item's own.
+        // A number in `[0, 1)` that looks random and depends only on the item.
         let noise = |item: usize| (item as f64 * 0.618_033_988_749_894_9).fract();
         let score = |item: usize| match self.pattern {
             Pattern::SureFailures | Pattern::SureRelay if item < failing / 4 => 2.0 + noise(item),
@@ -212,7 +212,7 @@ impl Case {
         Ok(Population { matrix, scores: scores.into_iter().chain(second).collect() })
     }
 
-    /// Seeds `0..runs` of this crate's procedure: how many miss, and how many answer with candidates.
+    /// Runs this crate's procedure with seeds `0..runs`: how many miss, and how many answer with candidates.
     pub(crate) fn ours(&self, population: &Population, runs: u64) -> Result<Tally, Failure> {
         let target =
             if self.within.is_some() { Target::new(LEAST, CONFIDENCE)? } else { self.target()? };
@@ -227,9 +227,9 @@ impl Case {
             settings = settings.with_objective(Objective::BestAgreement { within });
         }
         let roster = outcomes.roster();
-        // Calibrated once, for all seeds.
+        // Calibrated once for all seeds.
         let machine = ProfileMachine::new(roster, Pricing::default(), target, order, &settings)?;
-        // Only these can be among the failures that are delivered.
+        // Only these items can be among the failures that are delivered.
         let failing: Vec<u64> =
             (0..self.items as u64).filter(|index| outcomes.may_fail(*index)).collect();
         in_parallel(runs, |seed| {
@@ -246,7 +246,7 @@ impl Case {
         })
     }
 
-    /// Seeds `0..runs` of the published algorithm (`ModelMix`), as released, on the same orders.
+    /// Runs the published algorithm (`ModelMix`), as released, on the orders of seeds `0..runs`.
     pub(crate) fn published(&self, population: &Population, runs: u64) -> Result<Tally, Failure> {
         let demand = Demand::new(f64::from(self.delta) / 100.0, CONFIDENCE)?;
         let options = published::Options::new(demand).with_repairs(Repairs::NONE);
@@ -268,7 +268,7 @@ impl Case {
     }
 }
 
-/// How many runs missed.
+/// How many runs there were, and how many missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) runs: u64,
@@ -282,7 +282,7 @@ impl Tally {
         self.misses as f64 / self.runs as f64
     }
 
-    /// The probability of so many misses or more at a miss rate of exactly `alpha`.
+    /// The probability of this many misses or more at a miss rate of exactly `alpha`.
     pub(crate) fn p_value(&self) -> Result<f64, Failure> {
         Ok(rate_p_value(self.runs, self.runs - self.misses, Probability::new(CONFIDENCE)?)?)
     }
@@ -297,7 +297,7 @@ impl Tally {
     }
 }
 
-/// Adds up runs on as many threads as there are processors.
+/// Adds up runs, on as many threads as there are processors.
 fn in_parallel(
     runs: u64,
     run: impl Fn(u64) -> Result<Tally, Failure> + Sync,

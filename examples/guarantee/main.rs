@@ -4,13 +4,14 @@
 //! cargo run --release --example guarantee [-- --runs 20000] [--published-runs 2000]
 //!     [--only TEXT] [--json]
 //! ```
-//! For every population, family of policies, size and delta: the share of random orders (seeds
-//! `0..runs`) in which more than `floor(delta N)` delivered answers differ from the reference's, with its
-//! exact 95 % interval, and the probability `p` of so many misses or more at a rate of exactly 5 %. The
-//! command fails if a `p` is below 1e-4. Beside it, the miss rate of the published algorithm on the same
-//! populations and orders, and the share of runs in which candidates answered items at all: where that is
-//! small, a small miss rate says little. `--only` judges the cases whose line begins with the text, such
-//! as `JustAbove/Single/5574`, or `within/` for those in which the best agreement for a sum of money is asked for.
+//! For every population, family of policies, size and delta, this prints the share of random orders
+//! (seeds `0..runs`) in which more than `floor(delta N)` delivered answers differ from the reference's,
+//! with its exact 95 % interval, and the probability `p` of this many misses or more at a rate of
+//! exactly 5 %. The command fails if a `p` is below 1e-4. Beside it are the miss rate of the published
+//! algorithm on the same populations and orders, and the share of runs in which candidates answered
+//! items at all: if that is small, a small miss rate says little. `--only` judges the cases whose line
+//! begins with the text, such as `JustAbove/Single/5574`, or `within/` for those that ask for the best
+//! agreement for a sum of money.
 
 mod cases;
 
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints every case; how many of them break the promise.
+/// Prints every case; returns how many of them break the promise.
 fn judge(runs: u64, theirs: u64, only: &str, as_json: bool) -> Result<u64, cases::Failure> {
     if !as_json {
         println!(
@@ -69,7 +70,7 @@ fn judge(runs: u64, theirs: u64, only: &str, as_json: bool) -> Result<u64, cases
         let population = case.population()?;
         let ours = case.ours(&population, runs)?;
         broken += u64::from(!ours.keeps_the_promise()?);
-        // It knows no families: once per population is enough.
+        // The published algorithm has no families: once per population is enough.
         let same =
             published.filter(|(p, n, d, _)| (*p, *n, *d) == (case.pattern, case.items, case.delta));
         let baseline = match same {

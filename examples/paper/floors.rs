@@ -1,13 +1,13 @@
-//! What no method can do without: the least that a mix of one candidate and the reference costs.
+//! Lower bounds for any method: the least that a mix of one candidate and the reference costs.
 //!
-//! Where the candidates' errors are nested and equal, a second candidate tells nothing about the first,
-//! and without scores all that is left is a share of the items by coin, as much as agreement allows. Two
-//! figures, of the total reference cost:
+//! If the candidates' errors are nested and equal, a second candidate tells nothing about the first.
+//! Without scores, all that is left is to give a share of the items to a candidate by coin, as large as
+//! the agreement allows. Two figures, as shares of the total reference cost:
 //!
 //! * `clairvoyant`: the share is known, `min(1, delta / (1 - agreement))`, and nothing is profiled;
 //! * `known`: the best candidate, its agreement and the best number of items to profile are known
-//!   beforehand, and only the certificate is missing. It is bought at one look, by the exact tests of
-//!   `smart_core::stats`. Expected over the failures that the look may find.
+//!   beforehand, and only the certificate is missing. It is obtained at one look, by the exact tests of
+//!   `smart_core::stats`; the cost is the expectation over the failures that the look may find.
 
 use std::error::Error;
 
@@ -17,12 +17,12 @@ use statrs::distribution::{Binomial, Discrete};
 
 use super::grid::DELTAS;
 
-/// What an error of five in a hundred allows.
+/// The error that a confidence of 95 % allows.
 const ALPHA: f64 = 0.05;
-/// Look sizes that are tried, each so many times the one before.
+/// The ratio between one look size that is tried and the next.
 const RATIO: f64 = 1.35;
 
-/// Both figures of a setting, the means over the deltas.
+/// Both figures of a setting, as means over the deltas.
 pub(crate) fn of(setting: &Setting) -> Result<(f64, f64), Box<dyn Error>> {
     let reference = setting.models.iter().find(|m| m.name == setting.reference);
     let price = reference.ok_or("a setting without its reference")?.cost as f64;
@@ -51,7 +51,7 @@ pub(crate) fn of(setting: &Setting) -> Result<(f64, f64), Box<dyn Error>> {
     Ok((clairvoyant, known))
 }
 
-/// The expected cost with one look after so many items.
+/// The expected cost with a single look, after `draws` items.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of items")]
 fn one_look(
     items: usize,

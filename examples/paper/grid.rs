@@ -18,7 +18,7 @@ pub(crate) const DELTAS: [u32; 10] = [2, 4, 6, 8, 10, 12, 14, 16, 18, 20];
 pub(crate) enum Way {
     /// The published algorithm, as released or with its unit cost repaired.
     Published(Method, bool),
-    /// This crate, with these families; over correlated errors if so marked.
+    /// This crate with these families; over correlated errors if the flag is set.
     Ours(Families, bool),
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn run(seeds: u64, dependence: f64) -> Result<Vec<Cell>, Failure> {
     Ok(cells)
 }
 
-/// Profilers of one setting that have asked nothing yet, by delta: calibrated once for all seeds.
+/// Fresh profilers of one setting, by delta: calibrated once for all seeds.
 struct Fresh {
     single: Vec<ProfileMachine>,
     auto: Vec<ProfileMachine>,
@@ -119,7 +119,7 @@ struct Fresh {
 
 impl Fresh {
     fn new(setting: &Setting) -> Result<Self, Failure> {
-        // Populations of the same size and prices are alike to a profiler that has asked nothing.
+        // A profiler that has asked nothing is the same for all populations of one size and price.
         let matrix = setting.draw(0, Dependence::INDEPENDENT)?;
         let outcomes = MatrixOutcomes::new(&matrix)?;
         let machines = |families| {
@@ -139,7 +139,7 @@ impl Fresh {
     }
 }
 
-/// All deltas and methods on one draw of one setting, in the cells' order.
+/// Runs all deltas and methods on one draw of one setting, in the cells' order.
 fn one(
     fresh: &[Fresh],
     (setting, seed): (usize, u64),

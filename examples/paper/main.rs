@@ -5,15 +5,15 @@
 //! cargo run --release --example paper -- --floors
 //! ```
 //! Three simulated settings (IMDB, SMS-Spam, AG News), ten values of delta, ten seeds. Candidates err
-//! independently of each other, as the paper simulates them, except in the `-correlated` methods: there
-//! the worse candidate errs wherever the better one does, on the share of items that `--dependence` says
+//! independently of each other, as the paper simulates them, except in the `-correlated` methods. There
+//! the worse candidate errs wherever the better one does, on the share of items given by `--dependence`
 //! (1: as correlated as their rates allow). Two candidates that err give the same answer.
 //!
 //! `saving` is what the reference alone would cost over what was spent; `all` is the mean over the three
 //! settings of total cost over total reference cost. A *miss* is a run that delivers more than
-//! `floor(delta N)` answers that differ from the reference's: at most 5 % of runs may.
+//! `floor(delta N)` answers that differ from the reference's; at most 5 % of runs may miss.
 //!
-//! `--floors` prints instead what a mix of one candidate and the reference costs at the least.
+//! With `--floors` it prints the least that a mix of one candidate and the reference costs instead.
 
 #[allow(dead_code, reason = "the guarantee example judges all of them")]
 #[path = "../guarantee/cases.rs"]

@@ -1,4 +1,4 @@
-//! The tables as pictures (SVG).
+//! Draws the tables as pictures (SVG).
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,10 @@ const THEIRS: RGBColor = RGBColor(213, 94, 0);
 const OURS: RGBColor = RGBColor(0, 114, 178);
 const INK: RGBColor = RGBColor(60, 60, 60);
 const PANEL: (u32, u32) = (430, 380);
-/// Random orders for each of the hard populations.
+/// How many random orders are run for each of the hard populations.
 const RUNS: u64 = 400;
 
-/// Draws every picture; the files.
+/// Draws every picture; returns the files.
 pub(crate) fn draw(cells: &[Cell], directory: &Path) -> Result<Vec<PathBuf>> {
     let file = |name: &str| directory.join(name);
     panels(cells, &file("savings.svg"), "times cheaper than the reference alone", &Cell::saving)?;
@@ -38,7 +38,7 @@ pub(crate) fn draw(cells: &[Cell], directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(["savings.svg", "profiled.svg", "misses.svg"].map(file).into())
 }
 
-/// One panel a setting: a line a method over delta, on a logarithmic scale.
+/// Draws one panel per setting, with a line per method over delta, on a logarithmic scale.
 fn panels(cells: &[Cell], file: &Path, what: &str, of: &dyn Fn(&Cell) -> f64) -> Result {
     let settings = crate::settings(cells);
     let width = PANEL.0 * u32::try_from(settings.len())?;
@@ -93,7 +93,7 @@ fn legend(area: &Canvas<'_>, entries: &[(&str, RGBColor)]) -> Result {
     Ok(())
 }
 
-/// The miss rate, ours and theirs, on the populations that make the promise hardest to keep.
+/// Draws our miss rate and the published one on the populations that make the promise hardest to keep.
 fn misses(file: &Path) -> Result {
     let hard = [
         ("one candidate just above the allowance", Pattern::JustAbove, Families::Single),
