@@ -1,18 +1,20 @@
-//! Pure mathematics of the certificates: no I/O, no clock, no entropy.
+//! The mathematics of the certificates: pure functions, no I/O, no clock, no entropy.
 //!
-//! Items are answered in a uniformly random order fixed in advance. After `k` of them a policy was
-//! seen to fail on `f`; may the rest be given to it? This module answers with one-sided, exact,
-//! finite-population tests, and with boundaries that keep their level over many looks.
+//! Items are answered in a uniformly random order that was fixed in advance. A *policy* (a rule that says
+//! which model answers an item) was tried on the first `k` items and failed on `f` of them. May the remaining
+//! items be given to it? This module answers with one-sided tests that are exact for a finite population, and
+//! with boundaries that keep their level over many looks at the growing evidence. The profiler uses it to
+//! certify plans; [`profile`](crate::profile) decides when to look, [`plan`](crate::plan) what to deliver.
 //!
 //! | Question | Answer |
 //! |---|---|
-//! | Is this one look enough? | [`p_value`], [`single_look_limit`] |
-//! | Where does a policy, looked at again and again, certify? | [`Boundary::single_policy`] |
+//! | Does the evidence at one look suffice? | [`p_value`], [`single_look_limit`] |
+//! | How many failures certify a policy that is looked at repeatedly? | [`Boundary::single_policy`] |
 //! | … a whole chain of policies at once? | [`Boundary::chain`] |
-//! | … between the looks, or on an endless stream? | [`EProcess`] |
+//! | … between looks, or on an endless stream? | [`EProcess`] |
 //! | What if the order is not random, or the models drift? | [`max_caught`], [`max_delivered`], [`DriftDetector`] |
-//! | What is this rate, with bounds? | [`upper_rate`], [`two_sided_rate`], [`RatePosterior`], [`upper_failures`] |
-//! | How many of the rest may a dear candidate have? | [`max_share`] |
+//! | What is a failure rate, with bounds? | [`upper_rate`], [`two_sided_rate`], [`RatePosterior`], [`upper_failures`] |
+//! | How many of the remaining items may a policy answer, if not all? | [`max_share`] |
 //!
 //! # Example
 //! ```
@@ -56,22 +58,22 @@ pub use partial::max_share;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest population a certificate can be computed for.
+/// The largest population for which a certificate can be computed.
 ///
-/// Counts stay exact in an `f64`, and a calibration stays a matter of seconds.
+/// Up to here counts are exact in an `f64`, and a calibration takes seconds.
 pub const MAX_POPULATION: u64 = 10_000_000_000;
 
-/// Why a statistical question cannot be asked as it was put.
+/// Why a statistical question cannot be answered as asked.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatsError {
-    /// A probability, level, share or rate outside the open interval.
+    /// A probability, level, share or rate outside the open interval `(0, 1)`.
     #[error("a probability must lie strictly between 0 and 1, got {0}")]
     Probability(f64),
     /// No items, or more than [`MAX_POPULATION`].
     #[error("a population must have between 1 and {MAX_POPULATION} items, got {0}")]
     Population(u64),
-    /// Every item might fail: there is nothing to test.
+    /// The allowance covers every item, so there is nothing to test.
     #[error("the allowance must be below the population of {population} items, got {allowance}")]
     Allowance {
         /// Items in the population.
@@ -87,7 +89,7 @@ pub enum StatsError {
         /// Failures among them.
         failures: u64,
     },
-    /// Look schedules must be non-empty, strictly increasing and inside the population.
+    /// A schedule of looks that is not strictly increasing, or not inside the population.
     #[error("looks must be positive, strictly increasing and below {limit}, but {look} is not")]
     Looks {
         /// The first offending look.
@@ -95,13 +97,13 @@ pub enum StatsError {
         /// Looks must be below this.
         limit: u64,
     },
-    /// A ratio between looks must exceed 1.
+    /// A ratio between looks that does not exceed 1, or exceeds 100.
     #[error("the ratio between looks must lie in (1, 100], got {0}")]
     Ratio(f64),
-    /// A mean run to a false alarm that is no run.
+    /// A mean run to a false alarm that is not finite or not above 1.
     #[error("the mean run to a false alarm must be finite and above 1, got {0}")]
     MeanRun(f64),
-    /// A stored artefact that contradicts itself.
+    /// Stored data that contradict themselves.
     #[error("the stored state is inconsistent: {0}")]
     Inconsistent(&'static str),
 }
@@ -120,10 +122,10 @@ pub enum StatsError {
 pub struct Probability(f64);
 
 impl Probability {
-    /// The smallest probability there is.
+    /// The smallest positive normal number.
     pub const SMALLEST: Self = Self(f64::MIN_POSITIVE);
 
-    /// Checks the value once.
+    /// Checks that the value lies strictly between 0 and 1.
     ///
     /// # Errors
     /// [`StatsError::Probability`] unless `0 < value < 1` (so also for NaN).
@@ -170,14 +172,15 @@ impl From<Probability> for f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Population {
-    /// Exactly so many, in uniformly random order, drawn without replacement.
+    /// Exactly this many, drawn without replacement in uniformly random order.
     Finite(u64),
     /// A stream of independent items with a fixed failure rate.
     Unbounded,
 }
 
-/// What is promised of which population: at most `F` failures among `N` items, or a failure rate of
-/// at most `delta` on a stream.
+/// What is promised for which population.
+///
+/// Either at most `F` failures among `N` items, or a failure rate of at most `delta` on a stream.
 ///
 /// # Example
 /// ```
@@ -246,7 +249,7 @@ impl Design {
         }
     }
 
-    /// Draws from here on certify anything, for fewer than `F + 1` items are left: `N - F`.
+    /// The number of draws, `N - F`, from which everything certifies: at most `F` items are then left.
     fn exhausted_at(self) -> u64 {
         match self.0 {
             Promise::Finite { population, allowance } => population - allowance,

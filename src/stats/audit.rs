@@ -1,19 +1,23 @@
 //! The audited mode: a guarantee that survives drift, bad orders and adversaries.
 //!
-//! Every item a candidate would answer is, by an independent coin of probability `q`, answered by the
-//! reference as well; an audited item delivers the reference's answer, and a failure seen by an audit
-//! is *caught*. Whoever chooses the items does not know the coins, so the failures caught before each
-//! delivered one are independent coin tosses, whatever the order.
+//! Every item that a candidate would answer is, by an independent coin of probability `q`, answered by the
+//! reference as well. An audited item delivers the reference's answer, so it cannot fail; a failure that
+//! an audit sees is *caught*. Whoever chooses the items does not know the coins. Each failure is therefore
+//! caught by an independent toss, whatever the order of the items, and the number of failures delivered
+//! can be bounded by the number caught. Plans are audited during execution; profiling takes no part in it.
 
 use super::Probability;
 use super::binomial::{ln_lower_tail, ln_upper_tail};
 use super::saddle::ln_binomial;
 
-/// No rule looks further than this many failures.
+/// The search for a largest number stops here.
 const MOST: u64 = 1 << 52;
 
-/// `P(Bin(F + 1 + f, q) <= f)`: the chance that more than `allowance` failures slip through before
-/// more than `caught` are caught.
+/// The chance that more than `allowance` failures are delivered before more than `caught` are caught.
+///
+/// ```text
+/// P( Bin(F + 1 + f, q) <= f )
+/// ```
 ///
 /// ```
 /// use smart_core::stats::{Probability, uncaught_tail};
@@ -26,16 +30,17 @@ pub fn uncaught_tail(allowance: u64, q: Probability, caught: u64) -> f64 {
     ln_lower_tail(tosses, q.get(), caught).exp()
 }
 
-/// The largest number of caught failures after which cheap delivery may go on; with one more,
-/// everything goes to the reference. `None` if no number is safe: then do not start.
+/// The largest number of caught failures after which cheap delivery may go on.
+///
+/// With one more, everything goes to the reference. `None` if no number is safe: then do not start.
 ///
 /// ```text
 /// f_max = max { f : P( Bin(F + 1 + f, q) <= f ) <= alpha }
 /// ```
 ///
-/// More than `F` failures are delivered with probability at most `alpha`, whatever the order, the
-/// drift or an adversary does: the number of uncaught failures before the `(f_max + 1)`-th caught one
-/// is negative binomial.
+/// More than `F` failures are delivered with probability at most `alpha`, whatever the order, the drift
+/// or an adversary does: it happens only if at most `f_max` of the first `F + 1 + f_max` failures are
+/// caught (the number of uncaught failures before the `(f_max + 1)`-th caught one is negative binomial).
 ///
 /// # Example
 /// ```
@@ -53,8 +58,10 @@ pub fn max_caught(allowance: u64, q: Probability, alpha: Probability) -> Option<
     largest(safe)
 }
 
-/// How many failures may have been delivered when `caught` were caught, at any time, with confidence
-/// `1 - alpha`; deliver cheaply only while this is within the allowance `delta t` of `t` items.
+/// The most failures that may have been delivered when `caught` were caught, at any time, with
+/// confidence `1 - alpha`.
+///
+/// Deliver cheaply only while this is within the allowance `delta t` of `t` items.
 ///
 /// ```text
 /// U(f) = max { D : E(f, D) < 1 / alpha },
@@ -62,10 +69,10 @@ pub fn max_caught(allowance: u64, q: Probability, alpha: Probability) -> Option<
 ///         = P( Bin(f + D + 1, q) >= f + 1 ) / ( (f + D + 1) q P( Bin(f + D, q) = f ) )
 /// ```
 ///
-/// Each failure in cheap mode is caught with probability `q`, independently, so `E` is a
-/// nonnegative martingale (the uniform mixture over the catch rates below `q`; Robbins 1970), and it
-/// reaches `1 / alpha` with probability at most `alpha` (Ville 1939). `E` grows with `D`. Count
-/// catches in cheap mode only.
+/// Each failure in cheap mode is caught with probability `q`, independently. So `E` is a nonnegative
+/// martingale (the uniform mixture over the catch rates below `q`; Robbins 1970), and it reaches
+/// `1 / alpha` with probability at most `alpha` (Ville 1939). `E` grows with `D`, so `U(f)` is well
+/// defined. Count only the catches made in cheap mode.
 ///
 /// # Example
 /// ```
@@ -90,8 +97,7 @@ fn ln_catch_evidence(caught: u64, delivered: u64, q: Probability) -> f64 {
         - ln_binomial(n, f, q, 1.0 - q)
 }
 
-/// The largest number with a property that holds up to some point, by doubling and halving; `None`
-/// if it does not hold at 0.
+/// The largest number with a property that holds up to some point; `None` if it does not hold at 0.
 fn largest(holds: impl Fn(u64) -> bool) -> Option<u64> {
     if !holds(0) {
         return None;
@@ -139,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_share_rule_holds_at_every_time_exactly() {
-        // All paths of up to 400 failures: P(ever D > U(f)) by dynamic programming.
+        // P(D > U(f) at any time) over all paths of up to 400 failures, by dynamic programming.
         let (q, alpha) = (0.1, 0.2);
         let limits: Vec<u64> = (0..=400).map(|f| max_delivered(f, p(q), p(alpha))).collect();
         let mut alive = vec![1.0_f64];

@@ -1,12 +1,16 @@
 //! The beta distribution at whole and half parameters, and the posterior of a failure rate.
+//!
+//! The posterior steers profiling: it says how likely a candidate is to be certified soon. No
+//! certificate rests on it. The quantiles also give the exact bounds of `intervals`.
 
 use serde::{Deserialize, Serialize};
 
 use super::saddle::ln_binomial;
 use super::{Probability, StatsError};
 
-/// Jeffreys' posterior of a failure rate after `f` failures among `k` items:
-/// `Beta(1/2 + f, 1/2 + k - f)` (Jeffreys 1946). It steers stopping; it certifies nothing.
+/// Jeffreys' posterior of a failure rate after `f` failures among `k` items.
+///
+/// It is `Beta(1/2 + f, 1/2 + k - f)` (Jeffreys 1946). It steers when profiling stops, and certifies nothing.
 ///
 /// # Example
 /// ```
@@ -58,8 +62,8 @@ impl RatePosterior {
 
     /// `count` equally likely rates: the quantiles at `(i + 1/2) / count`, in rising order.
     ///
-    /// Those in the middle are found as [`quantile`](Self::quantile) does, the others each from the
-    /// one before, by the series of the distribution between them.
+    /// The middle one is found as [`quantile`](Self::quantile) finds it. Every other follows from its
+    /// neighbour on the side of the middle, by a power series of the distribution around that neighbour.
     pub fn nodes(self, count: u16) -> Vec<f64> {
         let (a, b) =
             (self.failures as f64 + 0.5, (self.draws.saturating_sub(self.failures)) as f64 + 0.5);
@@ -84,21 +88,21 @@ impl RatePosterior {
     }
 }
 
-/// Terms of a series of the distribution, which converges like `(h / x)^n`.
+/// The most terms of the power series in [`further`], which converges like `(h / x)^n`.
 const TERMS: usize = 40;
 
-/// Which tail is given: small probabilities keep their digits on either side.
+/// A probability and the tail it belongs to, so that small ones keep their digits on either side.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tail {
     Below(f64),
     Above(f64),
 }
 
-/// `x` with the given tail of `Beta(a, b)` on its side; `a` and `b` positive whole or half numbers.
+/// `x` with the given tail of `Beta(a, b)` on its side; `a` and `b` are positive whole or half numbers.
 ///
-/// What costs is the distribution function, so as few of its values are taken as can be: from
-/// Paulson's start two to three steps of Halley's method on the logarithm of the tail, which far out
-/// is nearly linear. A step takes a relative error `e` to about `e^3`, so the last one needs no check.
+/// Evaluating the distribution function dominates the cost, so few evaluations are made: two or three
+/// steps of Halley's method from Paulson's start, on the logarithm of the tail, which is nearly linear
+/// far out. A step turns a relative error `e` into about `e^3`, so a small step needs no check after it.
 pub(super) fn quantile(a: f64, b: f64, tail: Tail) -> f64 {
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
     let mut x = paulson(a, b, tail);
@@ -125,7 +129,7 @@ pub(super) fn quantile(a: f64, b: f64, tail: Tail) -> f64 {
         let next = x + gap * length / turn.clamp(0.5, 2.0);
         let inside = next > low && next < high;
         let next = if inside { next } else { f64::midpoint(low, high) };
-        // A step of Halley's own length was small: the next one would be its cube.
+        // After a small step that is purely Halley's, the next one would be about its cube.
         let scale = x.min(1.0 - x).min(length);
         let halley = inside && turn > 0.5 && turn < 2.0;
         let small = if halley { 1e-6 * scale } else { 1e-15 * x };
@@ -138,9 +142,9 @@ pub(super) fn quantile(a: f64, b: f64, tail: Tail) -> f64 {
     x
 }
 
-/// The `x` between which and `from` lies a share `gap` of `Beta(a, b)`, if a series about `from`
-/// reaches it. The density `y` solves `x (1 - x) y' = (a - 1 - (a + b - 2) x) y`, hence with
-/// `y(from + h) = sum c_n h^n`
+/// The `x` for which a share `gap` of `Beta(a, b)` lies between `from` and `x`; `None` if the series fails.
+///
+/// The density `y` solves `x (1 - x) y' = (a - 1 - (a + b - 2) x) y`, hence with `y(from + h) = sum c_n h^n`
 ///
 /// ```text
 /// from (1 - from) (n + 1) c_{n+1} = (a - 1 - (a + b - 2) from - (1 - 2 from) n) c_n + (n - 1 - (a + b - 2)) c_{n-1}
@@ -148,14 +152,14 @@ pub(super) fn quantile(a: f64, b: f64, tail: Tail) -> f64 {
 fn further(a: f64, b: f64, from: f64, gap: f64) -> Option<f64> {
     let (x, y, n) = (from, 1.0 - from, a + b);
     let density = ln_binomial(n, a, x, y).exp() * a * b / n / (x * y);
-    // In units of about the way to go, so that terms neither over- nor underflow.
+    // In units of about the distance to go, so that terms neither overflow nor underflow.
     let unit = gap / density;
     let (first, second) = (a - 1.0 - (n - 2.0) * x, 1.0 - 2.0 * x);
     let mut terms = [0.0; TERMS];
     let (mut before, mut last, mut used) = (0.0_f64, gap, 0);
     for term in &mut terms {
         let at = used as f64;
-        // c_n unit^(n + 1) / (n + 1), the part of the share.
+        // c_n unit^(n + 1) / (n + 1): this term's contribution to the share.
         *term = last / (at + 1.0);
         used += 1;
         if last.abs().max(before.abs()) <= 1e-18 {
@@ -166,7 +170,7 @@ fn further(a: f64, b: f64, from: f64, gap: f64) -> Option<f64> {
         (before, last) = (last, next);
     }
     let terms = terms.get(..used)?;
-    // Newton's method for the share in `t = h / unit`, from the first three terms' inverse.
+    // Newton's method for `t = h / unit`, started from the inverse of the first three terms.
     let [_, bend, twist, ..] = *terms else { return None };
     let (bend, twist) = (bend / gap, twist / gap);
     let mut t = 1.0 - bend + 2.0 * bend * bend - twist;
@@ -179,7 +183,7 @@ fn further(a: f64, b: f64, from: f64, gap: f64) -> Option<f64> {
         let step = (gap - share) / slope;
         t += step;
         if step.abs() <= 1e-9 {
-            // The next step would be its square. By then the series must have died away.
+            // The next step would be about the square of this one. The series must have converged as well.
             let [.., almost, end] = terms else { return None };
             let died = (almost.abs() + end.abs()) * t.powf(used as f64) <= 1e-16;
             return (died && t > 0.0).then_some(x + t * unit);
@@ -188,7 +192,7 @@ fn further(a: f64, b: f64, from: f64, gap: f64) -> Option<f64> {
     None
 }
 
-/// A start for the quantile: the cube root of a variance ratio is nearly normal (Paulson 1942).
+/// A start for the quantile, from Paulson's cube-root transform (1942), which is nearly normal.
 fn paulson(a: f64, b: f64, tail: Tail) -> f64 {
     let z = match tail {
         Tail::Below(share) if share <= 0.5 => -normal_above(share),

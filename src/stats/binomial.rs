@@ -1,8 +1,10 @@
-//! Exact binomial tails, in logarithms, for sampling with replacement and for streams.
+//! Exact tails of the binomial distribution, as logarithms.
+//!
+//! They serve endless streams, audits and the bounds of a rate; finite populations use `hypergeometric`.
 
 use super::saddle::ln_binomial;
 
-/// Terms that fall and are below this part of their sum change no bit of it: less than `2^-54`.
+/// A falling term below this part of the sum, less than `2^-54`, changes no bit of it.
 pub(super) const NEGLIGIBLE: f64 = 5e-17;
 
 /// `ln P(Bin(n, p) <= x)`, exact on both sides of the mean.

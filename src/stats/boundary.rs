@@ -1,4 +1,8 @@
-//! Boundaries: how many failures may have been seen at each look for a policy to be certified.
+//! Boundaries: how many failures a policy may have shown at each look to be certified.
+//!
+//! A test that is repeated as evidence grows errs more often than a single one. A [`Boundary`] is declared
+//! in advance and spends one level `alpha` over all its looks, exactly. The modules `calibration` (one
+//! policy) and `chain` (a chain of policies) compute its limits; `looks` says when it looks.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +18,8 @@ use super::{
 pub enum BoundaryKind {
     /// One policy, fixed before the order is drawn.
     SinglePolicy,
-    /// A chain of policies whose failing items grow, tested from the safest on (and so also any
-    /// single policy).
+    /// A chain of policies whose sets of failing items grow, tested from the safest on; also any single
+    /// policy.
     Chain,
     /// One policy or one chain at one look.
     SingleLook,
@@ -23,17 +27,18 @@ pub enum BoundaryKind {
 
 /// A predeclared rule for certifying: at look `k_j`, at most `b_j` failures.
 ///
+///
 /// ```text
 /// b_j = max { f : p(k_j, f) <= c }
 /// ```
 ///
-/// with one level `c < alpha` for all looks, the largest (on a grid of `alpha / 8192`) for which the
-/// exact probability of ever certifying wrongly is at most `alpha`, whatever the number of failing
-/// items. From `N - F` draws on, everything certifies.
+/// Here `p` is [`p_value`], and one level `c < alpha` serves all looks. It is the largest level (on a
+/// grid of `alpha / 8192`) for which the exact probability of ever certifying wrongly is at most
+/// `alpha`, whatever the number of failing items. From `N - F` draws on, everything certifies.
 ///
 /// # Assumptions
-/// The items are drawn in uniformly random order without replacement (or are an independent stream);
-/// policy, design, level and looks were fixed before. Stopping early for any reason is harmless.
+/// The items are drawn in uniformly random order without replacement (or are an independent stream).
+/// Policy, design, level and looks were fixed beforehand. Stopping early for any reason is harmless.
 ///
 /// # Example
 /// ```
@@ -61,13 +66,12 @@ pub struct Boundary {
 impl Boundary {
     /// The boundary of one policy over the dense schedule, [`Looks::schedule`].
     ///
-    /// The error is proven for every possible number of failing items by a sweep (see the source of
-    /// `calibration`), not only on a grid. Milliseconds at `N = 100,000`, a fraction of a second at
-    /// `N = 10^9`.
+    /// The error is proven for every possible number of failing items by a sweep, not only on a grid
+    /// (see the module head of `calibration` in the source). It takes milliseconds at `N = 100,000` and
+    /// a fraction of a second at `N = 10^9`.
     ///
     /// # Errors
-    /// None at present beyond those of its parts; the result is a `Result` so that limits on size can
-    /// be reported.
+    /// None at present beyond those of its parts; a `Result` is returned so that limits on size can be added.
     pub fn single_policy(design: Design, alpha: Probability) -> Result<Self, StatsError> {
         Self::single_policy_at(design, alpha, &Looks::schedule(design, alpha))
     }
@@ -106,8 +110,10 @@ impl Boundary {
         Ok(Self::from_parts(BoundaryKind::Chain, design, alpha, looks, found))
     }
 
-    /// The boundary of one look at `draws` items: the whole level is spent there, and the supremum of
-    /// the error is exactly `p(draws, b)`. Serves one policy and a chain alike.
+    /// The boundary of one look at `draws` items.
+    ///
+    /// The whole level is spent there, and the supremum of the error is exactly `p(draws, b)`. It serves
+    /// one policy and a chain alike.
     ///
     /// # Errors
     /// [`StatsError::Looks`] unless `0 < draws < N - F`.
@@ -135,7 +141,7 @@ impl Boundary {
         self.kind
     }
 
-    /// What is promised of which population.
+    /// What is promised for which population.
     pub fn design(&self) -> Design {
         self.design
     }
@@ -160,7 +166,7 @@ impl Boundary {
         self.level
     }
 
-    /// A proven upper bound of the probability to certify wrongly, at most `alpha`.
+    /// A proven upper bound on the probability of certifying wrongly, at most `alpha`.
     pub fn error(&self) -> f64 {
         self.error
     }
@@ -185,8 +191,9 @@ impl Boundary {
         self.index(draws).is_ok() || draws >= self.design.exhausted_at()
     }
 
-    /// The first look after `draws` items; `N - F`, where everything certifies, ends a finite
-    /// schedule.
+    /// The first look after `draws` items.
+    ///
+    /// A finite schedule ends with `N - F`, where everything certifies.
     pub fn next_look(&self, draws: u64) -> Option<u64> {
         let after = self.looks.as_slice().partition_point(|&look| look <= draws);
         let end = || match self.population() {
@@ -196,8 +203,9 @@ impl Boundary {
         self.looks.as_slice().get(after).copied().or_else(end)
     }
 
-    /// Whether `failures` among the first `draws` items certify the policy: `draws` is a look and
-    /// `failures` within its limit, or at most `F` items are left.
+    /// Whether `failures` among the first `draws` items certify the policy.
+    ///
+    /// They do if `draws` is a look and `failures` is within its limit, or if at most `F` items are left.
     pub fn certifies(&self, draws: u64, failures: u64) -> bool {
         if failures > draws {
             return false;
@@ -209,6 +217,7 @@ impl Boundary {
     }
 
     /// The limit of the last look at or before `draws`: the boundary carried forward between looks.
+    ///
     /// For forecasting only; certify with [`Boundary::certifies`].
     pub fn carried(&self, draws: u64) -> Option<u64> {
         if draws >= self.design.exhausted_at() {
@@ -218,9 +227,10 @@ impl Boundary {
         self.limit_at_look(seen.checked_sub(1)?)
     }
 
-    /// The exact probability of certifying wrongly if `failing` items of a finite population fail (or
-    /// 0 if that is within the allowance), from above within `1e-6 alpha`; `None` for a stream and for
-    /// a chain, whose errors do not depend on such a number.
+    /// The exact probability of certifying wrongly if `failing` items of a finite population fail.
+    ///
+    /// It is 0 if `failing` is within the allowance, and otherwise too large by at most `1e-6 alpha`.
+    /// `None` for a stream and for a chain, whose errors do not depend on such a number.
     ///
     /// # Example
     /// ```
@@ -250,8 +260,9 @@ impl Boundary {
         ))
     }
 
-    /// The same with no limit that would certify a failure rate of `share` or more among the draws. It
-    /// certifies less often, so its error is no larger.
+    /// The same boundary, changed so that no failure rate of `share` or more among the draws certifies.
+    ///
+    /// It certifies less often, so its error is no larger.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the draws")]
     pub(crate) fn below(mut self, share: f64) -> Self {
         for (look, limit) in self.looks.as_slice().iter().zip(&mut self.limits) {
@@ -289,7 +300,7 @@ impl TryFrom<BoundaryWire> for Boundary {
         if !within(level) || !within(error) {
             return Err(StatsError::Inconsistent("level and error must lie between 0 and alpha"));
         }
-        // A limit wider than the level gives would certify what the calibration never allowed.
+        // A limit wider than the level allows would certify what the calibration never covered.
         for (&look, limit) in looks.as_slice().iter().zip(&limits) {
             if limit.is_some_and(|limit| p_value(design, look, limit) > level * (1.0 + 1e-9)) {
                 return Err(StatsError::Inconsistent("a limit exceeds what its level allows"));

@@ -1,41 +1,46 @@
-//! One level for all looks, such that the exact error over all looks keeps the promise.
+//! The calibration of a boundary: one level for all looks whose exact error keeps the promise.
+//!
+//! Let `W` be the number of failing items in the population, `f_k` the number among the first `k`, and
+//! `b_j` the limit at look `k_j`. Certifying at look `j` is an error if more than `F` failures are still
+//! to be delivered, `W - f_{k_j} >= F + 1`. So with `d = W - F - 1`, the *excess*,
 //!
 //! ```text
 //! error(W) = P_W( exists j : f_{k_j} <= min(b_j, W - F - 1) ),     W = F + 1 + d, d >= 0
 //! ```
 //!
-//! Two facts make the maximum over all `W` provable with few evaluations.
+//! The level must keep this small for every `W`. Two facts make the maximum over all `W` provable with
+//! few evaluations.
 //!
 //! 1. Limits never fall, and `f_k` never falls. So the first look with `b_j >= d` is the last that
-//!    matters for `W = F + 1 + d`: a path with more than `d` failures there certifies rightly ever
-//!    after, and one with at most `d` has been counted.
-//! 2. With more failing items in the population every `f_k` is larger or equal (coupling), so the
-//!    chance to have passed the boundary by a given look falls as `W` grows.
+//!    matters for `W = F + 1 + d`: a path with more than `d` failures there is certified rightly ever
+//!    after, and a path with at most `d` has been counted as an error.
+//! 2. With more failing items in the population every `f_k` is larger or equal (by coupling). So the
+//!    chance of having passed the boundary by a given look falls as `W` grows.
 //!
-//! One walk at `W = F + 1 + d` therefore bounds the error of *every* `d' >= d` whose last look it
-//! reaches below the target: a sweep from `d = 0` upwards proves the level for every population, in
-//! some dozen walks. Far out, where only the first looks and the last that matter contribute, union
-//! bounds take over.
+//! One walk over the looks at `W = F + 1 + d` therefore bounds the error of *every* `d' >= d` whose last
+//! look it reaches with an error below the target. A sweep from `d = 0` upwards proves the level for
+//! every population in some dozens of walks. Far out, only the first looks and the last ones that matter
+//! contribute, and union bounds take over.
 
 use super::hypergeometric::tail_bound;
 use super::limits::{Ladder, Level};
 use super::passage::{Walk, clamped};
 use super::{Design, Probability, Promise};
 
-/// Levels are multiples of `alpha / STEPS`: what is found does not hang on the last bits.
+/// Levels are multiples of `alpha / STEPS`, so that rounding in the last bits does not change the result.
 const STEPS: u32 = 8_192;
-/// The exact error at the worst populations stays below this share of `alpha` …
+/// The level is chosen so that the error at the worst populations known is at most this share of `alpha` …
 const AIMED: f64 = 0.98;
-/// … and the sweep proves this for all populations.
+/// … and the sweep proves that the error of every population is at most this share.
 const PROVEN: f64 = 0.995;
-/// A sweep that advances by less than this part of `d` gives up, and the level is lowered.
+/// A sweep that advances by less than `d / PATIENCE` gives up, and the level is lowered.
 const PATIENCE: u64 = 100_000;
-/// From this many standard deviations of a population's failures on, union bounds are tried.
+/// Union bounds are tried for an excess above this many standard deviations of a population's failures.
 const FAR: f64 = 3.0;
-/// How often (in looks) the union bound over the rest is tried.
+/// The union bound over the remaining looks is tried at every look whose index is a multiple of this.
 const UNION_EVERY: usize = 4;
 
-/// A level, the error it is proven to keep, and the limits it gives.
+/// A level, the error it is proven to keep, and its limits.
 #[derive(Debug)]
 pub(super) struct Calibrated {
     pub(super) level: f64,
@@ -43,12 +48,11 @@ pub(super) struct Calibrated {
     pub(super) limits: Vec<Option<u64>>,
 }
 
-/// The largest level on the grid for which an exact error stays within `target`; `error` must be
-/// monotone in the level, and may stop short once it is above the target by a fifth. `None` if no
-/// level on the grid does.
+/// The largest level on the grid whose error is within `target`, with that error; `None` if there is none.
 ///
-/// The error grows nearly as a power of the level, in small jumps. So the bracket is narrowed by
-/// that power as long as jumps are small beside it, then halved.
+/// `error` must be monotone in the level, and may stop short once it exceeds the target by a fifth. It
+/// grows nearly as a power of the level, in small jumps. So the bracket is narrowed by interpolating
+/// that power as long as jumps are small beside the bracket, and then halved.
 pub(super) fn largest_level(
     alpha: Probability,
     target: f64,
@@ -69,19 +73,19 @@ pub(super) fn largest_level(
     (good.0 > 0).then_some(good)
 }
 
-/// Where to try next between a good level and a bad one, with their errors.
+/// The next grid point to try between a good level and a bad one, given with their errors.
 fn between(good: (u32, f64), bad: (u32, f64), target: f64) -> u32 {
     let (low, high) = (f64::from(good.0), f64::from(bad.0));
     let near = 0.003 * high;
     let known = |error: f64| error > 0.0 && error.is_finite();
     let guess = match (known(good.1), known(bad.1)) {
-        // A little beyond where a power of one would put it, so as to have it between two.
+        // A little beyond the point that proportionality gives, so that the root is bracketed.
         (true, false) => low * (target / good.1) + near,
         (false, true) => high * (target / bad.1) - near,
         (true, true) if high - low > 8.0 * near => {
             let power = (bad.1 / good.1).ln() / (high / low).ln();
             let root = low * ((target / good.1).ln() / power).exp();
-            // From the side that is further off.
+            // Beside the root, on the side of the bracket's further end.
             if root - low > high - root { root - near } else { root + near }
         }
         _ => f64::midpoint(low, high),
@@ -94,7 +98,7 @@ pub(super) fn level(alpha: Probability, step: u32) -> f64 {
     alpha.get() * f64::from(step) / f64::from(STEPS)
 }
 
-/// What one cut of a window may lose.
+/// The probability mass that one cut of a window may lose.
 pub(super) fn cut(alpha: Probability) -> f64 {
     1e-9 * alpha.get()
 }
@@ -109,13 +113,15 @@ pub(super) fn single_policy(design: Design, alpha: Probability, looks: &[u64]) -
     }
 }
 
-/// No level of the grid holds, or there is no look: nothing certifies.
+/// The boundary that never certifies: there is no look, or no level of the grid keeps the error.
 pub(super) fn never(looks: &[u64]) -> Calibrated {
     Calibrated { level: 0.0, error: 0.0, limits: vec![None; looks.len()] }
 }
 
-/// The stream's failure rate is above `delta`; passing the boundary is the more likely the lower it
-/// is, so the supremum is the limit at `delta` itself.
+/// Calibrates the boundary of a stream.
+///
+/// Under the null hypothesis the failure rate is above `delta`. The lower the rate, the likelier it is
+/// to pass the boundary, so the supremum of the error is its value at `delta` itself.
 fn stream(design: Design, rate: Probability, alpha: Probability, looks: &[u64]) -> Calibrated {
     let mut ladder = Ladder::new(design, looks);
     let found = largest_level(alpha, 0.9999 * alpha.get(), STEPS / 8, |level| {
@@ -143,8 +149,10 @@ fn stream(design: Design, rate: Probability, alpha: Probability, looks: &[u64]) 
     Calibrated { level, error, limits: ladder.all(level) }
 }
 
-/// The exact error of a finite design for one number of failing items: the chance that the policy is
-/// certified although more than the allowance would be delivered (plus what windows cut off).
+/// The exact error of a finite design for one number of failing items, plus the mass that windows cut off.
+///
+/// It is the chance that the policy is certified although more than the allowance would be delivered.
+/// The walk stops once the error exceeds `enough`.
 pub(super) fn error_at(
     population: u64,
     allowance: u64,
@@ -179,7 +187,7 @@ pub(super) fn error_at(
     error + walk.lost()
 }
 
-/// What a sweep over all populations found.
+/// The outcome of a sweep over all populations.
 enum Verdict {
     /// The error is below the target for every population.
     Proven,
@@ -189,22 +197,22 @@ enum Verdict {
     Stalled,
 }
 
-/// How far a walk proves the target.
+/// For which excesses a walk proves the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cover {
     /// Not even at its own excess.
     None,
     /// Up to and including this excess.
     To(u64),
-    /// For all larger ones.
+    /// For all larger ones too.
     All,
 }
 
 /// A population whose error is watched while the level is searched for.
 struct Witness {
-    /// Its excess, or the one nearest above it.
+    /// The excess asked for; the error is taken at the smallest limit at or above it.
     near: u64,
-    /// The highest level known to keep its error within what is aimed at.
+    /// The highest level known to keep its error within the aim.
     good_to: f64,
 }
 
@@ -227,7 +235,7 @@ impl Sweep<'_> {
     fn calibrate(&self) -> Calibrated {
         let alpha = self.alpha;
         let mut ladder = Ladder::new(self.design, self.looks);
-        // Limits never fall, so the last look tells whether anything can be certified at all.
+        // Limits never fall, so the last look tells whether anything can be certified.
         let last = self.looks.len().checked_sub(1);
         if last.and_then(|last| ladder.limit(last, Level::new(alpha.get()))).is_none() {
             return never(self.looks);
@@ -268,7 +276,7 @@ impl Sweep<'_> {
         never(self.looks)
     }
 
-    /// The largest error among the witnesses at a level; those known to be good there are left out.
+    /// The largest error among the witnesses at a level, leaving out those known to be good there.
     fn worst(
         &self,
         level: f64,
@@ -284,7 +292,8 @@ impl Sweep<'_> {
             if level <= witness.good_to {
                 continue;
             }
-            // Within the reach of one last look the error grows: go to its end.
+            // The error grows with the excess as long as the last look stays the same: go to the end of
+            // that range.
             let excess = (0..self.looks.len())
                 .find_map(|look| ladder.limit(look, at).filter(|&b| b >= witness.near))
                 .unwrap_or(witness.near)
@@ -304,8 +313,8 @@ impl Sweep<'_> {
             if error > worst {
                 (worst, culprit) = (error, index);
             }
-            // Where the search is still far off, one witness is enough; near its end it pays to
-            // know which of them matter.
+            // Far from the target one witness is enough; near it the search needs to know which of them
+            // matter.
             if error > 1.1 * aimed {
                 break;
             }
@@ -315,14 +324,15 @@ impl Sweep<'_> {
         worst
     }
 
-    /// The standard deviation of a population's failures, by which excesses are measured.
+    /// The standard deviation of a population's failures, the unit of excesses.
     fn spread(&self) -> f64 {
         let rate = self.design.rate();
         (self.population as f64 * rate * (1.0 - rate)).sqrt()
     }
 
-    /// A rough start for the search: the level falls about as one over the logarithm of how many
-    /// independent looks there are.
+    /// A rough start for the search.
+    ///
+    /// The level is about inversely proportional to the logarithm of the number of independent looks.
     fn guess(&self) -> u32 {
         let first = self.looks.first().copied().unwrap_or(1) as f64;
         let end = (self.population as f64 / self.design.rate().max(1e-9)).sqrt().max(first);
@@ -359,7 +369,7 @@ impl Sweep<'_> {
         Verdict::Proven
     }
 
-    /// Walks at one excess, and tells how far the target holds from there.
+    /// Walks at one excess, and says up to which excess the target holds.
     fn cover(
         &self,
         excess: u64,
@@ -370,7 +380,7 @@ impl Sweep<'_> {
     ) -> Cover {
         let failing = self.allowance + 1 + excess;
         let mut walk = Walk::finite(self.population, failing, cut(self.alpha));
-        // Near the worst population looks are too likely to fail together for union bounds.
+        // Near the worst population the looks err together too often for union bounds to be sharp.
         let far = excess as f64 > FAR * self.spread();
         let mut error = 0.0;
         let (mut covered, mut least) = (Cover::None, Cover::None);
@@ -379,7 +389,7 @@ impl Sweep<'_> {
             if far && index % UNION_EVERY == 0 && covered == Cover::None {
                 let room = target - error - walk.lost();
                 let found = self.later(index, excess, level, limits, room);
-                // Walking on reaches further than a few excesses.
+                // A bound that covers only a few excesses is not worth it: walking on reaches further.
                 if found == Cover::All || found > Cover::To(excess + excess / 4) {
                     return found;
                 }
@@ -411,7 +421,8 @@ impl Sweep<'_> {
                 true
             });
             if !full {
-                // Up to `reached` failures at this look are paid for, hence every d up to there.
+                // Up to `reached` failures at this look fit into the target, so every d up to there is
+                // covered.
                 return match reached {
                     Some(last) if last >= excess => covered.max(least).max(Cover::To(last)),
                     _ => covered.max(least),
@@ -424,10 +435,11 @@ impl Sweep<'_> {
         Cover::All
     }
 
-    /// Far beyond the worst population the boundary is passed in the first looks, if at all, or in the
-    /// last that matter. With the looks before `from` paid for, and `room` left: if look `j` is the
-    /// last that matters, that is for `b_{j-1} < d <= b_j`, it adds at most `p(k_j, d) <= c`, and each
-    /// look in between at most its tail at the smallest such `d`.
+    /// Covers excesses by union bounds, given that the looks before `from` are paid for and `room` is left.
+    ///
+    /// Far beyond the worst population the boundary is passed in the first looks, if at all, or in the last
+    /// that matter. Look `j` is the last that matters for `b_{j-1} < d <= b_j`. It adds at most
+    /// `p(k_j, d) <= c`, and each look between `from` and `j` adds at most its tail at the smallest such `d`.
     fn later(
         &self,
         from: usize,
@@ -457,8 +469,9 @@ impl Sweep<'_> {
         covered
     }
 
-    /// Whether the looks `from..to` together certify with probability at most `room` at this excess,
-    /// and so at any larger one.
+    /// Whether the looks `from..to` together certify with probability at most `room` at this excess.
+    ///
+    /// If so, they do at every larger excess too.
     fn union_within(
         &self,
         from: usize,
@@ -473,7 +486,7 @@ impl Sweep<'_> {
         }
         let mut sum = 0.0;
         let between = self.looks.iter().zip(limits).take(to).skip(from);
-        // Backwards: the largest terms are the latest.
+        // Latest look first, because its terms are the largest.
         for (&look, limit) in between.rev() {
             if let &Some(limit) = limit {
                 sum += tail_bound(self.population, failing, look, limit);

@@ -1,10 +1,17 @@
 //! The exact error of one boundary used for a whole chain of policies.
 //!
-//! A chain is a family of policies whose sets of failing items grow. Going through it from the safest
-//! policy and stopping at the first that is not certified, more than `F` failures are delivered only
-//! if the first wrong policy is certified. That policy leaves exactly `F + 1` failing items unsampled,
-//! so with `c <= b_j` of its failing items sampled, among the first `F + 1 + b_j` failing items (in
-//! the order of the chain) at most `b_j` were:
+//! A *chain* is a family of policies whose sets of failing items grow, from the safest policy to the
+//! most liberal. Testing goes along the chain and stops at the first policy that is not certified. No
+//! price is paid for the number of policies, because a wrong certificate implies one event about the
+//! order of the items:
+//!
+//! 1. Call a policy *wrong* at a look if it leaves more than `F` failing items unsampled. Along the chain
+//!    that number number grows one failing item at a time, so the first wrong policy leaves exactly `F + 1`.
+//! 2. More than `F` failures are delivered only if the first wrong policy is certified, since testing
+//!    stops at the first policy that is not. Then `c <= b_j` of its failing items were sampled. These
+//!    and the `F + 1` unsampled ones are the first `F + 1 + c` failing items in the order of the chain.
+//! 3. The next `b_j - c` failing items add at most `b_j - c` sampled ones. So of the first `F + 1 + b_j`
+//!    failing items at most `b_j` were sampled.
 //!
 //! ```text
 //! error <= P( exists j : c_j <= b_j ),   c_j = sampled at k_j among the first J_j = F + 1 + b_j
@@ -17,9 +24,9 @@
 //! J -> J + r:    c += Hyp(N - J, k - c, r)        newly listed items that were drawn before
 //! ```
 //!
-//! Both steps have the form `c += Hyp(n, T - c, s)`, and a hypergeometric probability is a product of
-//! binomials, `b(s, x) b(n - s, T - c - x) / b(n, T - c)`: scaled by `b(n, T - c)` the step is a plain
-//! convolution.
+//! Both steps have the form `c += Hyp(n, T - c, s)`. With `b` for binomial probabilities, a
+//! hypergeometric probability is `b(s, x) b(n - s, T - c - x) / b(n, T - c)`. So after scaling by
+//! `b(n, T - c)` a step is a plain convolution.
 #![allow(
     clippy::indexing_slicing,
     reason = "dense inner loops over windows whose lengths are computed beside them"
@@ -34,11 +41,11 @@ use super::{Design, Probability, Promise};
 /// Calibrates a boundary for a chain: the largest level whose exact error is within `alpha`.
 pub(super) fn chain(design: Design, alpha: Probability, looks: &[u64]) -> Calibrated {
     let Promise::Finite { population, allowance } = design.0 else {
-        // No credit for sampled items: the first wrong policy of the chain is one fixed policy.
+        // A stream has no credit for sampled items: the first wrong policy of the chain is one fixed policy.
         return super::calibration::single_policy(design, alpha, looks);
     };
     let mut ladder = Ladder::new(design, looks);
-    // There is no grid of populations here, so nothing but rounding needs a margin.
+    // No grid of populations is involved here, so only rounding needs a margin.
     let target = (1.0 - 1e-6) * alpha.get();
     let guess = 8_192 / (1 + u32::try_from(looks.len()).unwrap_or(u32::MAX).min(8_000) / 3);
     let found = largest_level(alpha, target, guess, |level| {
@@ -53,7 +60,7 @@ pub(super) fn chain(design: Design, alpha: Probability, looks: &[u64]) -> Calibr
     Calibrated { level, error, limits: ladder.all(level) }
 }
 
-/// `P(exists j : c_j <= b_j)`, plus what windows cut off; stops early once above `enough`.
+/// `P(exists j : c_j <= b_j)` plus the mass that windows cut off; stops early once above `enough`.
 pub(super) fn chain_error(
     population: u64,
     allowance: u64,
@@ -66,7 +73,7 @@ pub(super) fn chain_error(
     let mut error = 0.0;
     for (index, &look) in looks.iter().enumerate() {
         let Some(b) = limit(index) else { continue };
-        // More failing items than there are items: such a policy does not exist.
+        // A policy with more failing items than there are items does not exist.
         let listed = (allowance + 1).saturating_add(b);
         if listed > population {
             break;
@@ -137,7 +144,7 @@ impl State {
         self.trim();
     }
 
-    /// `c += Hyp(total, target - c, step)`; the increment's marginal rate is `rate`.
+    /// `c += Hyp(total, target - c, step)`, where the increment has the marginal rate `rate`.
     fn step(&mut self, total: u64, target: u64, step: u64, rate: f64) {
         if step == 0 || self.mass.is_empty() {
             return;
@@ -156,7 +163,7 @@ impl State {
         self.lost += 2.0 * (-self.depth).exp();
     }
 
-    /// Cuts what lies above the window of `Hyp(N, J, k)`.
+    /// Cuts off what lies above the window of `Hyp(N, J, k)`.
     fn trim(&mut self) {
         let (_, top) = window(self.draws, self.listed as f64 / self.population as f64, self.depth);
         let room = (top + 1).saturating_sub(self.lowest);
@@ -176,8 +183,9 @@ impl State {
     }
 }
 
-/// Combines the mass at `c` with `b(total, target - c; rate)`, found by a recurrence from its largest
-/// value in the window outwards.
+/// Combines the mass at each `c` with the weight `b(total, target - c; rate)`.
+///
+/// The weights follow by recurrence from the largest one in the window, outwards.
 fn scale(
     mass: &mut [f64],
     lowest: u64,

@@ -1,10 +1,12 @@
-//! An alarm for drift on the audits: a Shiryaev–Roberts e-detector.
+//! An alarm for drift during audited execution: a Shiryaev–Roberts e-detector.
+//!
+//! It raises the question of a new profile; it is no part of any certificate.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Probability, StatsError};
 
-/// Alternatives looked for: these multiples of the tolerated rate's odds.
+/// The alternatives tested for, as multiples of the tolerated rate's odds.
 const ODDS: [f64; 4] = [1.5, 2.0, 4.0, 8.0];
 
 /// Watches audited answers and raises an alarm when they fail more often than tolerated.
@@ -14,10 +16,10 @@ const ODDS: [f64; 4] = [1.5, 2.0, 4.0, 8.0];
 /// L_t = p1 / p0 after a failure,  (1 - p1) / (1 - p0) after a success
 /// ```
 ///
-/// with `p0` the tolerated failure rate and alternatives of 1.5, 2, 4 and 8 times its odds. While the
-/// failure rate stays at or below `p0`, given whatever came before, the mean run to a false alarm at
-/// `R_t >= threshold` is at least `threshold` audits (Shin, Ramdas and Rinaldo 2024, "E-detectors",
-/// theorem 2.4; Shiryaev 1963, Roberts 1966). The unit of a run is one audit, not one item.
+/// Here `p0` is the tolerated failure rate, and the alternatives have 1.5, 2, 4 and 8 times its odds. As
+/// long as the failure rate, given whatever came before, is at most `p0`, the mean run to a false alarm
+/// at `R_t >= threshold` is at least `threshold` audits (Shin, Ramdas and Rinaldo 2024, "E-detectors",
+/// theorem 2.4; Shiryaev 1963, Roberts 1966). A run is counted in audits, not items.
 ///
 /// # Example
 /// ```
@@ -44,8 +46,8 @@ pub struct DriftDetector {
 }
 
 impl DriftDetector {
-    /// A detector for failure rates above `tolerated`, with a mean run of at least `mean_run` audits
-    /// to a false alarm.
+    /// A detector of failure rates above `tolerated`, with a mean run to a false alarm of at least
+    /// `mean_run` audits.
     ///
     /// # Errors
     /// [`StatsError::MeanRun`] unless `mean_run` is finite and above 1.
@@ -66,7 +68,7 @@ impl DriftDetector {
     pub fn push(&mut self, failed: bool) -> bool {
         let p0 = self.tolerated.get();
         for (evidence, odds) in self.evidence.iter_mut().zip(ODDS) {
-            // p1 / p0 = odds / (1 + p0 (odds - 1)), and the odds shrink by `odds` on a success.
+            // p1 / p0 = odds / (1 + p0 (odds - 1)); a success multiplies by that over `odds`.
             let success = 1.0 / (1.0 + p0 * (odds - 1.0));
             let factor = if failed { odds * success } else { success };
             *evidence = ((1.0 + *evidence) * factor).min(f64::MAX / 16.0);
@@ -81,7 +83,7 @@ impl DriftDetector {
         self.evidence.iter().sum::<f64>() / ODDS.len() as f64
     }
 
-    /// Whether the threshold was reached at any time.
+    /// Whether the threshold has ever been reached.
     pub fn is_alarmed(&self) -> bool {
         self.alarmed
     }
@@ -96,7 +98,7 @@ impl DriftDetector {
         self.tolerated
     }
 
-    /// Starts anew, as after a new profile.
+    /// Starts again, for instance after a new profile.
     pub fn reset(&mut self) {
         self.evidence = [0.0; ODDS.len()];
         self.audits = 0;

@@ -1,4 +1,7 @@
-//! A certificate valid after every item, without calibration: the prior-posterior ratio.
+//! A certificate that is valid after every item, without calibration: the prior-posterior ratio.
+//!
+//! A [`Boundary`](super::Boundary) certifies only at its looks and must be calibrated first. An [`EProcess`]
+//! may be consulted at any time, also on an endless stream, and asks for somewhat more items in return.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +9,10 @@ use super::binomial::{ln_lower_tail, ln_upper_tail};
 use super::saddle::{ln_binomial, ln_hypergeometric};
 use super::{Design, Probability, Promise, StatsError};
 
-/// The weight of the second mixture.
+/// The weight of the second mixture, `Q2`.
 const OMEGA: f64 = 0.1;
 
-/// The e-process `E = Q / P` against "more than the allowance would be delivered".
+/// The e-process `E = Q / P` against the null hypothesis "more than the allowance would be delivered".
 ///
 /// ```text
 /// P  = probability of the sequence seen if w0 = F + 1 + f items fail (stream: at rate delta)
@@ -18,14 +21,13 @@ const OMEGA: f64 = 0.1;
 /// Q  = 0.9 Q1 + 0.1 Q2;    guard: f (N + 1) / k <= w0 (stream: f / k <= delta)
 /// ```
 ///
-/// By Ville's inequality (1939) the chance that `E` *ever* reaches `1 / alpha` while the null
-/// hypothesis holds is at most `alpha`; so a policy may be certified after any item (Robbins 1970;
-/// Waudby-Smith and Ramdas 2020, arXiv 2006.04347, theorem 1). The guard makes `w0` the least favourable
-/// number of failing items. It needs 5 to 30 % more items than [`super::Boundary`].
+/// By Ville's inequality (1939) the chance that `E` *ever* reaches `1 / alpha` while the null hypothesis
+/// holds is at most `alpha`. So a policy may be certified after any item (Robbins 1970; Waudby-Smith and
+/// Ramdas 2020, arXiv 2006.04347, theorem 1). The guard makes `w0` the least favourable number of
+/// failing items. The process needs 5 to 30 % more items than [`super::Boundary`].
 ///
-/// All factors that `Q` and `P` share are cancelled by hand, and the rest are probabilities: nothing
-/// is accumulated, so nothing drifts. An item is taken in with two additions; the evidence is
-/// computed when asked for.
+/// Factors common to `Q` and `P` are cancelled by hand. What is left are probabilities, computed afresh
+/// from the two counts whenever the evidence is asked for, so no rounding accumulates.
 ///
 /// # Example
 /// ```
@@ -82,7 +84,9 @@ impl EProcess {
         self.failures
     }
 
-    /// `ln E` now: infinite once at most `F` items are left, minus infinity where the guard forbids a
+    /// `ln E` now.
+    ///
+    /// It is infinite once at most `F` items are left, and minus infinity where the guard forbids a
     /// conclusion.
     pub fn log_evidence(&self) -> f64 {
         let (k, f) = (self.draws as f64, self.failures as f64);
@@ -92,7 +96,7 @@ impl EProcess {
         if self.draws == 0 {
             return 0.0;
         }
-        // ln P less ln (k choose f), and the rate up to which Q1 reaches.
+        // ln of (k choose f) P, and the rate up to which Q1 reaches.
         let (ln_p, rate) = match self.design.0 {
             Promise::Finite { population, allowance } => {
                 let marked = allowance + 1 + self.failures;
@@ -102,7 +106,7 @@ impl EProcess {
                     return f64::NEG_INFINITY;
                 }
                 let n = population as f64;
-                // Any rate fixed in advance is valid; without an allowance half a failure serves.
+                // Any rate fixed in advance is valid; without an allowance, half a failure is used.
                 let rate = (allowance as f64).max(0.5) / n;
                 (ln_hypergeometric(n, marked as f64, k, f), rate)
             }
@@ -114,15 +118,15 @@ impl EProcess {
                 (ln_binomial(k, f, rate, 1.0 - rate), rate)
             }
         };
-        // Q1 / (k choose f)^-1 = 2 (f + 1) / ((k + 1) (k + 2)) I_delta(f + 2, k - f + 1) / delta^2
+        // (k choose f) Q1 = 2 (f + 1) / ((k + 1) (k + 2)) I_delta(f + 2, k - f + 1) / delta^2
         let first = (2.0 * (f + 1.0) / ((k + 1.0) * (k + 2.0))).ln() - 2.0 * rate.ln()
             + ln_upper_tail(self.draws + 2, rate, self.failures + 2)
             - ln_p;
         if self.failures == 0 {
-            // Q2 counts from the first failure on; leaving it out before is conservative.
+            // Q2 is defined from the first failure on; leaving it out before is conservative.
             return (1.0 - OMEGA).ln() + first;
         }
-        // Q2 / (k choose f)^-1 = (1 - I_delta(f, k - f + 1)) / (f ln(1 / delta))
+        // (k choose f) Q2 = (1 - I_delta(f, k - f + 1)) / (f ln(1 / delta))
         let second =
             ln_lower_tail(self.draws, rate, self.failures - 1) - f.ln() - (-rate.ln()).ln() - ln_p;
         let (first, second) = ((1.0 - OMEGA).ln() + first, OMEGA.ln() + second);
@@ -130,7 +134,7 @@ impl EProcess {
         larger + ((first - larger).exp() + (second - larger).exp()).ln()
     }
 
-    /// Whether the evidence now certifies at level `alpha`. A certificate once given persists.
+    /// Whether the evidence now certifies at level `alpha`; a certificate once given stays valid.
     pub fn certifies(&self, alpha: Probability) -> bool {
         self.log_evidence() >= -alpha.get().ln()
     }

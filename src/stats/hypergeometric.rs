@@ -1,23 +1,28 @@
-//! The test of one look: exact lower tails of the hypergeometric distribution.
+//! The exact test at one look: lower tails of the hypergeometric distribution.
+//!
 //!
 //! ```text
 //! p(k, f) = P( Hyp(population N, marked F + 1 + f, draws k) <= f )        finite
 //! p(k, f) = P( Bin(k, delta) <= f )                                       unbounded
 //! ```
-//! With `W` failing items in the population and `f` of them seen among `k`, `W - f` would be
-//! delivered. The null hypothesis `W - f >= F + 1` has its least favourable case at equality, hence
-//! the number of marked items. Assumes the `k` items are a uniformly random sample without
-//! replacement (Fisher's exact test, 1935, one side).
+//!
+//! Suppose `W` items of the population fail, and `f` of them were seen among the first `k`. Then `W - f`
+//! failures would be delivered. The null hypothesis is `W - f >= F + 1`; it is least favourable at
+//! equality, and hence `F + 1 + f` items are marked. The `k` items are assumed to be a uniformly random
+//! sample without replacement (Fisher's exact test, 1935, one side). Every certificate of a finite
+//! population rests on this p-value.
 
 use super::binomial::{self, NEGLIGIBLE};
 use super::limits::{Level, Rungs};
 use super::saddle::ln_hypergeometric;
 use super::{Design, Probability, Promise, StatsError};
 
-/// `P(Hyp(population, marked, draws) <= x)`: the chance of at most `x` marked items among `draws`
-/// taken without replacement from `population`, `marked` of which are marked.
+/// `P(Hyp(population, marked, draws) <= x)`, the lower tail of the hypergeometric distribution.
 ///
-/// Relative error below `1e-10` in either tail, to populations of [`super::MAX_POPULATION`].
+/// That is the chance of at most `x` marked items among `draws` taken without replacement from
+/// `population`, of which `marked` are marked. The relative error is below `1e-10` in either tail, up to
+/// populations of [`super::MAX_POPULATION`].
+///
 ///
 /// # Errors
 /// [`StatsError::Population`] for an empty or too large population, [`StatsError::Counts`] if more
@@ -46,15 +51,16 @@ pub fn hypergeometric_cdf(
     Ok(ln_cdf(population, marked, draws, x).exp())
 }
 
-/// The exact finite-population p-value of the null "more than the allowance would be delivered"
-/// after `failures` among `draws` items, in `[0, 1]`; increasing in `failures`.
+/// The exact p-value of the null hypothesis "more than the allowance would be delivered".
+///
+/// It is taken after `failures` among `draws` items, lies in `[0, 1]` and increases with `failures`.
 ///
 /// ```text
 /// p(k, f) = P( Hyp(N, F + 1 + f, k) <= f ),   0 if k >= N - F,   1 if f >= k (F + 1 + f) / N
 /// ```
 ///
-/// For a stream `P(Bin(k, delta) <= f)`, and 1 above the mean. More draws than items, or more
-/// failures than draws, are not errors: the former has drawn everything, the latter shows nothing.
+/// For a stream it is `P(Bin(k, delta) <= f)`, and 1 above the mean. More draws than items are not an
+/// error: everything has been drawn. Nor are more failures than draws: they show nothing.
 ///
 /// # Example
 /// ```
@@ -67,10 +73,10 @@ pub fn p_value(design: Design, draws: u64, failures: u64) -> f64 {
     test(design, draws, failures).0.exp()
 }
 
-/// The largest number of failures that certifies at one look decided on in advance:
-/// `max { f : p(draws, f) <= alpha }`, or `None` if not even 0 does.
+/// The largest number of failures that certifies at one look decided on in advance.
 ///
-/// From `N - F` draws on everything certifies, and the answer is `draws`.
+/// That is `max { f : p(draws, f) <= alpha }`, or `None` if not even 0 failures certify. From `N - F`
+/// draws on everything certifies, and the answer is `draws`.
 ///
 /// # Example
 /// ```
@@ -93,7 +99,7 @@ pub(super) fn offset(f: u64, step: f64) -> u64 {
     f.saturating_add_signed(step.clamp(-1e12, 1e12) as i64)
 }
 
-/// The smallest `f` from which the p-value is said to be 1.
+/// The smallest number of failures for which the p-value is defined to be 1.
 pub(super) fn mean_crossing(design: Design, draws: u64) -> u64 {
     match design.0 {
         Promise::Finite { population, allowance } => {
@@ -107,7 +113,7 @@ pub(super) fn mean_crossing(design: Design, draws: u64) -> u64 {
     }
 }
 
-/// A starting point from the normal approximation; it decides nothing but speed.
+/// A starting point from the normal approximation; it affects speed alone.
 pub(super) fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
     let k = draws as f64;
     // Abramowitz and Stegun 26.2.23, the normal quantile to 5e-4 (levels above 1/2 start at 0).
@@ -123,12 +129,13 @@ pub(super) fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
         }
         Promise::Unbounded { rate } => (k * rate.get(), 1.0),
     };
-    // Solve f rest = mean - z sd(f), with sd^2 = (mean + f k/N) (1 - rate) rest at the root: once is enough.
+    // Solve f rest = mean - z sd(f), with sd^2 = (mean + f k/N) (1 - rate) rest at the root; one step is
+    // enough.
     let spread = z * (mean * (1.0 - mean / k).max(0.0)).sqrt();
     offset(0, ((mean - spread) / rest.max(1e-9) + 0.17 * z * z).floor())
 }
 
-/// `(ln p, p / P(X = f))`; the latter is 1 where p is 0 or said to be 1.
+/// `(ln p, p / P(X = f))`; the second is 1 where `p` is 0 or defined to be 1.
 pub(super) fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
     let (ln_p, terms) = match design.0 {
         Promise::Finite { population, allowance } => {
@@ -136,7 +143,7 @@ pub(super) fn test(design: Design, draws: u64, failures: u64) -> (f64, f64) {
             if draws >= population - allowance {
                 return (f64::NEG_INFINITY, 1.0);
             }
-            // Fewer failures than draws here, and so fewer marked items than items.
+            // There are fewer failures than draws here, and so fewer marked items than items.
             let above = failures >= draws
                 || u128::from(failures) * u128::from(population)
                     >= u128::from(draws) * u128::from(marked);
@@ -168,12 +175,12 @@ pub(super) fn ln_cdf(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
 
 /// Sums downwards from `x`, at or below the mean; returns `(ln tail, tail / P(X = x))`.
 ///
-/// Four ratios at a time, whose divisions do not wait for each other; products and sums run one by
-/// one, so the result does not hang on the four. The first term that is zero ends the support, and
-/// the factors beyond it are finite.
+/// Four ratios are computed at a time so that their divisions overlap. Products and sums still run one
+/// by one, so the result does not depend on the grouping. The first zero term ends the support, and the
+/// factors beyond it are finite.
 fn ln_tail_down(population: u64, marked: u64, draws: u64, x: u64) -> (f64, f64) {
     let (n, w, k) = (population as f64, marked as f64, draws as f64);
-    // At the low end of the support, or below it, there is nothing to add.
+    // At or below the low end of the support there is nothing to add.
     let mut term = if n - w - k + x as f64 > 0.0 { 1.0 } else { 0.0 };
     let mut sum = 1.0_f64;
     let mut at = [0.0, 1.0, 2.0, 3.0].map(|step| x as f64 - step);
@@ -206,12 +213,13 @@ fn ln_tail_up(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
     ln_hypergeometric(n, w, k, x as f64) + sum.ln()
 }
 
-/// An upper bound of `P(Hyp(population, marked, draws) <= x)` in constant time: below the mean the
-/// terms fall at least geometrically, so the tail is at most `P(X = x) / (1 - ratio)`.
+/// An upper bound of `P(Hyp(population, marked, draws) <= x)` in constant time.
+///
+/// Below the mean the terms fall at least geometrically, so the tail is at most `P(X = x) / (1 - ratio)`.
 pub(super) fn tail_bound(population: u64, marked: u64, draws: u64, x: u64) -> f64 {
     let (n, w, k, at) = (population as f64, marked as f64, draws as f64, x as f64);
-    // Bernstein's inequality, for the sample or for what it leaves, whichever is smaller: most calls
-    // end here, with a bound that is loose and nobody will miss.
+    // Bernstein's inequality, for the sample or for what it leaves, whichever is smaller. Most calls end
+    // here: where the bound is tiny, a looser one does no harm.
     let rate = w / n;
     let short = k * rate - at;
     let spread = k.min(n - k) * rate * (1.0 - rate);

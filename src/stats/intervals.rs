@@ -1,4 +1,7 @@
-//! Exact bounds of a rate and of a number of failures.
+//! Exact confidence bounds of a failure rate and of a number of failures, at a fixed sample size.
+//!
+//! They judge the agreement floor and inform reports; certificates over several looks come from
+//! [`Boundary`](super::Boundary).
 
 use super::beta::{Tail, quantile};
 use super::binomial::ln_lower_tail;
@@ -19,7 +22,7 @@ fn counts(draws: u64, failures: u64, most: u64) -> Result<(), StatsError> {
 /// sup { p : P( Bin(k, p) <= f ) > alpha } = quantile(1 - alpha) of Beta(f + 1, k - f)
 /// ```
 ///
-/// Independent items of one rate (Clopper and Pearson 1934); 1 when `f = k`.
+/// It assumes independent items with one failure rate (Clopper and Pearson 1934), and is 1 when `f = k`.
 ///
 /// # Errors
 /// [`StatsError::Counts`] for more failures than draws, or too many draws.
@@ -40,8 +43,8 @@ pub fn upper_rate(draws: u64, failures: u64, alpha: Probability) -> Result<f64, 
     Ok(quantile(a, b, Tail::Above(alpha.get())))
 }
 
-/// The two-sided Clopper–Pearson interval of a failure rate, `alpha / 2` on either side, as
-/// `(lower, upper)`.
+/// The two-sided Clopper–Pearson interval of a failure rate, as `(lower, upper)`, with `alpha / 2` on
+/// either side.
 ///
 /// # Errors
 /// [`StatsError::Counts`] for more failures than draws, or too many draws.
@@ -92,8 +95,8 @@ pub fn rate_p_value(draws: u64, failures: u64, rate: Probability) -> Result<f64,
 /// max { r <= N - k : P( Hyp(N, f + r, k) <= f ) > alpha }
 /// ```
 ///
-/// Inversion of the exact test of [`super::p_value`] (Buonaccorsi 1987); for a uniformly random
-/// sample without replacement.
+/// It inverts the exact test of [`super::p_value`] (Buonaccorsi 1987), for a uniformly random sample
+/// without replacement.
 ///
 /// # Errors
 /// [`StatsError::Population`] for an empty or too large population, [`StatsError::Counts`] for more

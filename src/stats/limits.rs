@@ -1,19 +1,21 @@
 //! The limits `b_j = max { f : p(k_j, f) <= c }` at any level, found as needed: [`Ladder`].
 //!
-//! A calibration asks for the limits of many neighbouring levels. What costs is a tail of the
-//! hypergeometric distribution, and it need not be summed more than once for each look. With
-//! `g(f) = P(Hyp(N, F + 1 + f, k) = f)`,
+//! A calibration asks for the limits of many neighbouring levels. The costly part is a tail of the
+//! hypergeometric distribution, and one sum per look suffices, because the p-values of neighbouring
+//! numbers of failures follow by recurrence. With `g(f) = P(Hyp(N, F + 1 + f, k) = f)`,
 //!
 //! ```text
 //! g(f + 1)    = g(f) (F + 2 + f) (k - f) / ((f + 1) (N - F - 1 - f))
 //! p(k, f + 1) = p(k, f) + g(f + 1) (F + 1) / (F + 2 + f)
 //! ```
 //!
-//! (Marking one more item adds a draw of it, if it was drawn: the chance of at most `f + 1` is that
-//! of at most `f` before, or of `f + 1` before without the new one.) For a stream both are the
-//! binomial's. So from one tail near the limit the p-values of its neighbours, *rungs*, cost a few
-//! multiplications each. They decide where they are clear of the level; a tie within rounding is
-//! left to the tail itself, so that limits are those of the tails to the last one.
+//! The second line compares `F + 1 + f` marked items with one more. At most `f + 1` of the larger set
+//! are drawn exactly if at most `f` of the smaller one are, or if `f + 1` of it are and the new item is
+//! not. For a stream both lines are the binomial's.
+//!
+//! So from one tail near the limit the p-values of its neighbours, called *rungs*, cost a few
+//! multiplications each. They decide wherever they are clear of the level. A tie within rounding is left
+//! to the tail itself, so the limits are exactly those that tails alone would give.
 
 use std::collections::VecDeque;
 
@@ -22,9 +24,9 @@ use super::{Design, Probability, Promise};
 
 /// Further than this many rungs from the level, a new tail is summed.
 const REACH: f64 = 64.0;
-/// Rungs below this part of the tail they started from have lost too many digits to go on.
+/// Rungs below this part of their starting tail have lost too many digits to go on.
 const SHALLOW: f64 = 1e-4;
-/// A p-value within this part of the level is a tie: rungs are good to `1e-10`.
+/// A p-value within this part of the level counts as a tie; rungs are accurate to `1e-10`.
 const TIE: f64 = 1e-8;
 
 /// A level and its logarithm.
@@ -40,23 +42,24 @@ impl Level {
     }
 }
 
-/// The p-values of neighbouring numbers of failures at one look.
+/// Rungs at one look: the p-values of consecutive numbers of failures.
 #[derive(Debug, Default)]
 pub(super) struct Rungs {
-    /// The number of failures of the first one.
+    /// The number of failures of the first rung.
     lowest: u64,
     values: VecDeque<f64>,
-    /// `g` of the first and of the last.
+    /// `g` of the first rung and of the last.
     ends: (f64, f64),
-    /// The p-value of the tail they started from.
+    /// The p-value of the starting tail.
     start: f64,
 }
 
 impl Rungs {
-    /// The largest number of failures with a p-value of at most `level`, or `None` if not even 0
-    /// has one; fewer than `N - F` draws.
+    /// The largest number of failures with a p-value of at most `level`; `None` if not even 0 has one.
+    ///
+    /// There must be fewer than `N - F` draws.
     pub(super) fn limit(&mut self, design: Design, draws: u64, level: Level) -> Option<u64> {
-        // At and above the mean the p-value is said to be 1.
+        // At and above the mean the p-value is defined to be 1.
         let most = draws.min(mean_crossing(design, draws)).checked_sub(1)?;
         if level.value.is_nan() || level.value <= 0.0 {
             return None;
@@ -64,7 +67,7 @@ impl Rungs {
         if self.values.is_empty() {
             self.sum(design, draws, normal_guess(design, draws, level.ln).min(most));
         }
-        // Every tail is summed nearer to the level. Where p-values leave the range of numbers, halve.
+        // Each new tail is summed nearer to the level. Where p-values underflow, halve instead.
         let mut tails = 0;
         while let Some(next) = self.climb(design, draws, level, most) {
             tails += 1;
@@ -89,7 +92,7 @@ impl Rungs {
         found.checked_sub(1)
     }
 
-    /// Starts from the tail at `failures`.
+    /// Starts again from the tail at `failures`.
     fn sum(&mut self, design: Design, draws: u64, failures: u64) {
         let (ln_p, terms) = test(design, draws, failures);
         let p = ln_p.exp();
@@ -100,14 +103,15 @@ impl Rungs {
         self.start = p;
     }
 
-    /// Adds rungs until the level lies between two of them (or beyond the last there is); where it
-    /// is too far for that, says where to sum the next tail.
+    /// Adds rungs until the level lies between two of them, or beyond the last possible one.
+    ///
+    /// Where the level is too far away for that, returns where to sum the next tail.
     fn climb(&mut self, design: Design, draws: u64, level: Level, most: u64) -> Option<u64> {
         loop {
             let (first, last) = (*self.values.front()?, *self.values.back()?);
             let highest = self.lowest + (self.values.len() as u64 - 1);
             if last <= level.value && highest < most {
-                // p / g is d f / d ln p, near enough.
+                // p / g approximates d f / d ln p.
                 let far = (level.ln - last.ln()) * last / self.ends.1;
                 if far > REACH || last.is_nan() || last <= 0.0 {
                     return Some(offset(highest, far).clamp(highest + 1, most));
@@ -131,11 +135,10 @@ impl Rungs {
     }
 }
 
-/// The smallest number of draws in `(below, above]` at which `failures` certify at level `alpha`,
-/// given that they do at `above`.
+/// The smallest number of draws in `(below, above]` at which `failures` certify at level `alpha`.
 ///
-/// The p-value falls with every draw, by `P(X = f) (F + 1) / (N - k)`, so its logarithm is nearly a
-/// straight line: Newton's method, and halving should that be slow.
+/// They must certify at `above`. With every draw the p-value falls by `P(X = f) (F + 1) / (N - k)`, so
+/// its logarithm is nearly a straight line: Newton's method is tried first, then halving.
 pub(crate) fn least_draws(
     design: Design,
     failures: u64,
@@ -170,7 +173,7 @@ pub(crate) fn least_draws(
     above
 }
 
-/// The limit by halving over the tails themselves.
+/// The limit by halving, with a tail at every step.
 fn halve(design: Design, draws: u64, level: Level, most: u64) -> Option<u64> {
     let (mut below, mut above) = (0, most + 1);
     while below < above {
@@ -184,7 +187,7 @@ fn halve(design: Design, draws: u64, level: Level, most: u64) -> Option<u64> {
     below.checked_sub(1)
 }
 
-/// From `failures` to one more: the factor of `g`, and which part of the new `g` the p-value gains.
+/// From `failures` to one more: the factor of `g`, and the part of the new `g` that the p-value gains.
 fn step(design: Design, draws: u64, failures: u64) -> (f64, f64) {
     let (k, f) = (draws as f64, failures as f64);
     match design.0 {
@@ -212,7 +215,7 @@ impl<'a> Ladder<'a> {
         Self { design, looks, rungs: Vec::new() }
     }
 
-    /// The limit at look `index`, `None` if nothing certifies there (or there is no such look).
+    /// The limit at look `index`; `None` if nothing certifies there, or if there is no such look.
     pub(super) fn limit(&mut self, index: usize, level: Level) -> Option<u64> {
         let &look = self.looks.get(index)?;
         if self.rungs.len() <= index {
@@ -233,7 +236,7 @@ mod tests {
     use super::super::{Looks, single_look_limit};
     use super::*;
 
-    /// The definition, by halving over the tails.
+    /// The limit by its definition, by halving over the tails.
     fn defined(design: Design, draws: u64, ln_level: f64) -> Option<u64> {
         let (mut below, mut above) = (0, draws);
         while below < above {
@@ -265,7 +268,7 @@ mod tests {
         for design in designs() {
             let looks = Looks::schedule(design, Probability::new(0.5).unwrap());
             let mut ladder = Ladder::new(design, looks.as_slice());
-            // Up and down, near and far: rungs are kept between levels.
+            // Up and down, near and far, because rungs are kept between levels.
             for level in [0.013, 0.05, 0.012, 1e-9, 0.9, 0.013, 1e-280] {
                 for (&look, limit) in looks.as_slice().iter().zip(ladder.all(level)) {
                     let want = defined(design, look, level.ln());

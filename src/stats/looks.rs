@@ -1,4 +1,7 @@
 //! When evidence is judged: looks fixed in advance from the design alone.
+//!
+//! Every look costs some of the level, and every missing look delays a certificate. So one policy has a dense
+//! schedule and a chain a sparse one. A [`Boundary`](super::Boundary) is calibrated over the whole schedule.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +12,15 @@ const FIRST: f64 = 10.101_359_078_969_36;
 const GROWTH: f64 = 0.05;
 /// No step of the dense schedule exceeds this part of the population.
 const FINEST_PART: f64 = 256.0;
-/// Streams are looked at up to here unless the caller says otherwise.
+/// The default end of a stream's schedule.
 const STREAM_END: u64 = 100_000;
-/// Nobody profiles more for a chain, and its calibration grows with the last look.
+/// The end of a sparse schedule: nobody profiles more for a chain, and calibration time grows with the
+/// last look.
 const SPARSE_END: u64 = 2_000_000;
 
 /// The sample sizes at which a boundary may certify, strictly increasing.
 ///
-/// They must not depend on the data. Whether to go *on* between looks may depend on anything.
+/// They must not depend on the data. Whether to *go on* between looks may depend on anything.
 ///
 /// # Example
 /// ```
@@ -35,7 +39,7 @@ impl From<Looks> for Vec<u64> {
     }
 }
 
-/// Looks whose design is not known: what holds for every one.
+/// Checks what holds for looks of every design, since the design is not known here.
 impl TryFrom<Vec<u64>> for Looks {
     type Error = StatsError;
     fn try_from(looks: Vec<u64>) -> Result<Self, StatsError> {
@@ -44,17 +48,19 @@ impl TryFrom<Vec<u64>> for Looks {
 }
 
 impl Looks {
-    /// The dense schedule for one policy: steps of 5 % of `k`, never more than `N / 256`, from the
-    /// first look at which a flawless sample could certify at level `alpha`, up to `N - F - 1`
-    /// (from `N - F` on everything certifies). For a stream: steps of 5 % up to 100,000 items.
+    /// The dense schedule for one policy.
     ///
-    /// May be empty: a population too small for any test certifies at `N - F` alone.
+    /// It starts at the first look at which a flawless sample could certify at level `alpha`. Steps are
+    /// 5 % of `k`, never more than `N / 256`, up to `N - F - 1` (from `N - F` on everything certifies).
+    /// For a stream, steps are 5 % up to 100,000 items. The schedule may be empty: a population too
+    /// small for any test certifies at `N - F` alone.
     pub fn schedule(design: Design, alpha: Probability) -> Self {
         Self::schedule_until(design, alpha, u64::MAX)
     }
 
-    /// As [`Looks::schedule`], but with no look after `last` items. For a stream `last` replaces the
-    /// default end of 100,000; there `u64::MAX` means the default.
+    /// As [`Looks::schedule`], but with no look after `last` items.
+    ///
+    /// For a stream `last` replaces the default end of 100,000, and `u64::MAX` stands for that default.
     pub fn schedule_until(design: Design, alpha: Probability, last: u64) -> Self {
         let (last, widest) = match design.population() {
             Population::Finite(n) => (last.min(design.exhausted_at() - 1), n as f64 / FINEST_PART),
@@ -65,8 +71,10 @@ impl Looks {
         Self::grown(design, alpha, first, last, |at| (GROWTH * at).min(widest))
     }
 
-    /// A sparse schedule for chains, where every look costs level: each look `ratio` times the last,
-    /// up to about `N / 10`, at most two million (for a stream: up to 100,000).
+    /// A sparse schedule for chains, where every look costs level.
+    ///
+    /// Each look is `ratio` times the last, up to about `N / 10` and at most two million (for a stream:
+    /// 100,000).
     ///
     /// # Errors
     /// [`StatsError::Ratio`] unless `1 < ratio <= 100`; 1.2 to 1.3 is sensible.
@@ -82,7 +90,7 @@ impl Looks {
         Ok(Self::grown(design, alpha, first, last, |at| (ratio - 1.0) * at))
     }
 
-    /// Looks chosen by the caller, without knowledge of the data.
+    /// Looks chosen by the caller without knowledge of the data.
     ///
     /// # Errors
     /// [`StatsError::Looks`] unless they are positive, strictly increasing and below `N - F` (for a

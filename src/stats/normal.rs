@@ -1,4 +1,4 @@
-//! The standard normal distribution, for predictions; it certifies nothing.
+//! The standard normal distribution, for predictions; no certificate rests on it.
 
 use statrs::function::erf::{erfc, erfc_inv};
 
@@ -7,7 +7,7 @@ pub(crate) fn normal_cdf(x: f64) -> f64 {
     0.5 * erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// `x` with `P(Z <= x) = share`; `share` is moved inside `(0, 1)`.
+/// `x` with `P(Z <= x) = share`, where `share` is clamped to the inside of `(0, 1)`.
 pub(crate) fn normal_quantile(share: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erfc_inv(2.0 * share.clamp(1e-12, 1.0 - 1e-12))
 }

@@ -1,22 +1,26 @@
-//! Giving a candidate that is not cheap only a part of the remaining items, after one look.
+//! How many of the remaining items a policy may have after one look, if not all.
+//!
+//! Where a candidate is not cheap beside the reference, it can pay to give it only a part of what is left.
 
 use super::hypergeometric::ln_cdf;
 use super::{Design, Probability, Promise};
 
-/// The largest number of the remaining items a policy may answer, decided at one predeclared look
-/// from `failures` among `draws`, such that more than the allowance is delivered with probability at
-/// most `alpha`; the reference answers the others.
+/// The largest number of the remaining items that a policy may answer, decided at one predeclared look.
+///
+/// After `failures` among `draws` items, the policy answers the next `n` in the random order and the
+/// reference the others. More failures than the allowance are delivered with probability at most `alpha`.
 ///
 /// ```text
 /// n(f) = max { n <= N - k : P( Hyp(k + n, F + f, k) <= f ) <= alpha }
 /// ```
 ///
-/// The items are the next `n` in the random order. At a fixed `n` the test would have `F + 1 + f`
-/// marked items, but `n` follows the data here, and the proof needs `F - 1` in place of `F` (one
-/// failure of the allowance pays for the choice). Hence with `F = 0` the answer is 0 unless nothing
-/// is left. A stream needs no such rule (its items are independent): `None`.
+/// At a fixed `n` the test would have `F + 1 + f` marked items. Here `n` follows the data, and the proof
+/// needs `F - 1` in place of `F`: one failure of the allowance pays for the choice. Hence the answer is
+/// 0 if `F = 0`.
 ///
-/// `None` also for impossible counts (more failures than draws, more draws than items).
+/// `None` for impossible counts (more failures than draws, more draws than items), and for a stream: its
+/// items are independent, so it needs no such rule.
+///
 ///
 /// # Example
 /// ```
@@ -39,7 +43,7 @@ pub fn max_share(design: Design, draws: u64, failures: u64, alpha: Probability) 
         return Some(0);
     }
     let marked = allowance.saturating_add(failures);
-    // With fewer items than marked ones nothing can go wrong; the chance grows with n.
+    // With fewer items than marked ones nothing can go wrong; beyond that the chance grows with n.
     let allowed = |n: u64| {
         draws + n < marked || ln_cdf(draws + n, marked, draws, failures) <= alpha.get().ln()
     };

@@ -1,21 +1,20 @@
 //! First passage of the failure count through a boundary, by dynamic programming from look to look.
 //!
-//! Let `f_k` be the number of failing items among the first `k` of a random order of `N` items, `W`
-//! of which fail. Sampling without replacement is Bernoulli sampling conditioned on its total, so
-//! for any `p` the path measures are related by a function of the end point alone (Doob's
-//! transform):
+//! This is the engine of `calibration`: it computes how likely a policy is to meet a boundary. Let `f_k`
+//! be the number of failing items among the first `k` of a random order of `N` items, `W` of which fail.
+//! Sampling without replacement is Bernoulli sampling conditioned on its total. So for any `p` the two
+//! path measures differ by a function of the end point alone (Doob's transform):
 //!
 //! ```text
 //! P_W(path up to k, f_k = f) = P_p(path up to k, f_k = f) * b(N - k, W - f; p) / b(N, W; p)
 //! ```
 //!
-//! where `b(n, x; p) = P(Bin(n, p) = x)`. Under `P_p` increments are independent binomials: one
-//! convolution per look with a kernel that does not depend on the state. The weight is needed at
-//! absorption only. With `p = W / N` both measures live in the same place.
+//! where `b(n, x; p) = P(Bin(n, p) = x)`. Under `P_p` the increments are independent binomials, so each
+//! look takes one convolution with a kernel that does not depend on the state. The weight is needed only
+//! where paths are absorbed. With `p = W / N` both measures are concentrated in the same place.
 //!
-//! The state is kept inside Bernstein bounds (Hoeffding 1963, section 6, carries them over to
-//! sampling without replacement); what they cut off is added to the error, so that results are
-//! never too small.
+//! The state is kept inside Bernstein bounds (Hoeffding 1963, section 6, carries them over to sampling
+//! without replacement). The mass they cut off is added to the error, so results are never too small.
 #![allow(
     clippy::indexing_slicing,
     reason = "dense inner loops over windows whose lengths are computed beside them"
@@ -23,7 +22,7 @@
 
 use super::saddle::ln_binomial;
 
-/// The walk of the failure count, restricted to paths not yet absorbed.
+/// The walk of the failure count, restricted to paths that are not absorbed yet.
 #[derive(Debug)]
 pub(super) struct Walk {
     world: World,
@@ -40,7 +39,7 @@ pub(super) struct Walk {
     lost: f64,
 }
 
-/// Where the failures come from.
+/// How the failures come about.
 #[derive(Clone, Copy, Debug)]
 enum World {
     Finite { population: u64, failing: u64, ln_total: f64 },
@@ -48,7 +47,7 @@ enum World {
 }
 
 impl Walk {
-    /// `failing` of `population` items fail, `0 < failing < population`; every cut may lose `cut`.
+    /// A population of which `failing` items fail, `0 < failing < population`; every cut may lose `cut`.
     pub(super) fn finite(population: u64, failing: u64, cut: f64) -> Self {
         let (n, w) = (population as f64, failing as f64);
         let rate = w / n;
@@ -56,7 +55,7 @@ impl Walk {
         Self::new(World::Finite { population, failing, ln_total }, rate, cut)
     }
 
-    /// Independent failures at `rate`.
+    /// A stream of independent failures at `rate`.
     pub(super) fn stream(rate: f64, cut: f64) -> Self {
         Self::new(World::Stream, rate, cut)
     }
@@ -75,17 +74,17 @@ impl Walk {
         }
     }
 
-    /// An upper bound of the mass cut off so far.
+    /// An upper bound on the mass cut off so far.
     pub(super) fn lost(&self) -> f64 {
         self.lost
     }
 
-    /// Draws up to `look` items in all.
+    /// Draws on, up to `look` items in all.
     pub(super) fn advance(&mut self, look: u64) {
         let step = look.saturating_sub(self.draws);
         self.kernel.fill(step, self.rate, self.depth);
         self.draws = look;
-        // A path above the window for f_k is cut; so is an increment outside its own window.
+        // A path above the window for f_k is cut off; so is an increment outside its own window.
         let (_, top) = window(look, self.rate, self.depth);
         convolve(&self.mass, &self.kernel.padded, &mut self.spare);
         core::mem::swap(&mut self.mass, &mut self.spare);
@@ -95,8 +94,10 @@ impl Walk {
         self.lost += 3.0 * (-self.depth).exp();
     }
 
-    /// Absorbs every path with at most `limit` failures. `visit` gets each number of failures in
-    /// increasing order with its probability, and returns whether to go on.
+    /// Absorbs every path with at most `limit` failures.
+    ///
+    /// `visit` receives each number of failures in increasing order with its probability, and returns
+    /// whether to go on.
     pub(super) fn absorb(&mut self, limit: u64, mut visit: impl FnMut(u64, f64) -> bool) {
         if limit < self.lowest {
             return;
@@ -150,11 +151,11 @@ pub(super) struct Kernel {
     pub(super) padded: Vec<f64>,
 }
 
-/// Zeros on either side of a kernel, so that four states are convolved at once.
+/// Zeros on either side of a kernel, so that four states can be convolved at once.
 const PAD: usize = 3;
 
 impl Kernel {
-    /// Fills in `Bin(step, rate)`; the rate must stay the same between calls that repeat a step.
+    /// Fills in `Bin(step, rate)`; the rate must not change between calls with the same step.
     pub(super) fn fill(&mut self, step: u64, rate: f64, depth: f64) {
         if self.step == step && !self.padded.is_empty() {
             return;
@@ -166,7 +167,7 @@ impl Kernel {
         let width = usize::try_from(high - low + 1).unwrap_or(usize::MAX);
         self.padded.clear();
         self.padded.resize(width + 2 * PAD, 0.0);
-        // From the mode outwards, so that nothing underflows on the way to what matters.
+        // From the mode outwards, so that nothing underflows before the terms that matter.
         let mode = clamped(n * p, low, high);
         let at_mode = ln_binomial(n, mode as f64, p, q).exp();
         let centre = PAD + usize::try_from(mode - low).unwrap_or(0);
@@ -186,8 +187,9 @@ impl Kernel {
     }
 }
 
-/// `out = state * kernel`, the kernel padded by [`PAD`] zeros on either side. Sums run in a fixed
-/// order, one product at a time: the same bits everywhere.
+/// `out = state * kernel`, with the kernel padded by [`PAD`] zeros on either side.
+///
+/// Sums run in a fixed order, one product at a time, so the result is the same to the bit everywhere.
 pub(super) fn convolve(state: &[f64], padded: &[f64], out: &mut Vec<f64>) {
     let width = padded.len() - 2 * PAD;
     let length = width + PAD;
@@ -196,7 +198,7 @@ pub(super) fn convolve(state: &[f64], padded: &[f64], out: &mut Vec<f64>) {
         return;
     }
     out.resize((state.len() + PAD) / 4 * 4 + width + PAD, 0.0);
-    // The kernel as the four states of a block see it: each one place further on.
+    // The kernel as each of a block's four states sees it: shifted by one place each.
     let seen_by = |state: usize| &padded[PAD - state..][..length];
     let kernels = [seen_by(0), seen_by(1), seen_by(2), seen_by(3)];
     let mut add = |block: usize, four| add_four(&mut out[4 * block..][..length], four, kernels);
@@ -218,8 +220,9 @@ fn add_four(target: &mut [f64], four: [f64; 4], [a, b, c, d]: [&[f64]; 4]) {
     }
 }
 
-/// Where `Bin(draws, rate)`, or a sample without replacement at this rate, is found but for
-/// `e^-depth` on either side (Bernstein's inequality).
+/// The range that holds `Bin(draws, rate)`, or a sample without replacement at this rate.
+///
+/// At most `e^-depth` of the probability lies outside on either side (Bernstein's inequality).
 pub(super) fn window(draws: u64, rate: f64, depth: f64) -> (u64, u64) {
     let mean = draws as f64 * rate;
     let variance = mean * (1.0 - rate);
@@ -233,7 +236,7 @@ pub(super) fn window(draws: u64, rate: f64, depth: f64) -> (u64, u64) {
     (low, high)
 }
 
-/// A float as a count inside `[low, high]`.
+/// A float as a count, clamped to `[low, high]`.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

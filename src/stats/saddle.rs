@@ -1,8 +1,8 @@
 //! Logarithms of binomial and hypergeometric probabilities that keep their digits at any size.
 //!
-//! Differences of `ln Γ` lose as many digits as `ln Γ` has before the point. Loader's saddle-point
-//! form ("Fast and accurate computation of binomial probabilities", 2000) never forms the large
-//! numbers: the deviance and the error of Stirling's formula are small by themselves.
+//! A difference of `ln Γ` values loses as many digits as `ln Γ` has before the point. Loader's
+//! saddle-point form ("Fast and accurate computation of binomial probabilities", 2000) never forms these
+//! large numbers: it adds the deviance and the error of Stirling's formula, which are small by themselves.
 #![allow(
     clippy::indexing_slicing,
     reason = "one table of 31 entries, its index checked against 15.0"
@@ -85,7 +85,7 @@ pub(super) fn deviance(x: f64, mean: f64) -> f64 {
     sum
 }
 
-/// `ln P(Bin(n, p) = x)` for whole `0 <= x <= n`; `q = 1 - p` is given so that neither loses digits.
+/// `ln P(Bin(n, p) = x)` for whole `0 <= x <= n`; `q = 1 - p` is passed too, so that neither loses digits.
 pub(super) fn ln_binomial(n: f64, x: f64, p: f64, q: f64) -> f64 {
     if x < 0.0 || x > n {
         return f64::NEG_INFINITY;
