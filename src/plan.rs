@@ -1,4 +1,11 @@
-//! What to do with the items that are not answered yet: [`Plan`], its [`Policy`], its [`Certificate`].
+//! What to do with the items that are not answered yet: the [`Plan`].
+//!
+//! Profiling ends with a plan, and [`execute`](crate::execute) follows it. Its [`Policy`] says how one
+//! item is answered: by the reference, or by candidates with the reference as fallback. Policies come in
+//! [`Chain`]s, families ordered from the safest policy to the most liberal, because a whole chain can be
+//! tested for the price of one policy ([`Boundary::chain`](crate::stats::Boundary::chain)). The
+//! [`Certificate`] holds the numbers of the test that the policy passed, the [`Forecast`] what the run
+//! is expected to cost, and [`Considered`] what became of every other chain.
 
 mod certificate;
 mod chain;
@@ -29,13 +36,13 @@ pub use policy::Policy;
 pub(crate) use sample::{Sampled, Strata, Wanted, failing, stand_for};
 pub(crate) use walk::Till;
 
-/// The version of the stored form; a plan of another version is refused.
+/// The version of the stored form; plans of other versions are refused.
 pub const PLAN_VERSION: u32 = 1;
 
-/// A policy for the items that were not profiled, with what it rests on.
+/// A policy for the items that were not profiled, with the evidence it rests on.
 ///
-/// A plan is a pure function of seed, population and index: any number of workers that hold it can
-/// answer disjoint parts of the items without talking to each other.
+/// What a plan does with an item depends on seed, population and index alone. So any number of workers
+/// that hold the plan can answer disjoint parts of the items without talking to each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -48,34 +55,36 @@ pub struct Plan {
     pub roster: RosterSpec,
     /// The equivalence's name.
     pub equivalence: String,
-    /// What was asked for; where the best agreement was, the target that it came to.
+    /// The target promised: the one asked for, or under
+    /// [`Objective::BestAgreement`](crate::Objective::BestAgreement) the one that was reached.
     pub target: Target,
-    /// The money that the best agreement was asked for within
+    /// The sum of money within which the best agreement was asked for
     /// ([`Objective::BestAgreement`](crate::Objective::BestAgreement)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Cost>,
     /// The random order.
     pub order: Order,
-    /// Ranks below this were asked about in profiling and deliver the reference's answer.
+    /// Ranks below this were profiled and deliver the reference's answer.
     pub asked: u64,
-    /// How the others are answered.
+    /// How the other items are answered.
     pub policy: Policy,
     /// What the policy's promise rests on; `None` for the reference, which needs none.
     pub certificate: Option<Certificate>,
     /// What the whole run is expected to cost.
     pub forecast: Forecast,
-    /// Every chain that was looked at, and what became of it.
+    /// Every chain that was considered, and what became of it.
     pub considered: Vec<Considered>,
     /// Whether the plan pays, and if not, why.
     pub verdict: Verdict,
-    /// Fingerprints of the items of the first ranks, where items have a key
-    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)): whoever follows the plan is told if the items
-    /// are others.
+    /// Fingerprints of the items of the first ranks, if items have a key
+    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)).
+    ///
+    /// They tell whoever follows the plan if the items have changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<u64>,
 }
 
-/// How many items a plan knows again.
+/// How many items a plan can recognise.
 pub(crate) const KNOWN_ITEMS: usize = 16;
 
 /// The label of a stored plan.
@@ -87,22 +96,22 @@ pub(crate) enum PlanLabel {
 }
 
 impl Plan {
-    /// What a call of the reference costs on average, as far as the forecast knows.
+    /// The mean cost of a call of the reference, as far as the forecast knows it.
     pub(crate) fn reference_call(&self) -> Option<Cost> {
         let each = self.forecast.reference_cost.as_nanos() / self.order.population().max(1);
         (each > 0).then(|| Cost::from_nanos(each))
     }
 
-    /// The same plan at other prices, to follow it there: order, policy and certificate stay as they are.
+    /// The same plan at other prices; order, policy and certificate stay as they are.
     ///
-    /// The promise is kept, for no price is part of it: the certificate bounds the failures of *this policy*
-    /// on *these items*, whatever its answers cost and whyever it was chosen. What the prices may have
-    /// changed is whether another policy is cheaper now, which [`Profile::replan`](crate::Profile::replan)
-    /// looks into. [`Smart::executor`](crate::Smart::executor) and [`Smart::apply`](crate::Smart::apply) do
-    /// this for themselves, at the prices of their roster.
+    /// The promise is kept, because no price is part of it: the certificate bounds the failures of *this
+    /// policy* on *these items*, whatever its answers cost and for whatever reason it was chosen. Other
+    /// prices may make another policy the cheapest; [`Profile::replan`](crate::Profile::replan) looks
+    /// into that. [`Smart::executor`](crate::Smart::executor) and [`Smart::apply`](crate::Smart::apply)
+    /// reprice a plan by themselves, at the prices of their roster.
     ///
-    /// A plan knows what calls cost and not what they used, so at other prices its forecast is
-    /// [unknown](Forecast::is_known), and what was considered is told without costs.
+    /// A plan knows what calls cost, not what they used. So at other prices its forecast is
+    /// [unknown](Forecast::is_known), and the chains considered are listed without costs.
     /// [`Profile::at_prices`](crate::Profile::at_prices) has the evidence, and forecasts.
     ///
     /// # Errors
@@ -117,8 +126,10 @@ impl Plan {
         Ok(Self { roster, forecast, considered, ..self.clone() })
     }
 
-    /// The plan that two workers followed; an error in words if it is not one. Of two that were
-    /// [priced](Self::at_prices), one without its evidence, the other's forecast is that of both.
+    /// The one plan that two workers followed; an error in words if there is none.
+    ///
+    /// Two copies of a plan that were [repriced](Self::at_prices) may differ in that one was made
+    /// without the evidence and has no forecast. The other's forecast then holds for both.
     pub(crate) fn of_both(one: &Self, other: &Self) -> Result<Self, &'static str> {
         if one == other {
             return Ok(one.clone());
@@ -138,9 +149,9 @@ impl Plan {
         }
     }
 
-    /// Whether an item was profiled and delivers the reference's answer whatever the policy.
+    /// Whether an item was profiled and therefore delivers the reference's answer, whatever the policy.
     ///
-    /// To ask it of many items, keep `plan.order.first(plan.asked)`, which is several times faster.
+    /// To ask this for many items, keep `plan.order.first(plan.asked)`, which is several times faster.
     pub fn is_profiled(&self, index: u64) -> bool {
         self.order.rank(index) < self.asked
     }
@@ -155,10 +166,10 @@ impl Plan {
         self.policy.models()
     }
 
-    /// Checks that the plan is of this version and was made for these models.
+    /// Checks that the plan has this version and was made for these models; prices may differ.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] with what differs; prices may.
+    /// [`RunError::Mismatch`], which says what differs.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
         let version = (self.version, PLAN_VERSION);
         let equivalence = (self.equivalence.as_str(), equivalence);

@@ -1,4 +1,6 @@
-//! What a plan's promise rests on, and what else was considered.
+//! What a plan's promise rests on ([`Certificate`]), and what else was considered ([`Considered`]).
+//!
+//! Both are records for people and for checking. Execution reads neither.
 
 use std::fmt;
 
@@ -7,35 +9,40 @@ use serde::{Deserialize, Serialize};
 use super::chain::Chain;
 use crate::pricing::Cost;
 
-/// The test that a policy passed. Anyone can check it: the [`stats`](crate::stats) functions give
-/// the same limit from the same numbers.
+/// The test that a policy passed.
+///
+/// Anyone can check it: the [`stats`](crate::stats) functions give the same limit from the same numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Certificate {
-    /// Items whose failures were bounded: all of them, less the pilot's.
+    /// Items whose failures are bounded: all items except the pilot's.
     pub population: u64,
-    /// How many delivered answers may fail: `floor(delta N)` over all `N` items, or fewer where the limits of a
-    /// test for a stricter target are kept ([`Profile::replan`](crate::Profile::replan)).
+    /// How many delivered answers may fail.
+    ///
+    /// That is `floor(delta N)` over all `N` items, or fewer where the limits of a test for a stricter
+    /// target are kept ([`Profile::replan`](crate::Profile::replan)).
     pub allowance: u64,
-    /// Items in the pilot, which chose the chain and are not part of the test.
+    /// Items in the pilot, which chose the chain and is no part of the test.
     pub pilot: u64,
     /// Items tested.
     pub tested: u64,
-    /// Failures among them *of the policy*: of the items that it gives to candidates at its threshold. All of
-    /// the chain's are [`Considered::failures`].
+    /// Failures *of the policy* among them: on the items that it gives to candidates at its threshold.
+    ///
+    /// [`Considered::failures`] counts those of the whole chain.
     pub failures: u64,
-    /// Those of the failures that are comparisons which failed, the judge's and not the policy's: nobody knows
-    /// what they would have said.
+    /// How many of the failures are comparisons that failed.
+    ///
+    /// They may be the judge's fault and not the policy's; nobody knows how they would have ended.
     #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
     pub unjudged: u64,
     /// The most failures that still certify at this look.
     pub limit: u64,
-    /// The chain's share of `alpha`.
+    /// The chain's share of `alpha`, the level of its test.
     pub level: f64,
     /// The number of predeclared looks the limit is calibrated over; 1 for a single look.
     pub looks: u64,
-    /// Proven bound on the probability that a chain no better than the allowance is certified.
+    /// A proven bound on the probability of certifying a policy that leaves more failures than the allowance.
     pub error: f64,
 }
 
@@ -60,38 +67,43 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// One chain that was looked at, and what became of it.
+/// One chain that was considered, and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Considered {
-    /// The chain in words; of the one chosen, the policy.
+    /// The chain in words, or the policy if the chain was chosen.
     pub name: String,
-    /// The chain itself, for those who would draw it.
+    /// The chain itself, for drawing it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<Chain>,
-    /// What it costs per remaining item: at the threshold certified; or expected to certify, where it was
-    /// not tested; or given every item, where none was certified. Profiling is not in it, so it is not all
-    /// that the choice went by: see `outcome`.
+    /// What it costs per remaining item.
+    ///
+    /// If a policy was certified, at its threshold. If the chain was tested in vain, with every item
+    /// given to it. If it was not tested, at the threshold expected to be certified. Profiling is not
+    /// included, so this is not the whole basis of the choice: see `outcome`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_per_item: Option<Cost>,
-    /// Items it was tested on.
+    /// Items that the chain was tested on.
     pub tested: u64,
-    /// Failures among them *of the whole chain*: if every item had been given away. Those that count for what
-    /// was certified, at its threshold, are [`Certificate::failures`], which are no more.
+    /// Failures among them *of the whole chain*, as if every item had been given to it.
+    ///
+    /// [`Certificate::failures`] counts those at the certified threshold, which are no more.
     pub failures: u64,
-    /// What became of it, in words: why it was not taken, and what it was expected to come to, profiling
-    /// on to its test included, in shares of what the reference alone would have cost.
+    /// What became of it, in words: why it was not taken, and what it was expected to come to.
+    ///
+    /// The expectation includes profiling up to its test, as a share of what the reference alone would
+    /// have cost.
     pub outcome: String,
     /// Whether it is the plan.
     pub chosen: bool,
 }
 
-/// What an outcome begins with that was found at other prices than the plan's, or for another target.
+/// The beginning of an outcome that was found at other prices than the plan's, or for another target.
 const ELSEWHERE: &str = "when profiled, ";
 
 impl Considered {
-    /// The same, told of a plan at other prices, or for another target.
+    /// The same entry, for a plan at other prices or for another target.
     pub(crate) fn into_profiled(self) -> Self {
         let Self { outcome, .. } = self;
         let told = outcome.starts_with(ELSEWHERE);
@@ -109,7 +121,6 @@ pub enum Verdict {
     Pays,
     /// The reference is the best plan, for the reason given.
     DoesNotPay(String),
-    /// The money that the best agreement was asked for within suffices for the reference alone, and
-    /// no agreement is better than its own.
+    /// The sum of money set for the best agreement pays for the reference alone, whose agreement is perfect.
     MoneySuffices,
 }

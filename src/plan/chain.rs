@@ -1,4 +1,10 @@
-//! The [`Chain`]s that policies come from.
+//! The [`Chain`]s that policies come from, and the moves by which a policy answers one item.
+//!
+//! A chain orders the items by a [`Mark`], from those its candidates answer most safely to the others.
+//! Each threshold on the mark is a policy: items at or above it are given to the candidates, the rest go
+//! to the reference. [`Chain::next`] turns a policy into single moves (ask, rate, compare, accept,
+//! escalate) from what is [`Known`] of an item. [`Chain::trial`] reads off recorded evidence where an
+//! item stands in the chain and whether it would fail there; tests count these trials.
 
 use std::cmp::Ordering;
 
@@ -18,7 +24,7 @@ pub struct Mark {
     pub tier: u8,
     /// The fine order within a tier; an item without a score comes last, at [`Mark::UNSCORED`].
     pub value: f64,
-    /// The item's private coin, for ties.
+    /// The item's private coin, which breaks ties.
     pub coin: u64,
 }
 
@@ -30,7 +36,7 @@ impl Mark {
     /// No mark is higher.
     pub const HIGHEST: Self = Self { tier: u8::MAX, value: f64::MAX, coin: u64::MAX };
 
-    /// The next mark above.
+    /// The smallest mark above this one.
     #[must_use]
     pub fn just_above(&self) -> Self {
         let Self { tier, value, coin } = *self;
@@ -68,53 +74,55 @@ impl PartialOrd for Mark {
     }
 }
 
-/// What orders the items of a chain.
+/// What a chain orders the items by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Key {
-    /// Nothing but the coin: all items alike.
+    /// The coin alone: all items are alike.
     Coin,
     /// The caller's score of the item, known before any call.
     Router,
-    /// The first model's confidence.
+    /// The first model's confidence score.
     Score,
-    /// Whether the second model agrees with the first; ties by coin.
+    /// Whether the second model agrees with the first, then the coin.
     Agreement,
-    /// Whether the second model agrees with the first; within each, the first model's confidence.
+    /// Whether the second model agrees with the first, then the first model's confidence.
     AgreementScore,
-    /// Nothing but the coin, of which a second coin gives a share of the items to the first model and
-    /// the rest to the second.
+    /// The coin alone; a second coin gives a share of the items to the first model and the rest to the
+    /// second.
     Split {
         /// The first model answers where the second coin is below this.
         below: u64,
     },
     /// A probability of being right, fitted to the scores and the agreement.
     Fitted(Fit),
-    /// Two stages: the first model's answer where its confidence reaches the gate; else the second
-    /// model's answer, by the second model's confidence.
+    /// Two stages: the first model's answers whose confidence reaches the gate, then the second model's
+    /// answers.
+    ///
+    /// Below the gate the second model's answer is delivered, and its own confidence orders the items.
     Relay {
-        /// The confidence from which the first model's answer is the one to deliver.
+        /// The confidence from which the first model's answer is delivered.
         gate: f64,
     },
 }
 
-/// A family of policies over one or two candidates.
+/// A family of policies over one or two candidates, ordered from the safest to the most liberal.
 ///
-/// A chain puts all items in an order, by a [`Mark`], in which they are given to its candidates;
-/// a policy of the chain gives away the items whose mark reaches its threshold and sends the rest
-/// to the reference. What a candidate would deliver for an item does not depend on the threshold,
-/// so lower thresholds only add failures: that is what makes a whole chain testable at once.
+/// A chain orders all items by a [`Mark`]. A policy of the chain gives the items whose mark reaches its
+/// threshold to the candidates and sends the rest to the reference. What a candidate would deliver for
+/// an item does not depend on the threshold, so a lower threshold only adds failures. That is what makes
+/// a whole chain testable at once.
 ///
-/// [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)). Execution
-/// follows it call by call, and planning follows it over recorded evidence, so both agree on what a policy
-/// asks, what it costs and what it delivers.
+/// [`Chain::next`] is the one definition of every policy ([`Policy::next`](super::Policy::next)).
+/// Execution follows it call by call, and planning follows it over recorded evidence, so both agree on
+/// what a policy asks, what it costs and what it delivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
     /// The model asked first.
     pub first: ModelId,
-    /// The model asked where the first one's answer does not decide.
+    /// The model asked where the first model's answer does not decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<ModelId>,
     /// What orders the items.
@@ -131,7 +139,7 @@ pub enum Heard {
     NoAnswer,
     /// It answered.
     Answer {
-        /// Its score: unknown, or known to be missing, or known.
+        /// Its score: not asked for yet, missing, or known.
         score: Scored,
     },
 }
@@ -139,30 +147,31 @@ pub enum Heard {
 /// What is known of an answer's confidence score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scored {
-    /// A second call would tell.
+    /// Unknown until the model is asked to rate its answer in a second call.
     Unrated,
     /// The score; `None` where the model gives none.
     Known(Option<f64>),
 }
 
-/// What is known of one item under way: begun by [`Plan::start`](super::Plan::start), and filled in by
-/// whoever makes the policy's moves ([`Policy::hear`](super::Policy::hear) for the models, and
-/// [`agree`](Self::agree) for [`Move::Compare`]).
+/// What is known of one item so far.
+///
+/// [`Plan::start`](super::Plan::start) begins it. Whoever makes the policy's moves fills it in, through
+/// [`Policy::hear`](super::Policy::hear) for the models and [`agree`](Self::agree) for [`Move::Compare`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Known {
     /// The item's private coin.
     pub coin: u64,
     /// The router's score.
     pub router: Option<f64>,
-    /// The chain's first model; under a split, the one model that was asked.
+    /// What the chain's first model said; under a split, what the one model asked said.
     pub first: Heard,
-    /// The chain's second model.
+    /// What the chain's second model said.
     pub second: Heard,
     /// Whether the two answers are equivalent.
     pub agree: Option<bool>,
 }
 
-/// What to do next about an item. Exhaustive on purpose: a driver must handle every move.
+/// What to do next about an item; exhaustive on purpose, because a driver must handle every move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
     /// Ask this model.
@@ -183,25 +192,27 @@ impl Chain {
         Self { first: model, second: None, key: Key::Coin }
     }
 
-    /// One candidate, its answer kept where its own confidence is high.
+    /// One candidate, whose answer is kept where its own confidence is high.
     pub const fn cascade(model: ModelId) -> Self {
         Self { first: model, second: None, key: Key::Score }
     }
 
-    /// Two candidates, the first one's answer kept where the second agrees; and, further down the chain, for
-    /// a share of the items whatever the second would say, by coin or by the first one's confidence.
+    /// Two candidates: the first one's answer is kept where the second agrees.
+    ///
+    /// Further down the chain it is also kept for a share of the items without regard to the second, by
+    /// coin or, if `scored`, by the first one's confidence.
     pub const fn consensus(first: ModelId, second: ModelId, scored: bool) -> Self {
         let key = if scored { Key::AgreementScore } else { Key::Agreement };
         Self { first, second: Some(second), key }
     }
 
-    /// Two candidates: the first one's answer where its confidence reaches `gate`, else the second
-    /// one's where *its* confidence is high.
+    /// Two candidates: the first one's answer where its confidence reaches `gate`, else the second one's
+    /// where *its* confidence is high.
     pub const fn relay(first: ModelId, second: ModelId, gate: f64) -> Self {
         Self { first, second: Some(second), key: Key::Relay { gate } }
     }
 
-    /// Two candidates by coin: a share of the items, in `[0, 1]`, to the first, the rest to the second.
+    /// Two candidates by coin: a `share` of the items, in `[0, 1]`, to the first and the rest to the second.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     pub fn split(first: ModelId, second: ModelId, share: f64) -> Self {
         let below = (share * u64::MAX as f64) as u64;
@@ -232,12 +243,12 @@ impl Chain {
         self.second.is_some() && self.delivers_first()
     }
 
-    /// Whether the answer it delivers, if any, is always the first model's.
+    /// Whether the chain can only ever deliver the first model's answer.
     pub(crate) const fn delivers_first(&self) -> bool {
         !matches!(self.key, Key::Relay { .. } | Key::Split { .. })
     }
 
-    /// The lowest and the highest mark the item may still turn out to have.
+    /// The lowest and the highest mark that the item may still turn out to have.
     fn bounds(&self, known: &Known) -> (Mark, Mark) {
         let coin = known.coin;
         let both = |mark: Mark| (mark, mark);
@@ -274,7 +285,7 @@ impl Chain {
         }
     }
 
-    /// The model whose answer is delivered if the item is accepted; `None` while that is open.
+    /// The model whose answer is delivered if the item is accepted; `None` while that is undecided.
     fn delivers(&self, known: &Known) -> Option<ModelId> {
         if let Key::Split { below } = self.key {
             return if second_coin(known.coin) < below { Some(self.first) } else { self.second };
@@ -290,8 +301,10 @@ impl Chain {
         }
     }
 
-    /// What is known of one of the chain's models. A split asks one model only, and whoever fills in
-    /// [`Known`] in the order of asking has its answer in the first place.
+    /// What is known of one of the chain's models.
+    ///
+    /// A split asks one model only, and [`Policy::hear`](super::Policy::hear) puts its answer in the
+    /// first place, whichever model it is.
     fn heard_of(&self, model: ModelId, known: &Known) -> Heard {
         let split = matches!(self.key, Key::Split { .. });
         if model == self.first || (split && known.second == Heard::Nothing) {
@@ -301,7 +314,7 @@ impl Chain {
         }
     }
 
-    /// The next thing to find out that could still move the mark.
+    /// The next thing to find out that may still change the mark.
     fn wanted(&self, known: &Known) -> Option<Move> {
         let scored = self.scored_models();
         let rate = |id: ModelId, heard: Heard| {
@@ -329,7 +342,7 @@ impl Chain {
         self.next_up_to(threshold, known).0
     }
 
-    /// The same, and the highest threshold up to which it is the same.
+    /// [`next`](Self::next), and the highest threshold up to which the move stays the same.
     pub(crate) fn next_up_to(&self, threshold: &Mark, known: &Known) -> (Move, Mark) {
         // A second model that gave no answer does not agree.
         let silent;
@@ -343,7 +356,7 @@ impl Chain {
         if known.first == Heard::NoAnswer || high < *threshold {
             return (Move::Escalate, Mark::HIGHEST);
         }
-        // All of what is still possible is accepted: it only remains to get the answer.
+        // Every mark still possible is accepted: only the answer remains to be had.
         if low >= *threshold
             && let Some(model) = self.delivers(known)
         {
@@ -357,11 +370,11 @@ impl Chain {
         (self.wanted(known).unwrap_or(Move::Escalate), high)
     }
 
-    /// The item's mark, with everything known of it that the chain reads, and whether the answer
-    /// the chain would deliver fails. `None` where it has none to deliver.
+    /// The item's mark and whether the answer that the chain would deliver fails, from all that is recorded.
+    ///
+    /// `None` if the chain has no answer to deliver.
     pub fn trial(&self, item: &ItemEvidence, coin: u64) -> Option<Trial> {
-        // A model that was not asked because its circuit was open would have said who knows what:
-        // the item fails whatever the threshold.
+        // What an unheard model would have said is unknown: the item fails whatever the threshold.
         let unheard = |id: ModelId| {
             item.candidate(id).is_some_and(|record| record.agreement == Agreement::Unheard)
         };
@@ -371,7 +384,7 @@ impl Chain {
         let known = recorded(self, item, coin);
         let model = self.delivers(&known)?;
         let heard = self.heard_of(model, &known);
-        // A split asks one model only; elsewhere the first one's silence sends the item on.
+        // Except in a split, which asks one model only, the first model's silence escalates the item.
         let silent = known.first == Heard::NoAnswer && !matches!(self.key, Key::Split { .. });
         if silent || !matches!(heard, Heard::Answer { .. }) {
             return None;
@@ -382,8 +395,9 @@ impl Chain {
     }
 }
 
-/// A coin independent of an item's private one, made from it (the finaliser of `SplitMix64`: Steele,
-/// Lea and Flood 2014).
+/// A second coin, derived from an item's private one and independent of it.
+///
+/// It is the finaliser of `SplitMix64` (Steele, Lea and Flood 2014).
 const fn second_coin(coin: u64) -> u64 {
     let x = coin.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -394,15 +408,15 @@ const fn second_coin(coin: u64) -> u64 {
 /// What a chain would make of one profiled item.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Its place in the chain.
+    /// The item's place in the chain.
     pub mark: Mark,
     /// Whether the candidate's answer differs from the reference's.
     pub fails: bool,
-    /// Whose answer it is.
+    /// The model whose answer it is.
     pub model: ModelId,
 }
 
-/// Everything the evidence knows of an item, as a chain sees it.
+/// All that the evidence records of an item, as a chain sees it.
 pub(crate) fn recorded(chain: &Chain, item: &ItemEvidence, coin: u64) -> Known {
     let heard = |id: ModelId| match item.candidate(id) {
         None => Heard::Nothing,

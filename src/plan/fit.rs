@@ -1,36 +1,40 @@
-//! A probability of being right, fitted to scores and agreement: [`Fit`].
+//! A logistic fit that orders items by the probability that an answer is right: [`Fit`].
+//!
+//! It combines a score and the agreement of a second model into one mark
+//! ([`Key::Fitted`](super::Key::Fitted)), where either alone orders items less well.
 
 use serde::{Deserialize, Serialize};
 
-/// How many standard deviations a score is clamped to.
+/// The number of standard deviations to which a standardised score is clamped.
 const CLAMP: f64 = 3.0;
 /// The ridge penalty, in units of one observation.
 const RIDGE: f64 = 1.0;
-/// Newton steps; the penalised likelihood is strictly concave and converges in a few.
+/// The most Newton steps; the penalised likelihood is strictly concave, so a few suffice.
 const STEPS: usize = 25;
 /// The number of features, and the place of the agreement among them.
 const FEATURES: usize = 6;
 const AGREEMENT: usize = 3;
 
-/// A probability of being right, fitted to scores and agreement: a logistic model.
+/// A probability of being right, fitted to scores and agreement by logistic regression.
 ///
 /// ```text
 /// logit P(right) = w0 + w1 z1 + m1 [no score 1] + v agree + w2 z2 + m2 [no score 2]
 /// ```
-/// with `z` the scores standardised and clamped to three standard deviations, and a ridge penalty
-/// on everything but `w0` (Hoerl and Kennard 1970; le Cessie and van Houwelingen 1992). The fit is
-/// made on the pilot alone. It needs not be good for the promise to hold: it only orders items,
-/// and a bad order costs money, not validity.
+///
+/// Here `z` are the scores, standardised and clamped to three standard deviations. Everything but `w0`
+/// carries a ridge penalty (Hoerl and Kennard 1970; le Cessie and van Houwelingen 1992). The fit uses
+/// the pilot alone. The promise does not depend on its quality: it only orders items, and a bad order
+/// costs money, not validity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fit {
     first: Scale,
     second: Scale,
-    /// Intercept, score 1, missing 1, agreement, score 2, missing 2.
+    /// In order: intercept, score 1, missing 1, agreement, score 2, missing 2.
     weights: [f64; FEATURES],
 }
 
-/// How a score is standardised; `None` where it is not read.
+/// How a score is standardised; `None` if it is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Scale {
@@ -47,7 +51,7 @@ impl Scale {
         Self { mean_and_sd: (count >= 2.0 && sd > 0.0 && sd.is_finite()).then_some((mean, sd)) }
     }
 
-    /// The standardised score and the indicator of a missing one.
+    /// The standardised score, and the indicator of a missing one.
     fn apply(self, score: Option<f64>) -> (f64, f64) {
         match (self.mean_and_sd, score) {
             (None, _) => (0.0, 0.0),
@@ -67,7 +71,7 @@ pub(crate) struct Example {
 }
 
 impl Fit {
-    /// Fits to examples. Scores that do not vary are not read.
+    /// Fits to examples; scores that do not vary are not used.
     pub(crate) fn new(examples: &[Example]) -> Self {
         let first = Scale::of(examples.iter().map(|e| e.first));
         let second = Scale::of(examples.iter().map(|e| e.second));
@@ -104,7 +108,8 @@ impl Fit {
                 break;
             }
         }
-        // A second model that is not reached in execution is taken to disagree: that must move no item up.
+        // In execution a second model that is not reached counts as disagreeing. That must not move an
+        // item up.
         if let Some(agreement) = fit.weights.get_mut(AGREEMENT) {
             *agreement = agreement.max(0.0);
         }
@@ -127,10 +132,10 @@ impl Fit {
         self.second.mean_and_sd.is_some()
     }
 
-    /// The lowest and highest fitted log-odds that are still possible. For each part `None` means
-    /// *not known yet*; `Some(None)` is a score known to be missing.
+    /// The lowest and highest fitted log-odds that are still possible.
     ///
-    /// Log-odds, not probabilities: sums and products are the same to the bit on every machine.
+    /// For each input `None` means *not known yet*, and `Some(None)` a score known to be missing. The result
+    /// is log-odds and not probabilities because sums and products are the same to the bit on every machine.
     pub fn bounds(
         &self,
         first: Option<Option<f64>>,
@@ -155,7 +160,7 @@ impl Fit {
             Some(agree) => (v * f64::from(u8::from(agree)), v * f64::from(u8::from(agree))),
             None => (v.min(0.0), v.max(0.0)),
         };
-        // The same order of additions for both ends, so that what is known exactly has one value.
+        // Both ends add in the same order, so that both are equal once everything is known.
         (w0 + low1 + low3 + low2, w0 + high1 + high3 + high2)
     }
 }
@@ -218,7 +223,7 @@ mod tests {
         assert!(p(0.9, true).0 > p(0.9, false).0);
         assert!(p(0.9, false).0 > p(0.1, false).0);
         assert!(!fit.reads_second());
-        // At the optimum the mean prediction is the mean outcome (the intercept is free).
+        // At the optimum the mean prediction equals the mean outcome, because the intercept is free.
         let data = examples();
         let mean = data.iter().map(|e| logistic(fit.bounds(Some(e.first), Some(None), e.agree).0));
         let right = data.iter().filter(|e| e.right).count() as f64;

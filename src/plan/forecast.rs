@@ -1,4 +1,7 @@
-//! What a run is expected to cost in the end.
+//! What a run is expected to cost in total: [`Forecast`].
+//!
+//! It is made before the first call from guesses, during profiling from the evidence, and once more with
+//! the plan. It informs people; no certificate depends on it.
 
 use std::fmt;
 
@@ -10,55 +13,58 @@ use crate::pricing::Cost;
 ///
 /// # How far to believe it
 ///
-/// `low` and `high` are meant to have the bill above and below them in 19 of 20 runs each. The first
-/// [`Event::Forecast`](crate::Event), made when some ten items are tested, is held to that on simulated models
-/// by `tests/forecasts.rs`; it is wide, because the test may not be passed. In the middle of profiling the
-/// bill lies outside more often, mostly with `Families::Consensus`. A plan's own, once something is
-/// certified, is a rule of thumb (`1.96 / sqrt(n)` of what is left, either side) and misses more often still.
-/// Where all that is left goes to the reference, or a sum of money is spent, it follows the bills that were
-/// seen.
+/// In 19 of 20 runs the bill should be above `low`, and in 19 of 20 below `high`. `tests/forecasts.rs` holds
+/// the first [`Event::Forecast`](crate::Event), made when some ten items are tested, to that on simulated
+/// models; it is wide because the test may fail. In the middle of profiling the bill lies outside more often,
+/// mostly with `Families::Consensus`. A plan's own forecast, once something is certified, follows a rule of
+/// thumb (`1.96 / sqrt(n)` of what is left, either side) and misses more often still. Where everything left
+/// goes to the reference, or a sum of money is to be spent, the forecast follows the bills seen so far.
 ///
-/// Before the first call ([`Smart::forecast`](crate::Smart::forecast)) it is a range of what the caller guessed,
-/// as wide as [`forecast_before`](crate::profile::forecast_before) says and no wider: how far the guesses are off
-/// is not in it.
+/// Before the first call ([`Smart::forecast`](crate::Smart::forecast)) the range follows from the
+/// caller's guesses, as [`forecast_before`](crate::profile::forecast_before) describes, and is no wider.
+/// It does not say how wrong the guesses are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Forecast {
     /// The expected total.
     pub cost: Cost,
-    /// The total it will be above in about 19 of 20 runs: a forecast, not a promise.
+    /// The total that about 19 of 20 runs exceed: a forecast, not a promise.
     pub low: Cost,
-    /// The total it will be below in about 19 of 20 runs; [`Cost::MAX`] before anything is known.
+    /// The total that about 19 of 20 runs stay below; [`Cost::MAX`] before anything is known.
     pub high: Cost,
-    /// What the reference alone would cost for every item: its mean cost where it was asked, times
-    /// the number of items. An estimate, as the others are.
+    /// What the reference alone would cost for every item.
+    ///
+    /// It is the reference's mean cost where it was asked, times the number of items: an estimate like
+    /// the others.
     pub reference_cost: Cost,
 }
 
 impl Forecast {
-    /// Nothing is known: the bill may be anything.
+    /// The forecast when nothing is known: the bill may be anything.
     pub(crate) const UNKNOWN: Self =
         Self { cost: Cost::ZERO, low: Cost::ZERO, high: Cost::MAX, reference_cost: Cost::ZERO };
 
-    /// Whether anything is known to forecast from: not before the first item is profiled, nor for a stream
-    /// without a known end, nor where a stored plan is followed at other prices than it was made at.
+    /// Whether anything is known to forecast from.
+    ///
+    /// Nothing is known before the first item is profiled, for a stream without a known end, or for a
+    /// stored plan that is followed at other prices than it was made at.
     pub fn is_known(&self) -> bool {
         self.high < Cost::MAX
     }
 
-    /// How many times cheaper than the reference alone; 1 if nothing costs anything.
+    /// How many times cheaper the run is than the reference alone; 1 if nothing costs anything.
     pub fn saving(&self) -> f64 {
         ratio(self.reference_cost, self.cost)
     }
 
-    /// The same where no more than so much is spent.
+    /// The same forecast when spending is capped.
     pub(crate) fn capped(self, cap: Cost) -> Self {
         let [cost, low, high] = [self.cost, self.low, self.high].map(|cost| cost.min(cap));
         Self { cost, low, high, ..self }
     }
 
-    /// The same for so many items instead of as many as it was made for.
+    /// The same forecast scaled to `items` items, if it was made for `instead_of`.
     pub(crate) fn for_items(self, items: u64, instead_of: u64) -> Self {
         if !self.is_known() {
             return self;
@@ -74,7 +80,7 @@ impl Forecast {
     }
 }
 
-/// `reference / cost`, 1 where that says nothing.
+/// `reference / cost`, or 1 if the cost is zero.
 pub(crate) fn ratio(reference: Cost, cost: Cost) -> f64 {
     if cost == Cost::ZERO {
         return 1.0;
@@ -82,7 +88,7 @@ pub(crate) fn ratio(reference: Cost, cost: Cost) -> f64 {
     reference.as_usd() / cost.as_usd()
 }
 
-/// In words; `{:#}` without the currency.
+/// In words; the alternate form `{:#}` omits the currency.
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_known() {

@@ -1,4 +1,4 @@
-//! How one item is answered: [`Policy`].
+//! How one item is answered: [`Policy`], a chain cut at a threshold, or the reference.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,10 @@ impl Policy {
         Self::Chain { chain, threshold: Mark::LOWEST }
     }
 
-    /// The same in its plainest form. Given every item, a chain whose first model answers alone asks
-    /// that model and nothing else, as its single chain does.
+    /// The same policy in its plainest form.
+    ///
+    /// If every item is given to a chain that delivers only its first model's answers, no other model is
+    /// asked. That is the policy of the first model's single chain.
     pub(crate) fn plain(self) -> Self {
         match self {
             Self::Chain { chain, threshold } if threshold <= Mark::LOWEST => match chain.key {
@@ -49,9 +51,10 @@ impl Policy {
     }
 
     /// Notes what was heard of a model that was asked, or that rated its answer, where
-    /// [`next`](Self::next) looks for it: the chain's first model has the place [`Known::first`], its
-    /// second [`Known::second`]; under a split, which asks one model only, whichever that is has the
-    /// first.
+    /// [`next`](Self::next) expects it.
+    ///
+    /// The chain's first model belongs in [`Known::first`], its second in [`Known::second`]. A split
+    /// asks one model only, and that belongs in the first place, whichever it is.
     pub fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
         let Self::Chain { chain, .. } = self else { return };
         let split = matches!(chain.key, Key::Split { .. });
@@ -60,7 +63,7 @@ impl Policy {
         *place = heard;
     }
 
-    /// One word for the family: `reference`, `single`, `mix`, `cascade`, `consensus` or `relay`.
+    /// One word for the family: `reference`, `single`, `mix`, `router`, `cascade`, `consensus` or `relay`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Reference => "reference",

@@ -1,18 +1,18 @@
-//! What profiled items say of a chain's costs, where not everything was found out about each.
+//! What profiled items say about a chain's costs when some items were looked at less closely than others.
 //!
-//! A test needs to know where an item stands in its chain only if the answer fails
-//! ([`Request::unless`](crate::profile::Request::unless)): of the items whose answer agrees with the
-//! reference's, most are neither rated nor checked by a second model. A mean over the items of which
-//! all is known would count too many failures. So those that agree and those that do not are averaged
-//! apart, and weighed as they occur among all items (post-stratification: Cochran, *Sampling
-//! Techniques*, 1977, section 5A.9). Within each, what was looked at closely was chosen by rank, and so at
-//! random.
+//! A test needs to know an item's place in its chain only if the answer fails
+//! ([`Request::unless`](crate::profile::Request::unless)). So most items whose answer agrees with the
+//! reference's are neither rated nor checked by a second model. A mean over the fully known items would
+//! therefore count too many failures. Instead the items that agree and those that do not are averaged
+//! separately and weighted by how often they occur among all items (post-stratification: Cochran,
+//! *Sampling Techniques*, 1977, section 5A.9). Within each stratum, rank decided which items were looked
+//! at closely, so they are a random sample.
 
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{Chain, Mark};
 use crate::roster::RosterSpec;
 
-/// A profiled item of which all is known that a chain's policies may ask.
+/// A profiled item of which everything is known that a chain's policies may ask.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sampled<'a> {
     pub(crate) item: &'a ItemEvidence,
@@ -21,7 +21,7 @@ pub(crate) struct Sampled<'a> {
     pub(crate) weight: f64,
 }
 
-/// What there is to find out for the policies of one chain.
+/// What the policies of one chain may ask about an item.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     chain: &'a Chain,
@@ -40,10 +40,10 @@ impl<'a> Wanted<'a> {
         self.rated
     }
 
-    /// Whether all of it was found out about an item.
+    /// Whether all of it is known of an item.
     pub(crate) fn is_known(&self, item: &ItemEvidence) -> bool {
         let first = item.candidate(self.chain.first);
-        // Where the first model gives no answer, no more is ever asked.
+        // If the first model gave no answer, nothing more is ever asked.
         let silent = first.is_some_and(|record| !record.agreement.is_answer());
         silent && self.chain.delivers_first()
             || self.models.iter().all(|id| {
@@ -52,8 +52,11 @@ impl<'a> Wanted<'a> {
             })
     }
 
-    /// Whether the answer that the chain would deliver agrees with the reference's, where that can be
-    /// told by the first model's alone.
+    /// Whether the answer that the chain would deliver agrees with the reference's; `None` if it is not
+    /// known.
+    ///
+    /// A relay or a split may deliver the second model's answer. Its known items all count as not
+    /// agreeing, which gives each the weight 1.
     pub(crate) fn agrees(&self, item: &ItemEvidence) -> Option<bool> {
         if !self.chain.delivers_first() {
             return self.is_known(item).then_some(false);
@@ -61,7 +64,7 @@ impl<'a> Wanted<'a> {
         item.candidate(self.chain.first).map(|record| record.agreement == Agreement::Agrees)
     }
 
-    /// The items on which all was found out, each with its weight.
+    /// The fully known items, each with its weight.
     pub(crate) fn sample<'i>(
         &self,
         items: impl Iterator<Item = (&'i ItemEvidence, u64)>,
@@ -98,7 +101,7 @@ pub(crate) fn failing(chain: &Chain, sample: &[Sampled<'_>]) -> Vec<Mark> {
     marks
 }
 
-/// How many items agree and how many do not, and of how many of each all is known.
+/// How many items agree and how many do not, and how many of each are fully known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Strata {
     all: [u64; 2],
@@ -115,8 +118,8 @@ impl Strata {
         }
     }
 
-    /// How many items one stands for that agrees and of which all is known, where one that does not
-    /// agree stands for itself.
+    /// How many items a fully known item that agrees stands for, if one that does not agree stands for
+    /// itself.
     pub(crate) fn weight(&self) -> f64 {
         let [others, agreeing] = [0, 1].map(|at| match (self.all.get(at), self.known.get(at)) {
             (Some(all), Some(known)) if *known > 0 => *all as f64 / *known as f64,
@@ -125,7 +128,7 @@ impl Strata {
         agreeing / others
     }
 
-    /// How many items all those stand for.
+    /// How many items all fully known ones stand for, with these weights.
     pub(crate) fn weighed(&self) -> f64 {
         let [others, agreeing] = self.known;
         others as f64 + self.weight() * agreeing as f64
@@ -153,7 +156,7 @@ mod tests {
             item.candidates = vec![Some(record)];
             item
         };
-        // Nobody asked the first two for their scores; of what agrees then, every fourth.
+        // The first two items have no scores; of those that agree later, every fourth has one.
         let mut items = vec![
             item(0, Agreement::Agrees, false),
             item(1, Agreement::Differs, false),
@@ -166,7 +169,7 @@ mod tests {
         let sample = wanted.sample(items.iter().map(|item| (item, 0)));
         let indices: Vec<u64> = sample.iter().map(|one| one.item.index).collect();
         assert_eq!(indices, [2, 4, 8, 12, 15, 16, 17]);
-        // 13 agree, 3 are known; 5 do not, 4 are known.
+        // Of the 13 items that agree 3 are known, and of the 5 that do not, 4.
         let weight = (13.0 / 3.0) / (5.0 / 4.0);
         for one in &sample {
             let agrees = [4, 8, 12].contains(&one.item.index);
@@ -174,7 +177,7 @@ mod tests {
         }
         let total: f64 = sample.iter().map(|one| one.weight).sum();
         assert!((3.0 * weight / total - 13.0 / 18.0).abs() < 1e-12, "as often as among all");
-        // Where all is known, each stands for itself.
+        // If everything is known, each item stands for itself.
         let known = items.iter().skip(15).take(3).map(|item| (item, 0));
         assert!(wanted.sample(known).iter().all(|one| (one.weight - 1.0).abs() < 1e-12));
     }

@@ -1,4 +1,7 @@
-//! What a policy would have asked, and paid, on items whose evidence is complete.
+//! What a policy would have asked, and paid, on items that were profiled: [`Till`].
+//!
+//! Each item is walked through the same moves that execution would make, with recorded answers, and
+//! every call is priced. The means over items are the costs by which plans are compared.
 
 use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::plan::{Chain, Mark};
@@ -29,8 +32,10 @@ impl Till<'_> {
         self.roster.model(id).map_or(0.0, |model| self.means.rating_bill(id, &model.pricing, usage))
     }
 
-    /// What having a model rate its answer costs on average; a guess before the first: half as much
-    /// again as the answer, for the question is longer by it.
+    /// The mean cost of having a model rate its answer.
+    ///
+    /// Before the first rating it is guessed at half as much again as an answer, since the question
+    /// contains the answer.
     pub(crate) fn rating_guess(&self, id: ModelId) -> f64 {
         let seen = self.means.rating(id);
         if self.roster.rates(id) && seen <= 0.0 { 1.5 * self.means.answer(id) } else { seen }
@@ -47,7 +52,7 @@ impl Till<'_> {
         self.walk_up_to(chain, threshold, item, &recorded(chain, item, coin)).0
     }
 
-    /// The same, and the highest threshold up to which it costs the same.
+    /// The same cost, and the highest threshold up to which it stays the same.
     fn walk_up_to(
         &self,
         chain: &Chain,
@@ -63,12 +68,12 @@ impl Till<'_> {
                 Heard::Answer { .. } if self.roster.rates(id) => {
                     Heard::Answer { score: Scored::Unrated }
                 }
-                // Not asked in profiling: as good as no answer.
+                // Not asked in profiling: treated as no answer.
                 Heard::Nothing => Heard::NoAnswer,
                 other => other,
             }
         };
-        // A chain has at most two models: ask, rate, ask, compare, rate.
+        // A chain has at most two models, so five moves suffice: ask, rate, ask, compare, rate.
         for _ in 0..8 {
             let (next, up_to) = chain.next_up_to(threshold, &known);
             same = same.min(up_to);
@@ -120,11 +125,10 @@ impl Till<'_> {
         if count == 0.0 { 0.0 } else { total / count }
     }
 
-    /// The mean costs of a chain's policies at some thresholds over sampled items, in nano-units an
-    /// item: as [`mean`](Self::mean) works them out one by one, to the bit.
+    /// The mean costs of a chain's policies at several thresholds over sampled items, in nano-units an item.
     ///
-    /// What an item costs changes at few thresholds, so it is walked once for each stretch between
-    /// those, and not for each threshold.
+    /// They equal what [`mean`](Self::mean) finds one by one, to the bit. An item's cost changes at few
+    /// thresholds, so it is walked once for each stretch between those, and not for each threshold.
     pub(crate) fn means(
         &self,
         chain: &Chain,

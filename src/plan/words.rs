@@ -1,4 +1,6 @@
-//! Policies and chains in words: what is done with an item, and not only what the chain is about.
+//! Policies and chains in words, for reports and logs.
+//!
+//! The words say what is done with an item, which depends on the threshold as well as on the chain.
 
 use crate::roster::{ModelId, RosterSpec};
 
@@ -8,12 +10,12 @@ use super::policy::Policy;
 impl Policy {
     /// The policy in words: whose answer is delivered for which items; the reference answers the others.
     ///
-    /// Where the threshold lies decides what is done. A consensus that may keep more than the answers on
-    /// which both agree keeps the first model's answer for a share of the items by coin, *without asking
-    /// the second*, and asks it about the others: `small for 87.2 % of the items by coin, else where tiny
-    /// agrees`. One that may keep fewer says so as well: `small where tiny agrees, for 40.0 % of the items
-    /// by coin`. Items with the same score are told apart by their coin, and those without a score come
-    /// last, by coin alone: where the threshold lies among those, their share is named.
+    /// The threshold decides the wording. If a consensus keeps more than the answers on which both
+    /// models agree, it keeps the first model's answer for a share of the items by coin *without asking
+    /// the second*, and asks the second about the others:
+    /// `small for 87.2 % of the items by coin, else where tiny agrees`. If it keeps fewer, it says so:
+    /// `small where tiny agrees, for 40.0 % of the items by coin`. Items without a score come last, in
+    /// the order of their coins; if the threshold lies among them, their share is named.
     pub fn describe(&self, roster: &RosterSpec) -> String {
         let (chain, threshold) = match self {
             Self::Reference => {
@@ -60,9 +62,9 @@ impl Policy {
             }
             Key::Router => kept(first, "by router score", threshold, 0),
             Key::Score => kept(first, "by confidence", threshold, 0),
-            // No item is without a fitted score.
+            // Every item has a fitted score.
             Key::Fitted(_) => what,
-            // The second model's answers lie below all of the first one's.
+            // The second model's answers all rank below the first one's.
             Key::Relay { .. } if threshold.tier > 0 => format!("{first} by confidence"),
             Key::Relay { gate } => {
                 let rest = kept(second, "by confidence", threshold, 0);
@@ -73,8 +75,9 @@ impl Policy {
 }
 
 impl Chain {
-    /// The chain in words: the order in which items are given to its candidates. How far down it a policy
-    /// goes, [`Policy::describe`] says.
+    /// The chain in words: the order in which items are given to its candidates.
+    ///
+    /// [`Policy::describe`] says how far down that order a policy goes.
     pub fn describe(&self, roster: &RosterSpec) -> String {
         let first = roster.name(self.first);
         let second = self.second.map_or("?", |id| roster.name(id));
@@ -101,7 +104,7 @@ impl Chain {
     }
 }
 
-/// A model's answers down to a threshold within a tier of scores.
+/// A model's answers down to a threshold within a tier of scores, in words.
 fn kept(model: &str, how: &str, threshold: &Mark, tier: u8) -> String {
     if threshold.tier != tier || threshold.value > Mark::UNSCORED {
         return format!("{model} {how}");
@@ -112,8 +115,9 @@ fn kept(model: &str, how: &str, threshold: &Mark, tier: u8) -> String {
     }
 }
 
-/// The share of a tier's items that a threshold gives away where nothing but the coin orders them; `None`
-/// where it is all of them.
+/// The share of a tier's items that a threshold gives away, if only the coin orders them.
+///
+/// `None` if it gives away all of them.
 fn by_coin(threshold: &Mark, tier: u8) -> Option<String> {
     // All of the tier's items have the value 0.
     let below = threshold.tier < tier || (threshold.tier == tier && threshold.value < 0.0);
@@ -125,7 +129,7 @@ fn by_coin(threshold: &Mark, tier: u8) -> Option<String> {
     }
 }
 
-/// The share of all coins that reach one.
+/// The share of all coins that reach `coin`, in words; `None` if all do.
 fn share(coin: u64) -> Option<String> {
     let share = 1.0 - coin as f64 / u64::MAX as f64;
     (coin > 0).then(|| format!("{:.1} %", share * 100.0))
@@ -145,7 +149,7 @@ mod tests {
         Policy::Chain { chain, threshold }.describe(&roster())
     }
 
-    /// A coin that so many of a hundred items reach.
+    /// A coin that this many of a hundred items reach.
     fn coin(per_cent: u64) -> u64 {
         u64::MAX / 100 * (100 - per_cent)
     }
@@ -159,7 +163,7 @@ mod tests {
         let tail = Mark::new(0, Some(0.0), coin(87));
         let words = said(chain(), tail);
         assert_eq!(words, "small for 87.0 % of the items by coin, else where tiny agrees");
-        // And so it is: of an item whose coin reaches it the answer is kept as soon as it is there.
+        // The moves match the words: an item whose coin reaches the threshold needs no second model.
         let first = Heard::Answer { score: Scored::Known(None) };
         let known = Known { coin: coin(50), first, ..Known::default() };
         assert_eq!(chain().next(&tail, &known), Move::Accept(A));
