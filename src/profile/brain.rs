@@ -1,7 +1,12 @@
 //! What the evidence means: which calls are still worth making, when to stop, and the plan.
 //!
-//! The brain folds items strictly in rank order and decides by them alone, so its decisions depend
-//! on the seed and the recorded answers, and on nothing else.
+//! The brain folds items strictly in rank order and looks at nothing else. So its decisions depend on
+//! the seed and the recorded answers alone. In the pilot it narrows the candidates (`choose`, `lone`);
+//! then it opens the test of a chain and judges it at its looks. Between looks it reviews whether going
+//! on pays (`review`) and forecasts the bill (`outlook`). In the end it makes the plan (`planning`).
+//! [`search`] proves that its choices keep the promise; `sieve` proves it for several single candidates
+//! under test at once, `aim` for a target read off the test, and `retest` for a recorded test read again
+//! for another target.
 
 mod aim;
 mod choose;
@@ -35,15 +40,15 @@ use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
 use crate::target::Target;
 
-/// What becomes of a candidate that costs no less than the reference.
+/// The outcome of a candidate that costs no less than the reference.
 const DEARER: &str = "it is dearer than the reference, and never chosen";
 
-/// The decision core of profiling. See the [module](super) for who does what.
+/// The decision core of profiling; the [module](super) says how it fits in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Brain {
     roster: RosterSpec,
     target: Target,
-    /// What the test left of the target, where the agreement is to be the best that money buys.
+    /// The target that the test showed, if the agreement is to be the best that money buys.
     aimed: Option<Target>,
     order: Order,
     settings: ProfileSettings,
@@ -52,15 +57,14 @@ pub struct Brain {
     means: MeanCosts,
     /// What judging cost so far, in nano-units.
     judged: f64,
-    /// How many comparisons that was for.
+    /// How many comparisons that cost covers.
     comparisons: u64,
-    /// What everything folded cost, in nano-units: a sum of whole numbers, kept and not added up
-    /// again at every look.
+    /// What everything folded cost, in nano-units: a running sum of whole numbers.
     spent: f64,
-    /// What the reference's answers cost.
+    /// The bills of the reference's answers.
     #[serde(default)]
     bills: Bills,
-    /// The last forecast told, and from how many items on the next is made.
+    /// The last forecast told, and the number of items at which the next is due.
     #[serde(default)]
     told: Option<Forecast>,
     #[serde(default)]
@@ -73,12 +77,12 @@ pub struct Brain {
     next_review: u64,
     stop: Option<StopReason>,
     decisions: VecDeque<Decision>,
-    /// The cap on the whole run's money that profiling is planned within.
+    /// The cap on the whole run's money within which profiling is planned.
     budget: Option<Cost>,
-    /// Why stored evidence certifies nothing, if it does not.
+    /// Why stored evidence certifies nothing, if so.
     #[serde(skip)]
     stored: Option<&'static str>,
-    /// The looks at hand for an allowance, once worked out.
+    /// The schedule of looks for an allowance, once worked out.
     #[serde(skip)]
     looks: Option<(u64, Arc<Schedule>)>,
 }
@@ -145,7 +149,7 @@ impl Brain {
         } else {
             self.pilot = search::pilot_size(self.order.population());
             self.demand = search::pilot_demand(&self.roster, self.settings.families);
-            // Worked out while no call waits for it.
+            // Worked out now, while no call is waiting for it.
             let _ = self.looks();
         }
         Ok(())
@@ -156,18 +160,18 @@ impl Brain {
         Probability::new(self.target.alpha()).unwrap_or(Probability::SMALLEST)
     }
 
-    /// The allowance over the whole population, tested on what is left after `start` items.
+    /// The test of an allowance over the whole population on what is left after `start` items.
     fn design(&self, start: u64) -> Result<Design, SettingsError> {
         self.design_for(self.aim_at().allowance(self.order.population()), start)
     }
 
     fn design_for(&self, allowance: u64, start: u64) -> Result<Design, SettingsError> {
         let rest = self.order.population().saturating_sub(start).max(1);
-        // Where more may fail than are left, allow all but one of them: as good, and testable.
+        // If more may fail than are left, allow all but one of these: as good, and testable.
         Ok(Design::finite(rest, allowance.min(rest - 1))?)
     }
 
-    /// The target that is tested for.
+    /// The target tested for.
     fn aim_at(&self) -> Target {
         self.aimed.unwrap_or(self.target)
     }
@@ -182,7 +186,7 @@ impl Brain {
         self.demand
     }
 
-    /// All that may still be wanted of later items: in a pilot also ratings that it may come to buy.
+    /// All that may still be wanted of later items, including ratings that a pilot may come to buy.
     pub(super) fn widest_demand(&self) -> Demand {
         let mut demand = self.demand;
         if self.profiled() < self.pilot && self.reads_scores() {
@@ -195,8 +199,10 @@ impl Brain {
         matches!(self.settings.families, Families::Auto | Families::Cascade)
     }
 
-    /// Whether everything demanded of an item under test is wanted even if its answer agrees: of some,
-    /// for what agrees must be known to cost the chain's policies, and to be above the floor.
+    /// Whether everything demanded of an item under test is wanted even if its answer agrees.
+    ///
+    /// It is wanted on some items, to know what the chain's policies cost on agreeing ones, and to judge
+    /// the floor.
     pub(super) const fn looks_closely(&self, rank: u64) -> bool {
         rank < self.pilot + CLOSELY || rank.is_multiple_of(EVERY)
     }
@@ -220,8 +226,8 @@ impl Brain {
         self.evidence
     }
 
-    /// The first rank that must not be asked about yet: what is found out before it may change
-    /// what to ask, or end profiling.
+    /// The first rank that must not be asked about yet, because outcomes before it may change the demand
+    /// or end profiling.
     pub(super) fn horizon(&self) -> u64 {
         let profiled = self.profiled();
         if profiled < self.pilot {
@@ -231,15 +237,15 @@ impl Brain {
         let rich = || self.thrift().bears(remaining * self.means.answer(ModelId::REFERENCE));
         let ends = self.tests.iter().filter(|test| test.live).filter_map(|test| {
             let look = test.start + test.boundary.next_look(test.tested)?;
-            // Where looks are dense, running past one costs little beside waiting at every one, unless the
-            // money for it would answer many items that it does not last for.
+            // Where looks are dense, running past one costs little compared with waiting at each, unless
+            // money is short: then the calls would take it from many items.
             let dense = test.boundary.kind() == BoundaryKind::SinglePolicy;
             Some(if dense && rich() { look.max(profiled + 8 + profiled / 8) } else { look })
         });
         ends.min().unwrap_or(profiled)
     }
 
-    /// The same brain told of one more item, from which it decides nothing.
+    /// The same brain told of one more item, without deciding anything.
     pub(super) fn told(mut self, item: ItemEvidence) -> Self {
         self.book(&item);
         self.evidence.push(item);
@@ -343,7 +349,7 @@ impl Brain {
         }
     }
 
-    /// The items on which all was found out that a chain's policies may ask.
+    /// The items of which everything is known that a chain's policies may ask.
     fn sample(&self, chain: &Chain) -> Vec<Sampled<'_>> {
         let items = self.evidence.iter().map(|item| (item, self.order.coin(item.index)));
         Wanted::new(chain, &self.roster).sample(items)
@@ -371,7 +377,7 @@ impl Brain {
         }
     }
 
-    /// Asks only the candidates that a live chain needs.
+    /// Narrows the demand to what a live chain needs.
     fn review_demand(&mut self) {
         let live = || self.tests.iter().filter(|test| test.live);
         let ask: ModelSet =
@@ -390,8 +396,9 @@ impl Brain {
         }
     }
 
-    /// Says that these are asked no more. Whoever is in the plan so far is not given up, though there is
-    /// no more to find out.
+    /// Tells observers which candidates are asked no more.
+    ///
+    /// One that is part of the plan so far is not given up, though nothing more is to be found out about it.
     fn tell_dropped(&mut self, gone: ModelSet) {
         let profiled = self.profiled();
         let (best, _) = self.best();
@@ -443,29 +450,29 @@ impl Brain {
         Self { budget, ..self }
     }
 
-    /// Whether the target asked for is what counts, and one chain is tested for it after a pilot.
+    /// Whether one chain is tested after a pilot for the target asked for.
     pub(super) fn tests_one_chain(&self) -> bool {
         let pilots = !matches!(self.settings.families, Families::Single | Families::Reference);
         pilots && self.settings.objective == Objective::LeastCost
     }
 
-    /// Says that the evidence at hand ends before what this brain would find out.
+    /// Notes that the stored evidence ends before what this brain would find out.
     pub(super) fn lacks_evidence(&mut self) {
         self.stored = Some("the stored evidence does not test this chain");
     }
 
-    /// Where the pilot ended, if a test came after it.
+    /// The rank at which the pilot ended, if a test followed it.
     pub(super) fn pilot_end(&self) -> Option<u64> {
         let over = self.pilot > 0 && self.profiled() >= self.pilot && !self.tests.is_empty();
         over.then_some(self.pilot)
     }
 
-    /// The same brain with a pilot that ends there at the latest, before it has folded anything.
+    /// The same brain with a pilot that ends at `end` at the latest, before it has folded anything.
     pub(super) fn with_pilot_at_most(self, end: Option<u64>) -> Self {
         Self { pilot: end.map_or(self.pilot, |end| self.pilot.min(end)), ..self }
     }
 
-    /// What is left of the budget after what is folded.
+    /// What is left of the budget after what was folded.
     fn thrift(&self) -> Thrift {
         let left = self.budget.map_or(f64::INFINITY, |cap| {
             cap.as_nanos() as f64 - self.means.paid().as_nanos() as f64 - self.judged

@@ -1,36 +1,43 @@
 //! The reverse objective: the best agreement that a sum of money pays for.
 //!
-//! The pilot chooses a chain, a look at `k` items, and a policy of the chain: the strictest that is likely
-//! to stay within the money, test included ([`purchase`](super::super::purchase)). The test then says how
-//! many of its answers may fail, and that becomes the target. If money is left after the test, a
-//! stricter policy is delivered, as strict as it pays for.
+//! The pilot chooses a chain, a look at `k` items, and a policy of the chain: the strictest that is
+//! likely to stay within the money, test included ([`purchase`](super::super::purchase)). The test then
+//! shows how many of its answers may fail, and that becomes the target. If money is left after the test,
+//! a stricter policy is delivered, as strict as the money allows.
 //!
 //! # Why the target may be read off the test
 //!
 //! Given the pilot, the chain, the policy `s`, the look and the caller's allowance `G` are constants, and
-//! the `M` items after it are in uniformly random order (see [`search`](super::super::search)). Of these let
-//! `K` be the number on which `s` fails, and `f` those of them among the `k` under test. With
-//! `b(F) = max { b : P(Hyp(M, F + 1 + b, k) <= b) <= alpha }`,
+//! the `M` items after the pilot are in uniformly random order (see [`search`](super::super::search)).
+//! Let `K` be the number of these items on which `s` fails, and `f` how many of the `K` are among the `k`
+//! under test. With `b(F) = max { b : P(Hyp(M, F + 1 + b, k) <= b) <= alpha }`,
 //!
 //! ```text
 //! if f <= b(G)   s is delivered, or a stricter policy, for F = min { F : f <= b(F) }
 //! else           the most liberal policy with at most b(G) failures, of those stricter than s, for G
 //! ```
-//! 1. *The first case alone* is a confidence bound (the inversion of a family of tests: Neyman 1937;
-//!    for this distribution Konijn 1973). It misses if `K - f > F`, that is `K >= F + 1 + f`, and then
-//!    `P(Hyp(M, K, k) <= f) <= P(Hyp(M, F + 1 + f, k) <= f) <= alpha`: `f` is one of the numbers that a sample
-//!    falls to or below with probability at most `alpha`, whose probability together is at most `alpha`. `F`
-//!    being found by the evidence is what such a bound is for. A stricter policy fails on a subset, so it may
-//!    be chosen by anything.
-//! 2. *Both cases together.* If `K <= G` the second cannot miss, for its policies fail on fewer. If
-//!    `K >= G + 1 + b(G)`, then in either case a miss needs at most `b(G)` of the first `G + 1 + b(G)` failing
-//!    items of the chain among the `k` (in the first, all of them are given to `s`; for the second it is the
-//!    bound of [`Boundary::chain`](crate::stats::Boundary::chain)), which has probability at most `alpha`. If
-//!    `K` lies between, a miss in the second case needs more than `G` failures outside the test, that is
-//!    `f < K - G <= b(G)`, where the first case applies: it cannot be; the first misses as above.
 //!
-//! So `P(more answers fail than the plan's target allows) <= alpha` given any pilot, and without it. The
-//! money is not part of the promise: what a policy costs is estimated.
+//! A *miss* is the delivery of more than `F` failures in the first case, of more than `G` in the second.
+//!
+//! 1. *The first case alone* is a confidence bound (the inversion of a family of tests: Neyman 1937; for this
+//!    distribution Konijn 1973). The policy `s` leaves `K - f` failures, so it misses if `K - f > F`, that is
+//!    `K >= F + 1 + f`. Then `P(Hyp(M, K, k) <= f) <= P(Hyp(M, F + 1 + f, k) <= f) <= alpha`, by `f <= b(F)`.
+//!    So `f` is one of the numbers that a sample falls to or below with probability at most `alpha`, and
+//!    together these numbers have probability at most `alpha`. That `F` depends on the evidence is what such
+//!    a bound is for. A stricter policy fails on a subset of the items, so it may be chosen by anything.
+//! 2. *Both cases together*, by the value of `K`:
+//!    * `K <= G`: the second case cannot miss, since its policies fail on a subset of the `K` items. The
+//!      first misses with probability at most `alpha`.
+//!    * `K >= G + 1 + b(G)`: in either case a miss requires that at most `b(G)` of the first `G + 1 + b(G)`
+//!      failing items of the chain are among the `k`. In the first case `s` fails on all of these, and
+//!      `f <= b(G)`; for the second it is the bound of [`Boundary::chain`](crate::stats::Boundary::chain).
+//!      This one event has probability at most `alpha`.
+//!    * Otherwise `K - G <= b(G)`. A miss in the second case needs more than `G` failures outside the
+//!      test, so `K - f > G` and `f < K - G <= b(G)`; but then the first case applies. So only the first
+//!      case can miss, with probability at most `alpha`.
+//!
+//! So `P(more answers fail than the plan's target allows) <= alpha` given any pilot, and hence without
+//! the condition. The money is not part of the promise: what a policy costs is estimated.
 
 use super::super::chain_test::ChainTest;
 use super::super::purchase::Purchase;
@@ -42,16 +49,16 @@ use crate::plan::{Chain, Considered, Key, Mark, Sampled, stand_for};
 use crate::pricing::Cost;
 use crate::stats::Boundary;
 
-/// A policy is planned to stay within the money with probability 90 %, so many standard errors of its cost
-/// below it: once after the pilot, and once more after the test, where it is made stricter.
+/// Standard errors of its cost by which a policy is planned below the money, to stay within it with
+/// probability 90 %: once after the pilot, and once more after the test, where it is made stricter.
 const LIKELY: f64 = 1.28;
-/// The share of the money that a pilot may take once it would know enough to choose a test at a target.
+/// A pilot that would otherwise end goes on until it has spent this share of the money.
 const PILOT: f64 = 0.1;
-/// How many stricter policies are priced, of which one is delivered where money is left.
+/// How many stricter policies are priced when money is left after the test.
 const STRICTER: usize = 64;
 
 impl Brain {
-    /// The money to get the best agreement for, if that is the objective.
+    /// The sum of money to get the best agreement for, if that is the objective.
     pub(super) const fn asked_within(&self) -> Option<Cost> {
         match self.settings.objective {
             Objective::BestAgreement { within } => Some(within),
@@ -59,26 +66,27 @@ impl Brain {
         }
     }
 
-    /// What is left of the money that is to be spent, in nano-units, if there is such a sum.
+    /// What is left of the sum to be spent, in nano-units, if there is one.
     pub(super) fn money(&self) -> Option<f64> {
         let within = self.asked_within()?;
         let cap = self.budget.map_or(within, |cap| cap.min(within));
         Some(cap.as_nanos() as f64 - self.spent)
     }
 
-    /// Whether the reference alone is likely within the money that is to be spent: then nothing needs testing.
+    /// Whether the reference alone is likely to stay within the money, so that nothing needs testing.
     pub(super) fn affords_reference(&self) -> bool {
         let Some(money) = self.money() else { return false };
         let likely = self.bills.likely_mean(LIKELY);
         (self.order.population() - self.profiled()) as f64 * likely <= money
     }
 
-    /// Whether a pilot that would end goes on: what is known of costs decides what the money buys.
+    /// Whether a pilot that would otherwise end goes on, because what is known of costs decides what the
+    /// money buys.
     pub(super) fn pilots_on(&self) -> bool {
         self.money().is_some_and(|money| self.spent < PILOT * (money + self.spent))
     }
 
-    /// The allowance to weigh candidates at in the pilot: what the money is expected to buy.
+    /// The allowance at which the pilot weighs candidates: what the money is expected to buy.
     pub(super) fn supposed(&mut self) -> u64 {
         let most = self.target.allowance(self.order.population());
         let best = self.purchases().into_iter().next();
@@ -86,7 +94,7 @@ impl Brain {
         best.map_or(most, |best| (best.failing.ceil().max(1.0) as u64).min(most))
     }
 
-    /// What the money is expected to buy, the best first; nothing that is worse than what was asked for.
+    /// What the money is expected to buy, best first, leaving out what is worse than the target asked for.
     fn purchases(&mut self) -> Vec<Purchase> {
         let most = self.target.allowance(self.order.population());
         let (Some(money), Some(schedule)) = (self.money(), self.schedule(most)) else {
@@ -99,7 +107,7 @@ impl Brain {
         found
     }
 
-    /// Opens the test of what the money buys. `None` if it does not buy what was asked for.
+    /// Opens the test of what the money buys; `None` if that falls short of what was asked for.
     pub(super) fn aim(&mut self) -> Option<ChainTest> {
         let purchases = self.purchases();
         let design = self.design(self.pilot).ok()?;
@@ -134,8 +142,7 @@ impl Brain {
         opened
     }
 
-    /// The strictest policy of a chain that is likely to cost no more than so much per item, with its
-    /// mean cost.
+    /// The strictest policy of a chain that is likely to cost at most `each` per item, with its mean cost.
     fn strictest(&self, chain: &Chain, each: f64) -> Option<(Mark, f64)> {
         let sample = self.sample(chain);
         let trials = sample.iter().filter_map(|one| chain.trial(one.item, one.coin));
@@ -145,14 +152,14 @@ impl Brain {
         self.within(chain, marks, &sample, each)
     }
 
-    /// Of rising thresholds of a chain the last that is likely to cost no more than `each` per item, with
-    /// its mean cost.
+    /// The last of a chain's rising thresholds that is likely to cost at most `each` per item, with its
+    /// mean cost.
     ///
-    /// An item of usual size costs between as much as an answer kept and as one sent on to the reference, so
-    /// with `m` as the mean the variance is at most `(m - low) (high - m)` (Bhatia and Davis 2000). Items that
-    /// differ in size, with `v` as the variance in squares of the mean, add `v` times the mean square.
+    /// An item of usual size costs between an answer kept (`low`) and one sent on to the reference (`high`).
+    /// So with mean `m` the variance is at most `(m - low) (high - m)` (Bhatia and Davis 2000). If items
+    /// differ in size, with variance `v` in units of the squared mean, that adds `v` times the mean square.
     ///
-    /// By coin the share that is given away is known, and any threshold may be taken from `marks.first()` on.
+    /// By coin the share given away is known exactly, and any threshold from `marks.first()` on may be taken.
     fn within(
         &self,
         chain: &Chain,
@@ -168,7 +175,7 @@ impl Brain {
         let known = (stand_for(sample).powi(2) / squares).max(1.0);
         let sizes = self.bills.spread();
         let rest = (self.order.population() - self.profiled()).max(1) as f64;
-        // By what was seen, and by what the others turn out to be.
+        // The standard error from what was seen, and from how the other items turn out.
         let about = |mean: f64, unsure: f64, sampled: f64| {
             let sizes = sizes * (unsure + mean * mean);
             (unsure / sampled + sizes / known + (unsure + sizes) / rest).sqrt()
@@ -188,7 +195,8 @@ impl Brain {
         priced.rfind(|(_, mean)| likely(*mean) <= each)
     }
 
-    /// What is delivered of what a look certified: the cheapest, or the strictest within the money.
+    /// Chooses what is delivered of what a look certified: the cheapest policy, or the strictest within
+    /// the money.
     pub(super) fn settle(&mut self, position: usize) {
         let Some(money) = self.money() else { return self.cheapen(position) };
         let Some(test) = self.tests.get(position) else { return };

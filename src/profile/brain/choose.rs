@@ -1,4 +1,4 @@
-//! Which candidates the pilot keeps, which chain is tested, and which certified threshold is used.
+//! Which candidates the pilot keeps, which chain is tested, and which certified threshold is delivered.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
-/// A prospect pays if it is expected to cost less than this share of what the reference does.
+/// A prospect pays if it is expected to cost less than this share of the reference's cost.
 const PAYING: f64 = 0.995;
 /// How many prospects a plan lists.
 pub(super) const MOST_CONSIDERED: usize = 10;
-/// How many stricter thresholds are priced beside the one a look certifies.
+/// How many stricter thresholds are priced besides the one that a look certifies.
 const STRICTER: usize = 16;
 
 impl Brain {
@@ -32,9 +32,11 @@ impl Brain {
         gates.find(|gate| *gate > profiled).unwrap_or(self.pilot)
     }
 
-    /// The looks at hand for an allowance. Where the pilot is a hundredth of the items they are those
-    /// of all items, whatever is left of them, so that not every gate works them out anew: they are
-    /// prices, and the boundary that is tested against is that of what is left.
+    /// The schedule of looks for an allowance.
+    ///
+    /// On a large population, where the pilot is a small share, the schedule is that of all items,
+    /// however many are left, so that it is not recomputed at every gate. It only prices prospects; the
+    /// boundary tested against is that of the items left.
     pub(super) fn schedule(&mut self, allowance: u64) -> Option<Arc<Schedule>> {
         let population = self.order.population();
         let large = population >= LARGE;
@@ -49,7 +51,7 @@ impl Brain {
         Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
     }
 
-    /// The looks at hand for the target that is asked for, or for what the money is supposed to buy.
+    /// The schedule for the target asked for, or for what the money is expected to buy.
     pub(super) fn looks(&mut self) -> Option<Arc<Schedule>> {
         let allowance = match self.settings.objective {
             Objective::BestAgreement { .. } if self.profiled() > 0 => self.supposed(),
@@ -75,15 +77,15 @@ impl Brain {
         }
     }
 
-    /// In the pilot: goes on with the candidates that may still matter, or ends it.
+    /// At a gate of the pilot: keeps the candidates that may still matter, or ends the pilot.
     pub(super) fn narrow(&mut self) {
-        // Nothing can be said of a candidate before the reference has answered at all.
+        // Nothing can be said of a candidate before the reference has answered.
         if self.evidence.iter().all(|item| !item.answered) {
             return;
         }
         let profiled = self.profiled();
         let Ok(design) = self.design(profiled) else { return };
-        // One item says too little of what others cost to give up for want of money.
+        // One item says too little about costs to give up for want of money.
         let early = self.first_gate() == Some(profiled);
         if !self.bears_a_test(design) {
             if !early {
@@ -122,8 +124,9 @@ impl Brain {
         }
     }
 
-    /// Whether the budget bears the pilot up to its next gate and the shortest test that can certify
-    /// anything, `(1 - F / N)^k <= alpha`, of the cheapest candidate.
+    /// Whether the budget covers the pilot up to its next gate and the cheapest candidate's shortest test.
+    ///
+    /// The shortest test that can certify anything has `(1 - F / N)^k <= alpha`.
     fn bears_a_test(&self, design: Design) -> bool {
         let reference = self.means.answer(ModelId::REFERENCE);
         let calls = || self.demand.ask.iter().map(|id| self.means.answer(id));
@@ -190,14 +193,15 @@ impl Brain {
         }
     }
 
-    /// Tests this and nothing else.
+    /// Opens this test and no other.
     fn open(&mut self, test: ChainTest) {
         self.tests.push(test);
         self.review_demand();
     }
 
-    /// What a prospect is expected to come to after the pilot, its test included, in words, where the reference alone comes
-    /// to `reference`: the figure that prospects are compared by, whatever money there is.
+    /// What a prospect, with its test, is expected to cost from here on, in words, as a share of `reference`.
+    ///
+    /// Prospects are compared by this figure, whatever money there is.
     fn promise(&self, prospect: &Prospect, reference: f64) -> String {
         let total = prospect.priced.total;
         let beyond = if self.thrift().bears(total) { "" } else { ", more than the money left" };
@@ -221,9 +225,10 @@ impl Brain {
         }
     }
 
-    /// What going on to the best of a chain's later looks would cost in all, from the evidence: a
-    /// look with `b` tolerated failures among `k` is taken to tolerate `(b + 0.6) / k` of what is
-    /// known now.
+    /// The expected total cost of going on to the best of a chain's later looks, from the evidence.
+    ///
+    /// A look that tolerates `b` failures among `k` is taken to tolerate the share `(b + 0.6) / k` of
+    /// the items known now.
     pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
         let till = self.till();
         let known = self.sample(&test.chain);
@@ -255,7 +260,7 @@ impl Brain {
         losses.fold(f64::INFINITY, f64::min)
     }
 
-    /// What one more tested item costs if such a share of them fails, in nano-units.
+    /// The cost of one more tested item if a share `failing` of them fails, in nano-units.
     pub(super) fn profiling(&self, test: &ChainTest, failing: f64) -> f64 {
         let chain = &test.chain;
         let rest = if chain.delivers_first() { looked_at(failing) } else { 1.0 };
@@ -264,7 +269,7 @@ impl Brain {
         self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>()
     }
 
-    /// Of the certified thresholds of a chain, all those at or above the lowest, the cheapest.
+    /// Delivers the cheapest of a chain's certified thresholds: the lowest and those above it.
     pub(super) fn cheapen(&mut self, position: usize) {
         let Some(test) = self.tests.get(position) else { return };
         let Some(lowest) = test.certified_threshold() else { return };

@@ -1,12 +1,11 @@
 //! One candidate, and nothing to order its answers by: there is no chain to choose.
 //!
-//! A pilot finds out which candidate to test, or which score, or which pair, and its items are lost to the
-//! test. Where there is one candidate, whose answers come without a score and whose items have no router's,
-//! all that could be chosen is a share of its answers, at one look. Testing the whole of them at every look is
-//! cheaper where the candidate costs little, for profiling on until it certifies is a mix with the reference
-//! as well; or where that is the better of the two as far as one item and the prior tell. So the pilot ends
-//! with the first item that the candidate answers: long enough to see whether a score comes with it. Why a
-//! pilot may end for any such reason: [`search`](super::super::search).
+//! A pilot finds out which candidate, score or pair to test, and its items are lost to the test. With a
+//! single candidate whose answers come without scores, and without a router, the only choice is how to test
+//! it: a share of its answers at one look, or all of them at every look. The second also mixes the candidate
+//! with the reference, since profiling goes on until it certifies. It is taken if the candidate costs little,
+//! or if one item and the prior favour it. So the pilot ends with the first item that the candidate answers,
+//! which shows whether a score comes with it. [`search`] proves that a pilot may end for any such reason.
 
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
@@ -20,17 +19,16 @@ use crate::evidence::{Agreement, ItemEvidence};
 use crate::plan::Chain;
 use crate::roster::ModelId;
 
-/// A candidate that costs less than this share of what the reference does is tested whole, whatever else
-/// its price promises.
+/// A candidate below this share of the reference's cost is tested whole, whatever a share of it promises.
 const CHEAP: f64 = 0.2;
 
 impl Brain {
-    /// The first rank at which a pilot of one candidate may end, if that is before all others.
+    /// The first rank at which a pilot of one candidate may end, if it may end before all other gates.
     pub(super) fn first_gate(&self) -> Option<u64> {
         (self.only_candidate().is_some() && self.pilot > 1).then_some(1)
     }
 
-    /// The test of all answers of an only candidate, where that is all there is to test.
+    /// The test of all answers of an only candidate, if nothing else is worth testing.
     pub(super) fn lone_test(&self, schedule: &Schedule) -> Option<ChainTest> {
         let id = self.only_candidate()?;
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
@@ -54,8 +52,7 @@ impl Brain {
         Some(ChainTest::new(Chain::single(id), boundary, start))
     }
 
-    /// The only candidate, if there is one, its share of the items is to be considered, and it cannot rate
-    /// its answers.
+    /// The only candidate, if there is one whose mix is to be considered and which cannot rate its answers.
     fn only_candidate(&self) -> Option<ModelId> {
         let mut candidates = self.roster.candidates();
         let (only, None) = (candidates.next()?, candidates.next()) else { return None };
@@ -77,7 +74,7 @@ mod tests {
     use crate::roster::{Model, RosterSpec};
     use crate::target::Target;
 
-    /// What an item looks like: what the reference and the candidate cost, and the latter's answer.
+    /// An item: what the reference and the candidate cost, and the candidate's answer.
     #[derive(Clone, Copy)]
     struct Seen {
         reference: u64,
@@ -89,7 +86,7 @@ mod tests {
     const PLAIN: Seen =
         Seen { reference: 1_000_000, candidate: 20_000, score: None, answers: true };
 
-    /// A brain within so much money that has seen such items, of which none fails.
+    /// A brain within a budget that has seen these items, none of which fails.
     fn brain(candidates: usize, budget: Option<Cost>, items: &[Seen]) -> Brain {
         let model = |at: usize| {
             let backend = crate::from_fn(|_: &u64| async { Ok(Completion::new(0_u8)) });
@@ -112,7 +109,7 @@ mod tests {
         brain
     }
 
-    /// Where tests begin after such items; nothing while the pilot goes on.
+    /// The rank at which tests begin after these items; `None` while the pilot goes on.
     fn begins(candidates: usize, items: &[Seen]) -> Option<u64> {
         brain(candidates, None, items).tests.first().map(|test| test.start)
     }
@@ -143,7 +140,7 @@ mod tests {
     fn of_a_dear_candidate_a_share_may_be_better_than_all() {
         let priced = |candidate| Seen { candidate, ..PLAIN };
         assert_eq!(begins(1, &[priced(199_000)]), Some(1));
-        // At four in five of the reference's price a long test never pays.
+        // At four fifths of the reference's price a long test never pays.
         assert_eq!(begins(1, &[priced(800_000); 3]), None);
     }
 }

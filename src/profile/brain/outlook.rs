@@ -1,22 +1,24 @@
-//! What the whole run will cost, seen from inside it.
+//! What the whole run will cost, forecast while it is profiling.
 //!
-//! While a chain is under test the bill depends on where the look will put the threshold: above the
-//! `b + 1`-st failing of `K` tested items, in the chain's order. Items come in random order, so of the first
-//! `b + 1` failing ones those among the first `k` are hypergeometric,
+//! While a chain is under test, the bill depends on where the last look will put the threshold. A look
+//! at `K` tested items that tolerates `b` failures puts it just above the `(b + 1)`-st failing item in
+//! the chain's order. Items come in random order, so the number of these `b + 1` failing items among the
+//! first `k` is hypergeometric:
 //!
 //! ```text
 //! J      mean (b + 0.6) k / K,   variance (b + 1) k / K (1 - k / K)
 //! bill = spent + (K - k) profiling + (N - K) min(c(J), c_R)
 //! ```
-//! with `c(J)` the cost of an item at a threshold above the `J + 1`-st failing item known: nothing need be
-//! assumed of the chain. While fewer items were tested than the pilot had, its `m` items count as well (a
-//! negative binomial number of failing ones, mean `(b + 0.6) m / K`, variance `(b + 1) m / K (1 + m / K)`).
-//! They chose the chain, and make it look a little better than it is. A threshold at which the reference
-//! is cheaper is a test that did not pay, and is in the range like the others. The mean costs themselves
-//! are known to about their spread over `sqrt(n)`.
 //!
-//! A single candidate that is profiled until it certifies whole is seen at the nodes of its failure rate: it
-//! certifies after so many items, or not at all.
+//! Here `c(J)` is the cost of an item at a threshold above the `(J + 1)`-st failing item known, so
+//! nothing need be assumed about the chain. While fewer items are tested than the pilot had, its `m`
+//! items count as well (a negative binomial number of failing ones, mean `(b + 0.6) m / K`, variance
+//! `(b + 1) m / K (1 + m / K)`). They chose the chain, and make it look a little better than it is. At
+//! some thresholds the reference is cheaper: the test did not pay, and the range includes these too.
+//! Mean costs themselves are known to about their spread over `sqrt(n)`.
+//!
+//! A single candidate that is profiled until it certifies whole is forecast at the nodes of its failure
+//! rate: at each it certifies after some number of items, or never.
 
 use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
@@ -27,16 +29,20 @@ use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{BoundaryKind, RatePosterior};
 
-/// The standard normal variable that 95 % lie below.
+/// The 95 % quantile of the standard normal distribution.
 const EACH_SIDE: f64 = 1.645;
-/// How much wider a forecast under test is than luck alone would have it: a chain is tested because it looked
-/// good, and ends at the look at which luck came. Measured, so that nine runs in ten end within it.
+/// How much wider a forecast under test is than luck alone would make it, so that nine runs in ten end
+/// within it.
+///
+/// A chain is tested because it looked good, and the test ends at the look at which luck came. The value
+/// is measured.
 const WIDER: f64 = 1.25;
-/// What shares of a sum of money that is to be spent will be: in 19 of 20 runs more, on average, and less.
+/// Shares of a sum of money that will be spent: one that 19 of 20 runs exceed, the mean, and one that 19
+/// of 20 stay below.
 const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
-/// A forecast is made anew when a third more items are known, and this many at least.
+/// A new forecast is due when a third more items are known, and at least this many.
 const NEWS: u64 = 10;
-/// Of several looks those that are expected to come to no more than so many times the best may be the last.
+/// A look expected to cost at most this many times the best one may turn out to be the last.
 const NEAR: f64 = 1.2;
 
 /// What is still to be spent, in nano-units.
@@ -47,7 +53,7 @@ struct Ahead {
     high: f64,
 }
 
-/// The bills of the reference so far: their mean, and the squares around it (Welford 1962).
+/// The reference's bills so far: their number, mean, and sum of squared deviations (Welford 1962).
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Bills {
     count: f64,
@@ -63,32 +69,32 @@ impl Bills {
         self.squares += off * (bill - self.mean);
     }
 
-    /// The variance of a bill; of one alone as much as its square, for nothing is known of it.
+    /// The variance of a bill; for a single bill, whose spread is unknown, its square.
     fn variance(&self) -> f64 {
         if self.count < 2.0 { self.mean * self.mean } else { self.squares / (self.count - 1.0) }
     }
 
-    /// The variance of the bills in squares of their mean: how much items differ in size.
+    /// The variance of the bills in units of their squared mean: how much items differ in size.
     pub(super) fn spread(&self) -> f64 {
         if self.mean > 0.0 { self.squares / self.count / (self.mean * self.mean) } else { 0.0 }
     }
 
-    /// The mean, so many standard errors above what was seen.
+    /// The mean, plus `errors` standard errors.
     pub(super) fn likely_mean(&self, errors: f64) -> f64 {
         self.mean * (1.0 + errors * (self.spread() / f64::max(self.count - 1.0, 1.0)).sqrt())
     }
 
-    /// The standard error of a mean of so many bills to come.
+    /// The standard error in predicting the mean of `ahead` bills to come.
     fn error_of(&self, ahead: f64) -> f64 {
         (self.variance() * (1.0 / self.count.max(1.0) + 1.0 / ahead.max(1.0))).sqrt()
     }
 }
 
 impl Brain {
-    /// Says what the run will cost, if there is news: after a look, or a third more items.
+    /// Tells the forecast if there is news: after a look, or a third more items.
     pub(super) fn tell_forecast(&mut self, looked: bool) {
         let profiled = self.profiled();
-        // Where looks are dense, one alone is no news.
+        // Where looks are dense, a single look is no news.
         let dense = |test: &&ChainTest| test.boundary.kind() == BoundaryKind::SinglePolicy;
         let mut live = self.tests.iter().filter(|test| test.live).peekable();
         let news = live.peek().is_none() || looked && !live.all(|test| dense(&test));
@@ -103,8 +109,8 @@ impl Brain {
         }
     }
 
-    /// What the whole run is expected to cost: by the best certified policy, or by what is under test, or
-    /// by the reference.
+    /// The expected cost of the whole run, by the best certified policy, the test in progress, or the
+    /// reference.
     fn outlook(&self) -> Forecast {
         let (best, now) = self.best();
         let under_test = self.tests.iter().filter(|test| test.live);
@@ -119,12 +125,12 @@ impl Brain {
         if best.is_none() {
             return Forecast { cost: middle, low, high, ..known };
         }
-        // What is certified will do, and a later look may do better.
+        // The certified policy stands, and a later look may improve on it.
         let (low, high) = (low.min(known.low), high.max(known.high));
         Forecast { cost: middle.min(known.cost), low, high, ..known }
     }
 
-    /// Of a sum of money that is to be spent, what a test leaves buys answers of the reference.
+    /// If a sum of money is to be spent, what a test leaves of it buys answers of the reference.
     fn within_money(&self, ahead: Ahead, now: f64) -> Ahead {
         let Some(money) = self.money() else { return ahead };
         let most = (self.order.population() - self.profiled()) as f64 * now;
@@ -140,7 +146,7 @@ impl Brain {
         Cost::estimated(self.means.answer(ModelId::REFERENCE) * self.order.population() as f64)
     }
 
-    /// What is ahead under a test, if an item costs `now` should it fail.
+    /// What is still to be spent under a test, if an item costs `now` should the test fail.
     fn ahead(&self, test: &ChainTest, now: f64) -> Option<Ahead> {
         match test.boundary.kind() {
             BoundaryKind::SinglePolicy => self.until_it_certifies(test, now),
@@ -153,13 +159,13 @@ impl Brain {
         let known = self.sample(chain);
         let all = stand_for(&known).max(1.0);
         let (tested, pilot) = (test.tested as f64, test.start as f64);
-        // The failing items to find the threshold among, and of how many items they are.
+        // The failing items that determine the threshold, and the number of items they come from.
         let both = tested < pilot;
         let marks = if both { failing(chain, &known) } else { test.failing().to_vec() };
         let before = if both { pilot } else { 0.0 };
         let remaining = (self.order.population() - self.profiled()) as f64;
         let profiling = self.profiling(test, marks.len() as f64 / (tested + before).max(1.0));
-        // The cost per item under the most liberal policy with so many failing items known, and with none.
+        // The cost per item with the threshold just above each failing item, and with none to limit it.
         let liberal = |mark: Option<&Mark>| {
             let threshold = mark.map_or(Mark::LOWEST, Mark::just_above);
             test.chosen().map_or(threshold, |chosen| threshold.max(chosen))
@@ -174,7 +180,7 @@ impl Brain {
         let of = |place: f64| (place.max(0.0) as usize).min(means.len() - 1);
         let at = |place: f64| means.get(of(place)).copied().filter(|_| place >= 0.0);
         let at = |place: f64| at(place).unwrap_or(now);
-        // The standard error of what the others will cost under a policy.
+        // The standard error of what the other items will cost under a policy.
         let error = |place: f64, rest: f64| {
             let threshold = thresholds.get(of(place)).copied().unwrap_or(Mark::LOWEST);
             let squares = known.iter().map(|one| {
@@ -206,7 +212,7 @@ impl Brain {
             })
             .collect();
         let best = bills.iter().copied().min_by(|a, b| a.middle.total_cmp(&b.middle))?;
-        // Luck may come at any look; without it the last is one of those expected to be about the best.
+        // Luck may come at any look; without it, the last look is one of those expected to be about the best.
         let near = bills.iter().filter(|bill| bill.middle <= NEAR * best.middle);
         let high = near.fold(best.high, |high, bill| high.max(bill.high));
         let low = bills.iter().fold(best.low, |low, bill| low.min(bill.low));
@@ -217,8 +223,8 @@ impl Brain {
         let before = self.before(test);
         let (items, failures) = (test.tested + before.0, test.failures() + before.1);
         let mut rates = RatePosterior::new(items, failures).ok()?.nodes(NODES);
-        // What is still to be seen has its own luck: over `t` items `n / t` times the variance of what is
-        // believed after `n`.
+        // What is still to be seen has its own luck: over `t` items it has `n / t` times the variance of
+        // the belief after `n` items.
         let middle = rates.get(rates.len() / 2).copied()?;
         let soon = test.times_to_certify(&[middle]).first().copied().flatten().unwrap_or(items);
         let wider = WIDER * (1.0 + items as f64 / soon.max(1) as f64).sqrt();
@@ -247,8 +253,9 @@ impl Brain {
         Some(Ahead { low: ends.0.min(lucky), middle, high: ends.1 })
     }
 
-    /// After how many more items luck may certify the whole chain: at so low a rate, with as few failures
-    /// as one time in twenty.
+    /// After how many more items luck may certify the whole chain.
+    ///
+    /// Luck means a failure rate of `rate` with as few failures as one time in twenty.
     fn earliest(test: &ChainTest, rate: f64) -> Option<u64> {
         let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
         let mut ahead = looks.filter(|(look, _)| **look > test.tested);
@@ -261,7 +268,7 @@ impl Brain {
         })
     }
 
-    /// The standard error of what the others will cost an item under the certified policy.
+    /// The standard error of what the other items will cost each under the certified policy.
     fn error_of_policy(&self, test: &ChainTest, left: f64) -> f64 {
         let known = self.sample(&test.chain);
         let threshold = test.certified_threshold().unwrap_or(Mark::HIGHEST);
@@ -275,7 +282,7 @@ impl Brain {
         (spread / all * (weights / (all * all) + 1.0 / left.max(1.0))).sqrt()
     }
 
-    /// Whether the reference answered anything and said what that used: else nothing can be forecast.
+    /// Whether the reference has answered an item with known usage; without that there is no forecast.
     fn knows_bills(&self) -> bool {
         let pricing = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let told = |item: &ItemEvidence| item.answered && pricing.is_metered(item.usage.as_ref());
@@ -299,7 +306,7 @@ impl Brain {
         self.total(asked, (per_item, spread), alone)
     }
 
-    /// What the whole run will cost under a policy that nothing is tested of here.
+    /// What the whole run will cost under a policy for which no test is recorded here.
     pub(in super::super) fn forecast_of(&self, asked: u64, policy: &Policy) -> Forecast {
         if !self.knows_bills() {
             return Forecast::UNKNOWN;
@@ -313,9 +320,10 @@ impl Brain {
         self.total(asked, (per_item, self.spread(per_item, alone)), alone)
     }
 
-    /// How far off the mean cost of an item may be, either side. The mean of n costs is known to about their
-    /// spread over sqrt(n): under a policy taken to be as large as the mean; of the reference the bills are
-    /// there.
+    /// How far off the mean cost of an item may be, either side.
+    ///
+    /// The mean of `n` costs is known to about their spread over `sqrt(n)`. Under a policy the spread is
+    /// taken to be as large as the mean; for the reference it is known from the bills.
     fn spread(&self, per_item: f64, alone: bool) -> f64 {
         if alone {
             let left = self.order.population().saturating_sub(self.profiled()) as f64;
@@ -342,7 +350,7 @@ impl Brain {
     }
 }
 
-/// A quantile of a gamma distribution with such a mean and variance (Wilson and Hilferty 1931).
+/// A quantile of the gamma distribution with this mean and variance (Wilson and Hilferty 1931).
 fn gamma(mean: f64, variance: f64, z: f64) -> f64 {
     if variance <= 0.0 || mean <= 0.0 {
         return mean;

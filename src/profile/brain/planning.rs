@@ -1,4 +1,4 @@
-//! The plan, and what is said of all that was considered.
+//! The plan, and what it says about everything that was considered.
 
 use super::super::settings::Families;
 use super::{Brain, DEARER};
@@ -10,7 +10,7 @@ use crate::pricing::Cost;
 use crate::roster::ModelId;
 
 impl Brain {
-    /// The plan for the items that are left, given that ranks below `asked` are answered.
+    /// The plan for the items left, given that ranks below `asked` are answered.
     pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
         let certified = best.and_then(|test| test.certified.as_ref());
@@ -65,18 +65,18 @@ impl Brain {
         }
     }
 
-    /// Whether anything is known of what the reference costs.
+    /// Whether the reference is known to cost anything.
     fn is_priced(&self) -> bool {
         self.means.answer(ModelId::REFERENCE) > 0.0
     }
 
-    /// The candidates that no chain was made of because they cost no less than the reference.
+    /// The candidates of which no chain was made because they cost no less than the reference.
     fn dearer(&self) -> impl Iterator<Item = Considered> {
         let reference = self.means.answer(ModelId::REFERENCE);
         let tested: ModelSet =
             self.tests.iter().flat_map(|t| t.chain.models().iter().collect::<Vec<_>>()).collect();
         let dear = move |id: &ModelId| !tested.contains(*id) && self.means.answer(*id) >= reference;
-        // Where nothing is known to cost anything, nothing is dear.
+        // If nothing is known to cost anything, nothing is dear.
         let priced = reference > 0.0;
         self.roster.candidates().filter(move |id| priced && dear(id)).map(|id| Considered {
             name: self.roster.name(id).to_owned(),
@@ -89,7 +89,7 @@ impl Brain {
         })
     }
 
-    /// The candidates that came to be in nothing considered: those given up after a few items.
+    /// The candidates in no chain considered: those given up after a few items.
     fn unheard_of(&self, considered: &[Considered]) -> Vec<Considered> {
         let chains = considered.iter().filter_map(|c| c.chain.as_ref());
         let heard: ModelSet =
@@ -129,7 +129,7 @@ impl Brain {
         self.stored.unwrap_or("no policy could be certified at a cost that pays").to_owned()
     }
 
-    /// Why the reference costs nothing, as far as is known.
+    /// Why the reference costs nothing, as far as is known, in words.
     fn why_free(&self) -> String {
         let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let answered = |item: &&ItemEvidence| item.answered;

@@ -1,28 +1,34 @@
 //! A recorded test, read again for another target or at other prices.
 //!
-//! # Why the promise holds
-//! What the profiler showed on its pilot, `E`, and the prices, target and settings of the time chose a chain
-//! `C` and looks `k_1 < k_2 < …`; nothing that came after the pilot had a say. Let other prices, an allowance
-//! `G` and a level `a` be named before the evidence is looked at. Then `C` and its looks are a function of `E`
-//! and of constants, and so are the limits `b_j` that go with them at `(G, a)`. Given `E` the other items are
-//! in uniformly random order. Hence the test of `C` at these looks and limits certifies a policy that leaves
-//! more than `G` failures with probability at most `a` given `E`, and so without it
-//! ([`Boundary`]). No other test is made: what is delivered is a policy of `C` that is at
-//! least as strict as the one certified, which fails on a subset of its items, or the reference. Prices choose
-//! among these, and may, for all of them are covered. That the evidence ends somewhere, for reasons of its own,
-//! leaves looks out, which makes nothing easier to certify.
+//! [`Profile::replan`](crate::Profile::replan) uses it: the chain and its looks stay, the limits change.
 //!
-//! The recorded certificate is not used beside this test. To deliver it where it is there, and else what a
-//! *new* search certifies on the same items, would be two chances to err, and their levels would add up. That
-//! is why a profile is not searched anew: its chain is tested, whether that turned out well or not.
+//! # Why the promise holds
+//! Let `E` be what the profiler saw on its pilot. `E`, with the prices, target and settings of the time,
+//! chose a chain `C` and looks `k_1 < k_2 < …`; nothing after the pilot had a say. Let other prices, an
+//! allowance `G` and a level `a` be named before the evidence is looked at.
+//!
+//! 1. `C` and its looks are a function of `E` and of constants, and so are the limits `b_j` that go with
+//!    them at `(G, a)`.
+//! 2. Given `E` the other items are in uniformly random order. Hence the test of `C` at these looks and
+//!    limits certifies a policy that leaves more than `G` failures with probability at most `a` given
+//!    `E`, and so without the condition ([`Boundary`]).
+//! 3. No other test is made. What is delivered is the reference, or a policy of `C` at least as strict
+//!    as the one certified, which fails on a subset of its items. Prices choose among these, and may,
+//!    because all are covered.
+//! 4. The evidence ends somewhere, for reasons of its own. That leaves looks out, which makes nothing
+//!    easier to certify.
+//!
+//! The recorded certificate is not used beside this test. Delivering it where there is one, and otherwise
+//! what a *new* search certifies on the same items, would be two chances to err, and their levels would add
+//! up. That is why a profile is not searched anew: its chain is tested, whether that turned out well or not.
 //!
 //! # Why it is monotone
-//! Of a target that is no stricter, `G >= F` at a level `a >= alpha`, whatever was certified passes the limits
-//! again. (The agreement floor may stop it: a laxer limit has more thresholds, which share its level.) At one
-//! look, `p(k, f) = P(Hyp(M, F + 1 + f, k) <= f)` falls as `F` grows, so `b` does not. Of several looks the
-//! level each is tested at may fall as `F` grows, and a limit with it. Where one does, the recorded limits are
-//! kept for all: with these, more than `F` failures are left with probability at most `alpha`, and more than
-//! `G` no more often. Which of the two it is depends on looks and targets, and on no answer.
+//! Let the new target be no stricter, `G >= F` at a level `a >= alpha`. Then whatever was certified passes
+//! the limits again. (The agreement floor may stop it: a laxer limit has more thresholds, which share its
+//! level.) At one look, `p(k, f) = P(Hyp(M, F + 1 + f, k) <= f)` falls as `F` grows, so `b` does not fall.
+//! With several looks, the level at each may fall as `F` grows, and a limit with it. If any limit falls, the
+//! recorded limits are kept at all looks: they leave more than `F` failures with probability at most `alpha`,
+//! and more than `G` no more often. Which limits are used depends on looks and targets, and on no answer.
 
 use super::Brain;
 use super::boundaries;
@@ -31,12 +37,11 @@ use crate::plan::Considered;
 use crate::profile::chain_test::ChainTest;
 use crate::stats::{Boundary, BoundaryKind, Design};
 
-/// What became of a chain that the evidence does not certify for what is asked for now.
+/// The outcome of a chain that the evidence does not certify for what is asked for now.
 const TOO_LITTLE: &str = "the stored evidence is too little for this target";
 
 impl Brain {
-    /// This brain, which has folded nothing, with the test that a recorded one made after its pilot: read
-    /// again for what this one is asked for.
+    /// This brain, which has folded nothing, with the recorded brain's test read again for its own target.
     pub(in super::super) fn retold(mut self, recorded: Self) -> Self {
         let same = self.roster == recorded.roster && self.target == recorded.target;
         let told = |row: Considered| if same { row } else { row.into_profiled() };
@@ -60,7 +65,7 @@ impl Brain {
         self
     }
 
-    /// Adds an item to the tests there are, and judges them where they have a look.
+    /// Adds an item to the tests, and judges those that have a look here.
     fn retell(&mut self, item: ItemEvidence) {
         let (rank, coin) = (self.profiled(), self.order.coin(item.index));
         self.book(&item);
@@ -79,7 +84,8 @@ impl Brain {
         let laxer = was.allowance().is_some_and(|least| allowance >= least)
             && level.get() >= was.alpha().get();
         let looks = was.looks().as_slice();
-        // From the last look on everything would certify: one is left all the same, which is stricter.
+        // With a large allowance everything may certify before the first look. A smaller one then keeps
+        // that look, which is stricter.
         let allowance = allowance.min(rest.checked_sub(looks.first()? + 1)?);
         let design = Design::finite(rest, allowance).ok()?;
         let looks: Vec<u64> =
@@ -90,7 +96,7 @@ impl Brain {
             BoundaryKind::SingleLook => Boundary::single_look(design, level, *looks.first()?),
         };
         let boundary = boundary.ok()?;
-        // Beyond the looks of the new one everything certifies.
+        // Beyond the new boundary's looks everything certifies.
         let mut limits = was.limits().iter().zip(boundary.limits());
         let falls = limits.any(|(was, now)| was > now);
         Some(if laxer && falls { was.clone() } else { boundary })

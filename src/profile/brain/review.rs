@@ -1,4 +1,4 @@
-//! Whether going on pays: what each live chain is worth, and which are given up.
+//! Whether going on pays: what each live chain is worth, and which chains are given up.
 
 use super::super::StopReason;
 use super::super::chain_test::ChainTest;
@@ -50,9 +50,10 @@ impl Brain {
         }
     }
 
-    /// The single candidate that is worth the least, if going on with all of them does not pay for
-    /// it. A profiled item pays for the calls of every live candidate, so they are dropped one by
-    /// one, the worst first, until those that are left are worth their calls together.
+    /// The single candidate that is worth the least, if going on does not pay for it.
+    ///
+    /// A profiled item costs the calls of every live candidate. So candidates are dropped one by one,
+    /// the worst first, until those left are together worth their calls.
     fn least_worth(&self, now: f64, remaining: u64) -> Option<usize> {
         let dense =
             |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
@@ -66,7 +67,7 @@ impl Brain {
                 (at, worth::of_whole_chain(test, self.before(test), &stakes))
             });
         let least = worths.min_by(|a, b| {
-            // Among those worth nothing, the one whose calls cost most goes first.
+            // Of those worth nothing, the one with the dearest calls goes first.
             let price = |at: usize| {
                 let first = self.tests.get(at).map_or(ModelId::REFERENCE, |t| t.chain.first);
                 self.means.answer(first)
@@ -76,7 +77,7 @@ impl Brain {
         least.filter(|(_, worth)| worth.value <= 0.0).map(|(at, _)| at)
     }
 
-    /// Items before a test began on which its chain was seen, and its failures among them.
+    /// The items before a test began on which its chain was seen, and its failures among them.
     pub(super) fn before(&self, test: &ChainTest) -> (u64, u64) {
         let start = usize::try_from(test.start).unwrap_or(usize::MAX);
         let pilot = self.evidence.iter().take(start);

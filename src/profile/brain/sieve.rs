@@ -1,33 +1,36 @@
-//! Adaptive Bonferroni for single candidates (DESIGN 5): after the first items the level of those that
-//! fail on nearly all of them goes to the others, who keep all their evidence.
+//! Adaptive Bonferroni for several single candidates (DESIGN 5).
+//!
+//! All candidates are tested from the first item on, each at a share of the level. After 30 items, those that
+//! failed on nearly all of them are dropped. Their share goes to the others, who keep all their evidence.
 //!
 //! # Why the levels still sum to `alpha`
-//! `M` candidates are tested from the first item on, at `(alpha - s) / M` each, `s = M max(p, q)`. A
-//! candidate is *sieved* if it fails on at least 28 of the first 30 items; `A` are the others, **whether
-//! they are still tested or were given up for money**: who is given up because it looks bad is chosen by its
-//! data, and must keep its share. From item 30 on those of `A` are tested at `(alpha - s) / |A|`. All
-//! boundaries have the looks of that at `alpha`, and are *cut down* so that they certify no candidate that
-//! fails on 40 % of the items seen or more. Call a candidate *near* if it fails on at most `W = 0.6 N` items,
-//! else *far*; the allowance is at most `0.2 N`. (Where it is larger, where `s` is no less than `alpha`, or
-//! where a boundary does not lie [`within`] another as it should, each is tested at `alpha / M`, and nobody's
-//! level moves.)
+//! `M` candidates start at the level `(alpha - s) / M` each, with `s = M max(p, q)`. A candidate is
+//! *sieved* if it fails on at least 28 of the first 30 items. Let `A` be the others, **whether they are
+//! still tested or were given up for money**: giving one up because it looks bad is a choice by its
+//! data, so its share must not be passed on. From item 30 on those in `A` are tested at
+//! `(alpha - s) / |A|`. All boundaries use the looks of the one at `alpha`, and are *cut down* so that
+//! they certify no candidate that fails on 40 % or more of the items seen.
 //!
-//! * A near one is sieved with probability at most `p = P(Hyp(N, W, 30) >= 28)`.
-//! * A far one is certified wrongly, at whatever level up to `alpha`, with probability at most that of one
-//!   with `W` failing items to pass the boundary at the level `alpha`, cut down: more failures make no
-//!   boundary easier to pass, and each that is used lies [`within`] this one, so that whoever passes it has
-//!   passed this one. With the limits `b` at looks `k` that is at most
-//!   `q = sum exp(-k (x ln(x / 0.6) + (1 - x) ln((1 - x) / 0.4)))`, `x = b / k` (Hoeffding 1963, who has it
-//!   for draws without replacement too). (Without the cut this would not hold: late in the population a far
-//!   one may pass rightly, and the error there is not small.)
-//! * Unless a near one is sieved, `|A|` is no less than the number of near ones. Then each of them is
-//!   certified wrongly with probability at most `(alpha - s) / |A|`, for the boundary used before item 30
-//!   lies within the later one; some near one with at most `alpha - s`.
+//! Call a candidate *near* if it fails on at most `W = 0.6 N` items, else *far*. The allowance is at
+//! most `0.2 N`. (If it is larger, if `s` is no less than `alpha`, or if a boundary is not [`within`]
+//! another as required below, each candidate is tested at `alpha / M`, and no level moves.)
 //!
-//! Together that is at most `near p + far q + alpha - s <= alpha`, whatever the dependence between
-//! candidates. (A near one's level is not independent of its data, as `|A|` is not; but each level that
-//! `|A|` can come to, where no near one is sieved, is at most `(alpha - s) / near`, and the boundary at it
-//! lies within the one at that level.)
+//! * A near candidate is sieved with probability at most `p = P(Hyp(N, W, 30) >= 28)`.
+//! * A far candidate is certified wrongly, at any level up to `alpha`, with probability at most `q`. More
+//!   failures make no boundary easier to pass, and every boundary used lies [`within`] the one at
+//!   `alpha`, so that passing it implies passing that one. Hence the chance is at most that of a
+//!   candidate with `W` failing items to pass the boundary at `alpha`, cut down. With limits `b` at looks
+//!   `k` this is at most `q = sum exp(-k (x ln(x / 0.6) + (1 - x) ln((1 - x) / 0.4)))`, `x = b / k`
+//!   (Hoeffding 1963, who also covers draws without replacement). Without the cut this would not hold:
+//!   late in the population a far candidate may pass rightly, and the error there is not small.
+//! * Unless a near candidate is sieved, `|A|` is at least `near`, the number of near candidates. The
+//!   level `(alpha - s) / |A|` depends on the data, but whatever it comes to, it is at most
+//!   `(alpha - s) / near`, and its boundary lies within the boundary at that level; so does the one used
+//!   before item 30. So each near candidate is certified wrongly with probability at most
+//!   `(alpha - s) / near`, and some near candidate with probability at most `alpha - s`.
+//!
+//! Together the error is at most `near p + far q + alpha - s <= alpha`, with `far` the number of far
+//! candidates, and whatever the dependence between candidates.
 
 use super::{Brain, ChainTest, boundaries};
 use crate::error::SettingsError;
@@ -35,15 +38,15 @@ use crate::stats::{Boundary, Design, Population, Probability, hypergeometric_cdf
 
 /// Items after which hopeless candidates are dropped.
 pub(super) const ITEMS: u64 = 30;
-/// Failures among them that drop a candidate.
+/// A candidate with this many failures among them is dropped.
 const HOPELESS: u64 = 28;
-/// The failure rate up to which a candidate is near.
+/// A candidate whose failure rate is at most this is *near*.
 const NEAR: f64 = 0.6;
-/// No candidate that fails on this share of the items seen is certified.
+/// No candidate that fails on this share of the items seen, or more, is certified.
 const CUT: f64 = 0.4;
 
 impl Brain {
-    /// The boundary that every one of so many candidates begins with.
+    /// The boundary with which each of the candidates begins.
     pub(super) fn first_boundary(&self, candidates: usize) -> Result<Boundary, SettingsError> {
         if let Some(boundary) = self.shares(candidates).and_then(|shares| shares.of(candidates)) {
             return Ok(boundary);
@@ -52,7 +55,7 @@ impl Brain {
         Ok(boundaries::single_policy(self.design(0)?, level)?)
     }
 
-    /// What there is to share between so many candidates.
+    /// The level to be shared between the candidates, if it may be.
     fn shares(&self, candidates: usize) -> Option<Shares> {
         let (design, alpha) = (self.design(0).ok()?, self.level());
         if candidates < 2 {
@@ -63,7 +66,7 @@ impl Brain {
         (level > 0.0).then_some(Shares { level, whole })
     }
 
-    /// Drops the hopeless, and gives their part of the level to the others.
+    /// Drops the hopeless, and gives their share of the level to the others.
     pub(super) fn sieve(&mut self) {
         let all = self.tests.len();
         if all < 2 || self.tests.iter().any(|test| test.start > 0) {
@@ -96,7 +99,7 @@ struct Shares {
 }
 
 impl Shares {
-    /// The boundary at one of so many equal shares.
+    /// The boundary at one of `parts` equal shares.
     fn of(&self, parts: usize) -> Option<Boundary> {
         let level = Probability::new(self.level / parts as f64).ok()?;
         let looks = self.whole.looks().as_slice();
@@ -105,10 +108,11 @@ impl Shares {
     }
 }
 
-/// The larger of the chances that one candidate upsets the argument: `p` and `q` above.
+/// The larger of the probabilities `p` and `q` of the module head; `None` if the argument does not apply.
 fn slip(design: Design, whole: &Boundary) -> Option<f64> {
     let Population::Finite(population) = design.population() else { return None };
-    // Who passes below `CUT` and is far then fails too often: 0.6 N - 0.4 N is not allowed.
+    // A far candidate that passes below `CUT` then always passes wrongly: 0.6 N - 0.4 N exceeds the
+    // allowance.
     if population < ITEMS || design.allowance()?.saturating_mul(5) > population {
         return None;
     }
@@ -129,8 +133,9 @@ fn slip(design: Design, whole: &Boundary) -> Option<f64> {
     Some(sieved.max(passed.sum()))
 }
 
-/// Whether every way to pass one boundary at its looks up to an item passes the other as well: at the
-/// last look of the other at or before each of them no fewer failures are allowed.
+/// Whether every way to pass `inner` at its looks up to item `until` also passes `outer`.
+///
+/// At each of these looks, the last look of `outer` at or before it must allow no fewer failures.
 fn within(inner: &Boundary, outer: &Boundary, until: u64) -> bool {
     let looks = inner.looks().as_slice().iter().zip(inner.limits());
     looks.take_while(|(look, _)| **look <= until).all(|(look, limit)| {
@@ -172,7 +177,7 @@ mod tests {
         };
         let usual = slip_at(50_000, 2500, 0.05).unwrap();
         assert!((4e-5..6e-5).contains(&usual), "{usual}");
-        // With next to no confidence asked for, a candidate passes early that fails on most items.
+        // At a very low confidence a candidate that fails on most items may pass early.
         let lenient = slip_at(1000, 200, 0.9).unwrap();
         assert!((1e-3..0.5).contains(&lenient), "{lenient}");
         assert_eq!(slip_at(1000, 201, 0.05), None, "whoever is far must be out of reach");
