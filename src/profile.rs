@@ -1,10 +1,17 @@
-//! Finding out how far the candidates agree, and when to stop finding out.
+//! Finding out how far the candidates agree with the reference, and when to stop finding out.
+//!
+//! Profiling asks the models about the first items of the random order and ends with a [`Plan`](crate::Plan)
+//! for the others. By default it runs in two stages. A *pilot* asks all candidates and chooses one chain of
+//! policies and the looks at which to test it; the items after the pilot *test* that chain. Given the pilot,
+//! the remaining items are still in random order, so the choice costs no error probability: however many
+//! chains were considered, one test is made at the whole level. Profiling stops when no further item is
+//! expected to save more than it costs. When it stops may depend on anything; the promise holds all the same.
 //!
 //! ```text
-//! machine   what to ask next; evidence folded in rank order        (no I/O)
-//! brain     which chains to test, at which looks; when to stop     (no I/O)
-//! driver    the calls                                              (async)
-//! stretch   some ranks' calls, and one profile of many stretches   (async; no I/O)
+//! machine   what to ask next; folds evidence in rank order               (no I/O)
+//! brain     which chains to test, at which looks; when to stop; the plan (no I/O)
+//! driver    makes the calls                                              (async)
+//! stretch   profiles some ranks, and folds many stretches into a profile (async; no I/O)
 //! ```
 
 mod before;
@@ -56,17 +63,17 @@ pub(crate) use stretch::{Start, ask_ranks};
 pub enum StopReason {
     /// There is no candidate that could be cheaper than the reference.
     NoCandidates,
-    /// The cheapest plan that could still be certified has been.
+    /// The cheapest plan that could still be certified has been certified.
     Certified,
-    /// What more profiling may save is not worth what it costs.
+    /// More profiling is not expected to save what it costs.
     NotWorthMore,
     /// Every item has been profiled.
     Exhausted,
-    /// The budget would not bear more, or nothing that could still be certified within it.
+    /// The budget does not cover more profiling, or any test that could still certify something.
     Budget,
     /// The caller ended it.
     Caller,
-    /// It was another run that profiled: this one was handed the plan.
+    /// Another run profiled, and this one was handed its plan.
     Elsewhere,
 }
 

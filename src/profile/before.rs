@@ -1,4 +1,4 @@
-//! A forecast before the first call, from the caller's guesses.
+//! A forecast before the first call, from the caller's guesses: [`forecast_before`].
 
 use super::settings::{Families, Objective, ProfileSettings};
 use super::{belief, search};
@@ -9,7 +9,7 @@ use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, StatsError, single_look_limit};
 use crate::target::Target;
 
-/// What a caller believes of one candidate.
+/// What a caller believes about one candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Guess {
     /// Its agreement with the reference, in `[0, 1]`.
@@ -18,23 +18,25 @@ pub struct Guess {
     pub cost: Cost,
 }
 
-/// What a run is expected to cost, from guesses alone: the best single candidate, for all items or
-/// for a share of them, certified at one look.
+/// What a run is expected to cost, from guesses alone.
+///
+/// It prices the best single candidate, for all items or for a share of them, certified at one look:
 ///
 /// ```text
 /// cost = min over k of  k (c_R + c) + (N - k) (s c + (1 - s) c_R),   s = min(1, (b(k) + 0.7) / (k p))
 /// ```
-/// with `p` the guessed failure rate and `b(k)` the failures a look at `k` items tolerates. Cascades and
-/// consensus, which guesses say nothing about, can only make it cheaper.
 ///
-/// Low and high are what the same look comes to with half and one and a half times the guessed failures, and
-/// with the luck of one run in twenty besides, for it sees few; high also has the pilot's calls of all candidates
-/// in it. Where no candidate is expected to pay, low is what the best one would come to with half its failures,
-/// and high the reference for every item and the pilot. It is a range of what you guessed: whether the guesses
-/// are any good, or the usage that the costs are made of, is not in it.
+/// Here `p` is the guessed failure rate, and `b(k)` the failures that a look at `k` items tolerates.
+/// Cascades and consensus can only make the run cheaper; guesses say nothing about them.
+///
+/// `low` and `high` are what that look comes to with half and with one and a half times the guessed
+/// failures, and with the luck of one run in twenty besides, since a look sees few failures. `high` also
+/// includes the pilot's calls of all candidates. If no candidate is expected to pay, `low` is what the best
+/// one would come to with half its failures, and `high` is the reference for every item plus the pilot. The
+/// range reflects your guesses; it does not say whether they, or the usage behind the costs, are any good.
 ///
 /// # Errors
-/// [`StatsError`] for a population of none or too many items, or a guess that is no probability.
+/// [`StatsError`] for a population of none or too many items, or a guess that is not a probability.
 pub fn forecast_before(
     population: u64,
     target: Target,
@@ -75,16 +77,17 @@ pub fn forecast_before(
     })
 }
 
-/// The standard normal variable that 95 % lie below.
+/// The 95 % quantile of the standard normal distribution.
 const LUCK: f64 = 1.645;
-/// In 19 of 20 runs for the best agreement more of the money is spent, on average so much, and less.
+/// Shares of the money that runs for the best agreement spend: one that 19 of 20 runs exceed, the mean,
+/// and one that 19 of 20 stay below.
 const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
 
 fn nanos(cost: Cost) -> f64 {
     cost.as_nanos() as f64
 }
 
-/// A look, and the failures that it tolerates.
+/// A look, and the failures it tolerates.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     items: f64,
@@ -92,7 +95,7 @@ struct Look {
 }
 
 impl Look {
-    /// The failures that a candidate is guessed to show there.
+    /// The failures that a candidate is guessed to show at this look.
     fn failures(&self, guess: &Guess) -> f64 {
         self.items * (1.0 - guess.agreement).clamp(1e-6, 1.0)
     }
@@ -102,7 +105,7 @@ impl Look {
 #[derive(Debug, Clone)]
 struct Before {
     population: f64,
-    /// What the reference costs an item, in nano-units.
+    /// The reference's cost per item, in nano-units.
     reference: f64,
     looks: Vec<Look>,
 }
@@ -122,7 +125,7 @@ impl Before {
         Ok(Self { population: population as f64, reference: nanos(reference), looks })
     }
 
-    /// What a candidate comes to that shows so many failures at a look.
+    /// What a run comes to if the candidate shows this many failures at the look.
     fn bill(&self, look: Look, candidate: Cost, failures: f64) -> f64 {
         let (dear, cheap) = (self.reference, nanos(candidate));
         let share = if failures > 0.0 { ((look.limit + 0.7) / failures).min(1.0) } else { 1.0 };
@@ -130,7 +133,7 @@ impl Before {
         look.items * (dear + cheap) + (self.population - look.items) * then
     }
 
-    /// The best look at a candidate that fails so many times as often as was guessed, and what that comes to.
+    /// The best look for a candidate that fails `factor` times as often as guessed, and what it comes to.
     fn best(&self, guess: &Guess, factor: f64) -> Option<(f64, Look)> {
         let bill = |look: &Look| self.bill(*look, guess.cost, factor * look.failures(guess));
         let bills = self.looks.iter().map(|look| (bill(look), *look));
@@ -139,10 +142,11 @@ impl Before {
 }
 
 impl ProfileSettings {
-    /// What a run is expected to cost before any call, as [`forecast_before`] works it out: with the guesses of
-    /// the candidates' agreement made here ([`with_prior`](Self::with_prior)), and the roster's prices for what
-    /// every model is expected to use on an item. Of a candidate without a guess what its price says is
-    /// believed, as in a run.
+    /// What a run is expected to cost before any call, as [`forecast_before`] works it out.
+    ///
+    /// The candidates' agreement is as guessed in these settings ([`with_prior`](Self::with_prior)), or,
+    /// without a guess, what their price suggests, as in a run. Costs are the roster's prices for the
+    /// `usage` expected of every model on an item.
     ///
     /// ```
     /// use smart_core::{ModelSpec, Pricing, ProfileSettings, RosterSpec, Target, Usage};
@@ -161,15 +165,15 @@ impl ProfileSettings {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// For the best agreement within a sum of money that sum is expected to be spent, all but a little
-    /// (`tests/forecasts.rs` has how far off that is), unless the target asked for takes more, or the reference
-    /// alone less. A cap on the money is no setting of the profiler's: [`Smart::forecast`](crate::Smart::forecast)
-    /// knows of it.
+    /// If the objective is the best agreement within a sum of money, nearly all of the sum is expected
+    /// to be spent (`tests/forecasts.rs` tests how nearly), unless the target asked for takes more or
+    /// the reference alone less. A cap on the money is not a setting of the profiler;
+    /// [`Smart::forecast`](crate::Smart::forecast) takes it into account.
     ///
     /// # Errors
-    /// [`SettingsError::UnknownUsage`] if the usage does not say what a model's prices need; else
-    /// [`SettingsError::Statistics`] for a population of none or too many items, or a guess that is no
-    /// probability.
+    /// [`SettingsError::UnknownUsage`] if the usage lacks what a model's prices need, and otherwise
+    /// [`SettingsError::Statistics`] for a population of none or too many items, or a guess that is not
+    /// a probability.
     pub fn forecast(
         &self,
         roster: &RosterSpec,

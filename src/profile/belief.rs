@@ -1,18 +1,18 @@
-//! What failure rates to expect: a prior for every candidate, and posteriors on nodes.
+//! What failure rates to expect: a prior for every candidate, and nodes of its posterior.
 //!
-//! Of eight candidates seen on ten items the luckiest looks best, and is not. So a candidate is
-//! believed to be much like the others at its price that are as sure of themselves, until its own items
-//! say otherwise:
+//! Of eight candidates seen on ten items, the luckiest looks best but need not be. So a candidate is believed
+//! to be like others of its price that are as sure of their answers, until its own items say otherwise:
 //!
 //! ```text
 //! logit P(fails) = a - b log10(cost / reference's cost) - c sureness + something of its own
 //! ```
-//! with `a` fitted to all candidates together, and `b` and `c` fixed at what recorded answers show: a
-//! factor of one and a half in odds for ten times the price, and as much for an average score of .88
-//! instead of .73. Scores come with the answers, so sureness ([`sureness`]) tells candidates apart
-//! before any of them has failed often enough to be told by that. The caller's own guess takes the line's
-//! place. The prior weighs as much as [`WEIGHT`] items, and half of that where no score says anything. It
-//! steers what is tried, and certifies nothing.
+//!
+//! Here `a` is fitted to all candidates together, while `b` and `c` are fixed at what recorded answers
+//! show: the odds change by a factor of one and a half for ten times the price, and as much for an
+//! average score of .88 instead of .73. Scores come with the answers, so sureness ([`sureness`]) tells
+//! candidates apart before any of them has failed often enough to be told apart by failures. A guess of
+//! the caller replaces the line. The prior weighs as much as [`WEIGHT`] items, half of that where no
+//! score says anything. It steers what is tried, and certifies nothing.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -25,42 +25,43 @@ use crate::evidence::{ItemEvidence, MeanCosts};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::RatePosterior;
 
-/// Nodes of a failure rate.
+/// Nodes of a failure rate's posterior.
 pub(super) const RATES: u16 = 5;
-/// What the prior weighs, in items, for a candidate with scores and for one without: about candidates of
-/// which the price alone is known, it errs more.
+/// The prior's weight in items, for a candidate with scores and for one without, whose price alone is known.
 const WEIGHT: (f64, f64) = (20.0, 10.0);
-/// `b`: how much the logarithm of the odds to fail falls with ten times the price.
+/// `b`: how much the log odds of failing fall with ten times the price.
 const SLOPE: f64 = 0.4;
-/// `c`: how much it falls with a unit of sureness.
+/// `c`: how much they fall with a unit of sureness.
 const BY_SURENESS: f64 = 0.4;
-/// What the other candidates' average weighs in a candidate's sureness, in items.
+/// The weight, in items, of the other candidates' average in a candidate's sureness.
 const AVERAGE: f64 = 2.0;
-/// Prior mean and precision of `a`: a candidate at the reference's price fails on some 15 %.
+/// Prior mean and precision of `a`: a candidate at the reference's price fails on about 15 % of items.
 const LEVEL: (f64, f64) = (-1.7, 1.0);
-/// The share of what the floor allows that a candidate may fail on to be known to be above it.
+/// A candidate is expected to be found above the floor if it fails on at most this share of what the
+/// floor allows.
 const ABOVE_FLOOR: f64 = 0.95;
-/// How often a second candidate gives the same wrong answer as the first: prior mean and weight, in
-/// failures, of what holds of all pairs, and the weight of that for one pair. With two labels every error
-/// is shared, with free text few are, so that pairs of one task are alike.
+/// How often a second candidate gives the same wrong answer as the first.
+///
+/// The prior mean and weight, in failures, of the share over all pairs; then the weight of that share for one
+/// pair. With two labels every error is shared, with free text few are, so the pairs of one task are alike.
 const ALIKE: (f64, f64) = (0.45, 20.0);
 const OF_ONE_PAIR: f64 = 2.0;
 
-/// What is believed of a candidate before its answers are counted.
+/// What is believed of a candidate before its own answers are counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Prior {
     /// The expected failure rate.
     rate: f64,
-    /// What that weighs, in items.
+    /// The weight of that rate, in items.
     weight: f64,
 }
 
-/// What there is to fit the level to, of one candidate.
+/// One candidate's data for fitting the level `a`.
 struct Count {
     merit: f64,
     items: f64,
     failures: f64,
-    /// What its prior weighs, in items.
+    /// The weight of its prior, in items.
     weight: f64,
 }
 
@@ -69,9 +70,10 @@ struct Count {
 pub(super) struct Beliefs {
     /// Priors by candidate, in the roster's order.
     priors: Vec<Prior>,
-    /// A model that fails more often than this will not be found above the floor, and answers nothing.
+    /// A model that fails more often than this is not expected to be found above the floor, and answers
+    /// nothing.
     pub(super) most: f64,
-    /// The share of failures that two candidates are expected to have alike.
+    /// The expected share of failures that two candidates have in common.
     alike: f64,
     nodes: BTreeMap<(u64, u64), Rc<[f64]>>,
     pub(super) seen: Seen,
@@ -127,7 +129,7 @@ impl Beliefs {
         known.copied().unwrap_or(Prior { rate: 0.5, weight: WEIGHT.1 })
     }
 
-    /// The share of a candidate's failures in which a second one gives the same answer, after `alike` of
+    /// The share of a candidate's failures in which a second one gives the same answer, if `alike` of
     /// `failures` did.
     pub(super) fn alike(&self, alike: u64, failures: u64) -> f64 {
         (alike as f64 + self.alike * OF_ONE_PAIR) / (failures as f64 + OF_ONE_PAIR)
@@ -144,8 +146,7 @@ impl Beliefs {
     }
 }
 
-/// The failure rate to expect of a candidate of which nothing is known but that it costs such a share of what
-/// the reference does.
+/// The failure rate to expect of a candidate of which only its cost is known, as a share of the reference's.
 pub(super) fn expected(share: f64) -> f64 {
     let price = if share > 0.0 { share.log10().clamp(-3.0, 0.5) } else { -3.0 };
     logistic(LEVEL.0 - SLOPE * price)
@@ -165,10 +166,11 @@ fn alike(roster: &RosterSpec, seen: &Seen) -> f64 {
     alike / failures
 }
 
-/// How much surer of its answers than the others each candidate is: the log odds of its mean score, less
-/// their average over the candidates scored in the same way (with the answer, or by a second call), drawn
-/// to it the more the fewer scores there are. Nought where there is nothing to compare: no scores, or one
-/// that is no probability.
+/// How much surer of its answers each candidate is than the others.
+///
+/// It is the log odds of the mean score, less their average over the candidates scored in the same way
+/// (with the answer, or by a second call), shrunk towards 0 when scores are few. It is 0 if there is
+/// nothing to compare: no scores, or a score that is not a probability.
 fn sureness(roster: &RosterSpec, items: &[&ItemEvidence]) -> Vec<f64> {
     let odds = |id: ModelId| {
         let scores = items.iter().filter_map(|item| item.candidate(id)?.score);
@@ -205,7 +207,8 @@ fn level(counts: &[Count]) -> f64 {
     for _ in 0..20 {
         let (mut gradient, mut curvature) = (-precision * (a - mean), precision);
         for Count { merit, items, failures, weight } in counts {
-            // A candidate's own deviation makes many items of one candidate worth few.
+            // Candidates deviate from the line, so many items of one candidate say little more about it
+            // than few.
             let share = weight / (weight + items);
             let p = logistic(a - merit);
             gradient += share * (failures - items * p);
@@ -287,10 +290,10 @@ mod tests {
 
     #[test]
     fn scores_that_cannot_be_compared_say_nothing() {
-        // Natural logarithms of probabilities order answers, and are no probabilities.
+        // Logarithms of probabilities order answers, but are not probabilities.
         let logs = after(9, [Scoring::WithAnswer; 4], [Some(-0.1), Some(-2.0), Some(0.9), None]);
         assert_eq!(logs, [0.0; 4]);
-        // One by its answers' tokens, one by a second call.
+        // One candidate is scored by its answer's tokens, another by a second call.
         let kinds =
             [Scoring::WithAnswer, Scoring::SecondCall, Scoring::SecondCall, Scoring::WithAnswer];
         let apart = after(9, kinds, [Some(0.9), Some(0.5), None, None]);
@@ -323,7 +326,7 @@ mod tests {
         let (with, without) = (width(1), width(2));
         assert!(without > 1.1 * with, "{without} beside {with}");
         assert!((width(3) - with).abs() < 1e-12 && (width(4) - without).abs() < 1e-12);
-        // Half of all answers may fail at the floor, and such a candidate is not found above it.
+        // At the floor half of all answers may fail, and a candidate that does so is not found above it.
         assert!((beliefs.most - 0.475).abs() < 1e-12);
     }
 }

@@ -1,28 +1,27 @@
-//! Boundaries worked out before.
+//! A cache of calibrated boundaries.
 //!
-//! A calibration takes 3 ms at `N = 100,000` and some 0.2 s at `10^9`, and the same one is asked for
-//! again and again: a plan runs the profiler over the stored evidence, a simulation has a thousand
-//! seeds of one design. So the process keeps the last few. That is state nobody sees, and it can do
-//! no harm: a boundary is a pure function of what it is looked up by, all of which is compared, so
-//! whether it was found here shows in nothing but time. A cache in the machine would have to be
-//! handed on to every profile, plan and replay, and stored with none.
+//! A calibration takes 3 ms at `N = 100,000` and some 0.2 s at `10^9`, and the same one is needed again and
+//! again: planning reruns the profiler over stored evidence, and a simulation runs a thousand seeds of one
+//! design. So the process keeps the last few. This global state is harmless, because a boundary is a pure
+//! function of its key and the whole key is compared: a hit changes nothing but time. A cache inside the
+//! machine would have to be passed on to every profile, plan and replay, and could not be stored with them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use crate::stats::{Boundary, BoundaryKind, Design, Looks, Probability, StatsError};
 
-/// How many boundaries are kept; a dense one of a large population holds some thousand looks.
+/// How many boundaries are kept; a dense one for a large population has about a thousand looks.
 const KEPT: usize = 64;
 
 static FOUND: Mutex<VecDeque<Boundary>> = Mutex::new(VecDeque::new());
 
-/// [`Boundary::single_policy`], a pure function, remembered.
+/// [`Boundary::single_policy`], from the cache if possible.
 pub(super) fn single_policy(design: Design, alpha: Probability) -> Result<Boundary, StatsError> {
     single_policy_at(design, alpha, Looks::schedule(design, alpha).as_slice())
 }
 
-/// [`Boundary::single_policy_at`] these looks, remembered.
+/// [`Boundary::single_policy_at`] these looks, from the cache if possible.
 pub(super) fn single_policy_at(
     design: Design,
     alpha: Probability,
@@ -33,7 +32,7 @@ pub(super) fn single_policy_at(
     remembered(same, || Boundary::single_policy_at(design, alpha, &looks()?))
 }
 
-/// [`Boundary::chain`] over these looks, remembered.
+/// [`Boundary::chain`] over these looks, from the cache if possible.
 pub(super) fn chain(
     design: Design,
     alpha: Probability,
@@ -51,7 +50,7 @@ fn remembered(
     same: impl Fn(&Boundary) -> bool,
     make: impl FnOnce() -> Result<Boundary, StatsError>,
 ) -> Result<Boundary, StatsError> {
-    // Should another thread have panicked, the boundaries it stored are complete all the same.
+    // Boundaries are stored whole, so they are usable even if another thread panicked.
     let known = || FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(boundary) = known().iter().find(|b| same(b)) {
         return Ok(boundary.clone());

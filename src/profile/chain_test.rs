@@ -1,4 +1,7 @@
 //! One chain under test: its evidence, its boundary, and the best policy certified so far.
+//!
+//! The brain opens a [`ChainTest`] for the chain that the pilot chose, or one for each single candidate
+//! at the start. It adds every item to the test and has it judged at the looks of its boundary.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +19,10 @@ const LIBERAL: f64 = 0.9;
 
 /// A chain, tested on the ranks from `start` on.
 ///
-/// At a look after `k` tested items the most liberal policy with at most `b` failures among them is
-/// certified: items are taken in the chain's order until the next failure would be one too many.
-/// Every policy of the chain is covered by the boundary's error, so no price is paid for choosing
-/// the threshold ([`Boundary::chain`]).
+/// At a look after `k` tested items, the most liberal policy with at most `b` failures among them is
+/// certified: items are taken in the chain's order until the next failure would be one too many. The
+/// boundary's error covers every policy of the chain, so choosing the threshold costs nothing
+/// ([`Boundary::chain`]).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ChainTest {
     pub(super) chain: Chain,
@@ -28,25 +31,25 @@ pub(super) struct ChainTest {
     pub(super) tested: u64,
     /// Marks of the failing items, highest first.
     failing: Vec<Mark>,
-    /// Those of them that fail because the comparison with the reference did.
+    /// Marks of the failing items whose comparison with the reference failed.
     unjudged: Vec<Mark>,
-    /// Marks of all items the chain could answer, and by whom.
+    /// Marks of all items that the chain could answer, each with the model that would answer.
     trials: Vec<Trial>,
     pub(super) certified: Option<Certified>,
-    /// The most liberal policy that may be certified, where it was chosen before the test.
+    /// The most liberal policy that may be certified, if one was chosen before the test.
     chosen: Option<Mark>,
-    /// What the whole chain costs; made anew after the test was stored and read back.
+    /// What the whole chain costs; rebuilt after a stored test is read back.
     #[serde(skip)]
     whole: Tab,
     /// What the certified policy costs.
     #[serde(skip)]
     kept: Tab,
-    /// Items whose answer agrees, and of which no more is known.
+    /// Items whose answer agrees and whose place in the chain is not known.
     unplaced: u64,
     pub(super) live: bool,
-    /// Why it is not live any more, in words.
+    /// Why the chain is no longer live, in words.
     pub(super) ended: String,
-    /// What was expected of it after the pilot, in words; nothing if there was none.
+    /// What was expected of the chain after the pilot, in words; empty without a pilot.
     pub(super) promise: String,
 }
 
@@ -78,12 +81,12 @@ impl ChainTest {
         }
     }
 
-    /// Says what was expected of it, in words.
+    /// Records what was expected of the chain, in words.
     pub(super) fn promising(self, promise: String) -> Self {
         Self { promise, ..self }
     }
 
-    /// What became of it, in words; `chosen` if it is the plan.
+    /// What became of the chain, in words; `chosen` if it is the plan.
     pub(super) fn outcome(&self, chosen: bool) -> String {
         let Self { promise, ended, .. } = self;
         let comma = if promise.is_empty() { "" } else { ", " };
@@ -102,15 +105,17 @@ impl ChainTest {
         }
     }
 
-    /// A test, at one look, of a policy chosen before: it certifies no policy more liberal, and of that one
-    /// the least number of failing answers that it leaves room for (see the brain's module `aim`).
+    /// A test, at one look, of a policy chosen beforehand.
+    ///
+    /// It certifies no policy more liberal than that one, and finds the smallest allowance that it
+    /// passes at (see the brain's module `aim`).
     pub(super) fn of_policy(chain: Chain, boundary: Boundary, start: u64, chosen: Mark) -> Self {
         Self { chosen: Some(chosen), ..Self::new(chain, boundary, start) }
     }
 
     /// Adds the next item.
     ///
-    /// Where one that agrees stands in the chain moves no threshold, so it need not be known.
+    /// The place of an agreeing item in the chain moves no threshold, so it need not be known.
     pub(super) fn fold(&mut self, item: &ItemEvidence, coin: u64, roster: &RosterSpec) {
         self.tested += 1;
         let wanted = Wanted::new(&self.chain, roster);
@@ -144,7 +149,7 @@ impl ChainTest {
         self.chosen
     }
 
-    /// How many of the failing items at or above a threshold fail because the comparison did.
+    /// How many failing items at or above a threshold are comparisons that failed.
     fn unjudged_above(&self, threshold: &Mark) -> u64 {
         self.unjudged.iter().filter(|mark| *mark >= threshold).count() as u64
     }
@@ -154,7 +159,7 @@ impl ChainTest {
         self.failing.partition_point(|mark| mark >= threshold) as u64
     }
 
-    /// The limit here, if the evidence may be judged here.
+    /// The limit here, if this is a look.
     pub(super) fn limit(&self) -> Option<u64> {
         if !self.boundary.is_look(self.tested) {
             return None;
@@ -170,13 +175,13 @@ impl ChainTest {
             .map_or(Mark::LOWEST, Mark::just_above)
     }
 
-    /// Judges the evidence if this is a look. True if a policy was certified.
+    /// Judges the evidence if this is a look; true if a policy was certified.
     ///
-    /// A later look may certify a more liberal policy or a stricter one; both stay valid, and the
-    /// more liberal one is kept.
+    /// A later look may certify a more liberal policy or a stricter one. Both stay valid, and the more
+    /// liberal one is kept.
     pub(super) fn look(&mut self, floor: f64) -> bool {
         let Some(limit) = self.limit() else { return false };
-        // A boundary for one policy speaks of the whole chain and of no threshold within it.
+        // A boundary for one policy covers the whole chain, and no threshold within it.
         if self.boundary.kind() == BoundaryKind::SinglePolicy && self.failures() > limit {
             return false;
         }
@@ -185,7 +190,7 @@ impl ChainTest {
             _ => 0,
         };
         let liberal = self.chosen.unwrap_or(Mark::LOWEST);
-        // Where a model falls below the floor, stricter thresholds may still keep it above.
+        // If a model falls below the floor, a stricter threshold may still keep it above.
         let found = (lowest..=limit)
             .rev()
             .map(|limit| self.threshold(limit).max(liberal))
@@ -206,8 +211,8 @@ impl ChainTest {
         better
     }
 
-    /// Puts the least allowance that the chosen policy passes at in the place of the one it was tested for;
-    /// the limit there.
+    /// Replaces the allowance tested for by the smallest one that the chosen policy passes at; returns
+    /// its limit.
     fn sharpen(&mut self) -> Option<u64> {
         let failures = self.failures_above(&self.chosen?);
         let Population::Finite(population) = self.boundary.population() else { return None };
@@ -231,10 +236,9 @@ impl ChainTest {
         self.boundary.limit_at_look(0)
     }
 
-    /// Whether every model that would answer agrees, with confidence, on more than `floor` of what
-    /// it would answer.
+    /// Whether every model that would answer agrees, with confidence, on more than `floor` of its items.
     pub(super) fn above_floor(&self, threshold: &Mark, floor: f64) -> bool {
-        // A chain by coin gives away an arbitrary part: all its trials speak for that part.
+        // By coin a chain gives away a random part, so all its trials speak for that part.
         let whole = matches!(self.chain.key, Key::Coin | Key::Split { .. });
         let given = || self.trials.iter().filter(|trial| whole || trial.mark >= *threshold);
         let (alpha, share) = (self.floor_level(threshold), self.share_placed());
@@ -243,11 +247,12 @@ impl ChainTest {
             let (count, failures) =
                 own.fold((0, 0), |(n, f), trial| (n + 1, f + u64::from(trial.fails)));
             if count == 0 {
-                // Nothing to answer, unless all that the first model would was spared a closer look.
+                // The model has nothing to answer, unless it is the first and all its items were spared
+                // a closer look.
                 return id != self.chain.first || self.unplaced == 0;
             }
-            // Answers that agree are all of the first model where some were not placed: those placed
-            // are a share of them by rank, and so at random.
+            // If some agreeing items were not placed, all agreeing answers are the first model's. Those
+            // placed were chosen by rank, and so at random.
             let upper = upper_rate(count, failures, alpha);
             upper.is_ok_and(|rate| rate * share / (1.0 - rate + rate * share) < 1.0 - floor)
         })
@@ -255,9 +260,9 @@ impl ChainTest {
 
     /// The level at which a threshold is judged against the floor.
     ///
-    /// A look tries the failing items it tolerates as thresholds, one after the other, so they share the
-    /// level: most of it goes to the most liberal, which nearly always passes, and the rest to the stricter
-    /// ones alike. By coin there is one rate to judge, wherever the threshold lies.
+    /// A look tries the failing items that it tolerates as thresholds, one after another, so they share the
+    /// level: most of it goes to the most liberal threshold, which nearly always passes, and the stricter
+    /// ones share the rest equally. By coin there is one rate to judge, wherever the threshold lies.
     fn floor_level(&self, threshold: &Mark) -> Probability {
         let alpha = self.boundary.alpha();
         if matches!(self.chain.key, Key::Coin | Key::Split { .. }) {
@@ -272,7 +277,7 @@ impl ChainTest {
         Probability::new(alpha.get() * share).unwrap_or(Probability::SMALLEST)
     }
 
-    /// The share placed of the items whose answer agrees.
+    /// The share of the agreeing items whose place in the chain is known.
     fn share_placed(&self) -> f64 {
         let placed = self.trials.iter().filter(|trial| !trial.fails).count() as f64;
         if self.unplaced == 0 { 1.0 } else { placed / (placed + self.unplaced as f64) }
@@ -286,8 +291,9 @@ impl ChainTest {
         }
     }
 
-    /// Up to `most` thresholds above a certified one, evenly over the failing items there. Where
-    /// only the whole chain was tested there are none.
+    /// Up to `most` thresholds above a certified one, spread evenly over the failing items there.
+    ///
+    /// There are none if only the whole chain was tested.
     pub(super) fn stricter(&self, lowest: &Mark, most: usize) -> Vec<Mark> {
         if self.boundary.kind() == BoundaryKind::SinglePolicy {
             return Vec::new();
@@ -298,7 +304,7 @@ impl ChainTest {
         self.failing.iter().take(above).step_by(stride).map(Mark::just_above).collect()
     }
 
-    /// Up to `most` thresholds from a certified one on, rising, evenly over the items known there.
+    /// Up to `most` thresholds from a certified one upwards, spread evenly over the known items there.
     pub(super) fn dearer(&self, lowest: &Mark, most: usize) -> Vec<Mark> {
         let trials = self.trials.iter().map(|trial| trial.mark);
         let mut above: Vec<Mark> = trials.filter(|mark| mark > lowest).collect();
@@ -307,7 +313,7 @@ impl ChainTest {
         std::iter::once(*lowest).chain(above.into_iter().skip(stride - 1).step_by(stride)).collect()
     }
 
-    /// Raises the certified threshold: a stricter policy fails on a subset, and needs no test.
+    /// Raises the certified threshold: a stricter policy fails on a subset of the items, and needs no test.
     pub(super) fn tighten(&mut self, threshold: Mark) {
         let failures = self.failures_above(&threshold);
         let unjudged = self.unjudged_above(&threshold);
@@ -341,9 +347,11 @@ impl ChainTest {
         }
     }
 
-    /// When each of some rising failure rates would let the whole chain be certified: the number of
-    /// further items until `b(k + t) >= f + rate t` for the first time. A higher rate is never
-    /// certified earlier, so one pass over the looks serves all.
+    /// For each of some rising failure rates, after how many further items the whole chain would be
+    /// certified.
+    ///
+    /// That is the first `t` with `b(k + t) >= f + rate t`. A higher rate is never certified earlier, so
+    /// one pass over the looks serves all rates.
     pub(super) fn times_to_certify(&self, rates: &[f64]) -> Vec<Option<u64>> {
         let (k, f) = (self.tested, self.failures() as f64);
         let looks = self.boundary.looks().as_slice();
@@ -362,8 +370,8 @@ impl ChainTest {
         rates.iter().map(time).collect()
     }
 
-    /// What the chain costs an item at a threshold, in nano-units, if it is known without going over
-    /// all `items` profiled.
+    /// The chain's cost per item at a threshold, in nano-units, if it is known without a pass over all
+    /// `items`.
     pub(super) fn known_mean(&self, threshold: &Mark, items: usize) -> Option<f64> {
         [&self.whole, &self.kept].into_iter().find_map(|tab| tab.mean(threshold, items))
     }

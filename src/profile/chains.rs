@@ -1,4 +1,4 @@
-//! The chains worth considering, of every family.
+//! The chains worth considering, of every family of policies: what the pilot chooses from.
 
 use super::counts::Seen;
 use super::scores::has_scores;
@@ -9,11 +9,12 @@ use crate::evidence::{Agreement, ItemEvidence};
 use crate::plan::{Chain, Example, Fit, Key};
 use crate::roster::ModelId;
 
-/// Shares of the first candidate's answers, in its own order of confidence, that a relay keeps.
+/// The shares of the first candidate's answers, surest first, that a relay may keep.
 const KEPT: [f64; 2] = [0.4, 0.7];
-/// Shares of the items that a split gives to its first candidate.
+/// The shares of the items that a split may give to its first candidate.
 const SPLITS: [f64; 3] = [0.25, 0.5, 0.75];
-/// A relay's second candidate costs at least so much more than its first: else it is asked instead.
+/// A relay's second candidate costs at least this many times its first; a cheaper one is better asked in
+/// its place.
 const STEP_UP: f64 = 1.5;
 
 impl Pilot<'_> {
@@ -44,7 +45,7 @@ impl Pilot<'_> {
         if wants(Families::Consensus) {
             for first in &hopeful {
                 let others = self.asked.iter().filter(|second| second != first);
-                // Asked for consensus alone, scores that are there order it further.
+                // If only consensus is wanted, the scores at hand order it further.
                 let fitted = families == Families::Consensus && has_scores(*first, self.items);
                 chains.extend(others.map(|second| {
                     if fitted {
@@ -86,8 +87,10 @@ impl Pilot<'_> {
         !paid(self.till.roster, std::iter::once(id).collect()).is_empty()
     }
 
+    /// Whether a split of two candidates may pay.
+    ///
     /// Only such pairs lie on the lower hull of cost and failure rate, where a share of each is better
-    /// than either with the reference.
+    /// than either one mixed with the reference.
     fn is_dearer_and_better(&self, one: ModelId, other: ModelId, seen: &Seen) -> bool {
         let rate = |id: ModelId| {
             let (fails, all) = seen.failures(id);
@@ -97,7 +100,7 @@ impl Pilot<'_> {
         means.answer(one) > means.answer(other) && rate(one) < rate(other)
     }
 
-    /// Where a relay's first stage may end: at quantiles of the first candidate's scores.
+    /// Gates at which a relay's first stage may end: quantiles of the first candidate's scores.
     fn gates(&self, first: ModelId) -> Vec<f64> {
         let records = self.items.iter().filter_map(|item| item.candidate(first));
         let mut scores: Vec<f64> =
@@ -110,14 +113,13 @@ impl Pilot<'_> {
         gates
     }
 
-    /// Whether the candidate's agreement may still be above the floor, give or take one standard
-    /// error.
+    /// Whether the candidate's agreement may still be above the floor, within one standard error.
     fn hopeful(&self, id: ModelId, seen: &Seen) -> bool {
         let (fails, all) = seen.failures(id);
         all > 0.0 && fails / all - (0.25_f64 / all).sqrt() <= 1.0 - self.settings.floor
     }
 
-    /// A fit of the first model's correctness to its score and the second's agreement.
+    /// A chain that orders the first model's answers by a fit to its score and the second's agreement.
     fn fitted(&self, first: ModelId, second: ModelId) -> Chain {
         let example = |item: &&ItemEvidence| {
             let own = item.candidate(first)?;

@@ -1,25 +1,25 @@
-//! What the pilot's items say of candidates and of pairs of them, counted for all chains at once.
+//! The pilot's items, counted once for all chains.
 //!
-//! There are as many chains as pairs of candidates, and every gate of the pilot prices them all. So
-//! the items are gone over once, into a bit for each candidate and item, and what a chain has is
-//! counted 64 items at a time.
+//! There are as many chains as pairs of candidates, and every gate of the pilot prices them all. So one
+//! pass over the items sets a bit for each candidate and item, and a chain's counts are then taken 64
+//! items at a time.
 
 use crate::evidence::{Agreement, ItemEvidence};
 use crate::roster::ModelId;
 
-/// What the pilot counted of one candidate, or of one checked by another.
+/// The pilot's counts for one candidate, or for one checked by another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) items: u64,
-    /// The first model gave an answer that fails, and the second agrees with it (or there is none).
+    /// Failing answers of the first model with which the second agrees (or there is no second).
     pub(super) agreeing_failures: u64,
-    /// It failed, and the second disagrees.
+    /// Failing answers with which the second disagrees.
     pub(super) disagreeing_failures: u64,
     pub(super) disagreements: u64,
     pub(super) silent: u64,
 }
 
-/// What one candidate did on 64 items, a bit for each.
+/// What one candidate did on 64 items, one bit for each.
 #[derive(Debug, Clone, Copy, Default)]
 struct Word {
     asked: u64,
@@ -33,9 +33,9 @@ struct Word {
 #[derive(Debug)]
 pub(super) struct Seen {
     candidates: usize,
-    /// By candidate, then by 64 items.
+    /// By block of 64 items, then by candidate.
     words: Vec<Word>,
-    /// By pair of candidates, then by 64 items: whether the answers were found equivalent.
+    /// By block of 64 items, then by pair of candidates: whether their answers were found equivalent.
     pairs: Vec<u64>,
 }
 
@@ -55,7 +55,7 @@ impl Seen {
         seen
     }
 
-    /// Adds an item; the words of its 64 start at `from`.
+    /// Adds an item, in the block whose words start at `from`.
     fn add(&mut self, item: &ItemEvidence, from: usize, bit: u64) {
         let words = self.words.get_mut(from..).unwrap_or_default();
         for (record, word) in item.candidates.iter().zip(words).take(self.candidates) {
@@ -80,19 +80,19 @@ impl Seen {
         }
     }
 
-    /// Where the word of a pair is, of the 64 items whose words start at `from`.
+    /// The place of a pair's word, in the block whose words start at `from`.
     fn pair(&self, from: usize, one: ModelId, other: ModelId) -> Option<usize> {
         let place = |id: ModelId| id.position().checked_sub(1).filter(|at| *at < self.candidates);
         Some((from + place(one)?) * self.candidates + place(other)?)
     }
 
-    /// The failures of one candidate, and the items it was asked about.
+    /// One candidate's failures, and the items it was asked about.
     pub(super) fn failures(&self, id: ModelId) -> (f64, f64) {
         let counts = self.counts(id, None);
         (counts.agreeing_failures as f64, counts.items as f64)
     }
 
-    /// Counts one candidate, or the first with the second as its check where both were asked.
+    /// The counts of one candidate; with a `second` as its check, over the items on which both were asked.
     pub(super) fn counts(&self, first: ModelId, second: Option<ModelId>) -> Counts {
         let mut counts = Counts::default();
         let ones = |bits: u64| u64::from(bits.count_ones());

@@ -1,8 +1,8 @@
-//! What a chain would cost at each tolerated failure rate, believed from a few items.
+//! What a chain would cost at each tolerated failure rate, as believed from a few items: [`CostCurve`].
 //!
-//! A pilot of some twenty items sees a handful of failures, so counting them would let luck choose.
-//! Each family has a curve of cost against failure rate with one or two unknowns, and the items leave
-//! a posterior over them, of equally likely truths:
+//! A pilot of some twenty items sees a handful of failures, so bare counts would let luck choose the
+//! chain. Instead each family has a curve of cost against failure rate with one or two unknowns, and the
+//! items give a posterior over these, represented by equally likely *truths*:
 //!
 //! ```text
 //! by coin       r = t p                       t the share given away, p the failure rate
@@ -10,9 +10,11 @@
 //!               t = (1 - p) Phi(a + b u) + r
 //! consensus     r rises to P(alike and failing), then on to p
 //! ```
-//! `p` is believed as in [`belief`](super::belief), `a` as in [`scores`](super::scores). A truth in which a
-//! model would be below the agreement floor if it answered all that it can be given, by coin or by split or
-//! as the tail of a consensus, does not give it that; by a score the floor is not looked at here.
+//!
+//! `p` is believed as in [`belief`](super::belief), and `a` as in [`scores`](super::scores). Suppose a
+//! model would be below the agreement floor if it answered everything it can be given, by coin, in a
+//! split, or as the tail of a consensus. Then that truth does not give it everything. Chains by score do
+//! not consider the floor here.
 
 use super::belief::Beliefs;
 use super::decision::looked_at;
@@ -21,16 +23,16 @@ use crate::evidence::ItemEvidence;
 use crate::plan::{Chain, Key, Till};
 use crate::roster::ModelId;
 
-/// Standard normal variables at equally likely nodes of what a look turns out to tolerate.
+/// Standard normal variables at equally likely nodes of the rate that a look turns out to tolerate.
 const TOLERATED: [f64; 5] = [-1.28, -0.52, 0.0, 0.52, 1.28];
 
-/// The failure rates that a look may turn out to tolerate, equally likely, rising.
+/// Equally likely failure rates that a look may turn out to tolerate, rising.
 pub(super) type Tolerated = [f64; TOLERATED.len()];
 
-/// What a look at `draws` items with `limit` tolerated failures may turn out to tolerate.
+/// The rates that a look at `draws` items with `limit` tolerated failures may turn out to tolerate.
 ///
-/// The threshold is set at the `limit + 1`-st failure, so the rate is about
-/// `Gamma(limit + 1) / draws` (Wilson and Hilferty's quantiles).
+/// The threshold is set at the `(limit + 1)`-st failure, so the rate is about `Gamma(limit + 1) / draws`
+/// (with Wilson and Hilferty's quantiles).
 pub(super) fn tolerated(limit: u64, draws: u64) -> Tolerated {
     let shape = limit as f64 + 1.0;
     TOLERATED.map(|z| {
@@ -42,28 +44,27 @@ pub(super) fn tolerated(limit: u64, draws: u64) -> Tolerated {
 /// The equally likely truths about a chain, each a curve of cost per item against failure rate.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct CostCurve {
-    /// The truths' points, one truth after the other: failure rates, rising, and costs in nano-units,
-    /// falling.
+    /// The points of one truth after the other: failure rates, rising, with costs in nano-units, falling.
     points: Vec<(f64, f64)>,
     /// Where each truth's points end.
     ends: Vec<usize>,
-    /// What one more tested item costs, the reference's call included.
+    /// The cost of one more tested item, the reference's call included.
     pub(super) profiling: f64,
-    /// What the reference costs an item.
+    /// The reference's cost per item.
     pub(super) reference: f64,
 }
 
-/// What the calls of a chain cost an item, in nano-units.
+/// The costs of a chain's calls per item, in nano-units.
 struct Calls {
     first: f64,
     second: f64,
     reference: f64,
-    /// What it costs that the first model sometimes gives no answer, an item.
+    /// The cost per item of the first model's giving no answer at times.
     silent: f64,
 }
 
 impl CostCurve {
-    /// Draws the curve of a chain in place of the one before.
+    /// Draws the curve of a chain, in place of the previous one.
     pub(super) fn draw(
         &mut self,
         chain: &Chain,
@@ -84,8 +85,8 @@ impl CostCurve {
         let posterior = beliefs.nodes(chain.first, counts.items, failures);
         self.points.clear();
         self.ends.clear();
-        // Most items that agree are not rated. Nor are they checked by a second model, but pairs are many,
-        // and the luckiest looks better than it is: to it that is not credited.
+        // Most agreeing items are not rated. Nor are they checked by a second model, but a pair is not
+        // credited with that saving: pairs are many, and the luckiest looks better than it is.
         let rated = if chain.second.is_none() {
             let failing = posterior.iter().sum::<f64>() / posterior.len().max(1) as f64;
             looked_at(failing)
@@ -94,7 +95,7 @@ impl CostCurve {
         };
         self.profiling = reference + first + second + rated * ratings + comparing;
         self.reference = reference;
-        // What the floor forbids has no price; the stricter policy is kept.
+        // What the floor forbids is never priced, so the stricter policy is kept.
         let most = beliefs.most;
         let above_floor = |p: f64, cost: f64| if p > most { f64::INFINITY } else { cost };
         let pair = chain.second.filter(|_| !chain.compares());
@@ -143,8 +144,8 @@ impl CostCurve {
 
     /// Adds a truth.
     fn truth(&mut self, points: impl IntoIterator<Item = (f64, f64)>) {
-        // A stricter policy is certified along with a more liberal one, and the reference always:
-        // never pay for less.
+        // Stricter policies are certified along with a more liberal one, and the reference always is, so
+        // a higher rate never costs more.
         let mut cheapest = self.reference;
         self.points.extend(points.into_iter().map(|(rate, cost)| {
             cheapest = cheapest.min(cost);
@@ -153,7 +154,7 @@ impl CostCurve {
         self.ends.push(self.points.len());
     }
 
-    /// A relay's truths: the first model's answers down to the gate, surest first, then the second's.
+    /// Adds a relay's truths: the first model's answers down to the gate, surest first, then the second's.
     fn relay(
         &mut self,
         chain: &Chain,
@@ -172,7 +173,8 @@ impl CostCurve {
         let other = beliefs.scores.expected(chain.second.unwrap_or(chain.first), items);
         let Calls { first, second, reference, silent } = *calls;
         for (p, q) in rates {
-            // Below the gate the second model fails about as much more often as the first does.
+            // Below the gate items are harder: the second model's failure rate rises by the same factor
+            // as the first's.
             let upper: Vec<(f64, f64)> =
                 by_score(p, &own, (0.0, 1.0)).take_while(|(_, rest)| 1.0 - rest < kept).collect();
             let at_gate = upper.last().map_or(0.0, |(rate, _)| *rate);
@@ -193,12 +195,12 @@ impl CostCurve {
         begins.zip(&self.ends).filter_map(|(begin, end)| self.points.get(begin..*end))
     }
 
-    /// How many possible truths there are.
+    /// How many truths there are.
     pub(super) fn count(&self) -> f64 {
         self.ends.len() as f64
     }
 
-    /// Failure rate and cost per item if every item were given to the chain, for each truth.
+    /// For each truth, failure rate and cost per item if every item were given to the chain.
     pub(super) fn wholes(&self) -> impl Iterator<Item = (f64, f64)> {
         self.truths().filter_map(|points| points.last().copied())
     }
@@ -208,20 +210,20 @@ impl CostCurve {
         self.wholes().map(|(rate, _)| rate).sum::<f64>() / self.count().max(1.0)
     }
 
-    /// The failure rate of the policy that costs so much per item, for each possible truth: of the whole
-    /// chain if all its policies cost less, and 1 if none does.
+    /// For each truth, the failure rate of the policy that costs `cost` per item.
+    ///
+    /// That is the whole chain's rate if all its policies cost less, and 1 if none costs so little.
     pub(super) fn rates_at(&self, cost: f64) -> impl Iterator<Item = f64> {
         self.truths().map(move |points| rate_at(points, cost))
     }
 
-    /// The cost per item under what a look certifies, for each possible truth.
+    /// For each truth, the expected cost per item of what a look certifies.
     pub(super) fn expected(&self, rates: &Tolerated) -> impl Iterator<Item = f64> {
         self.truths().map(|points| mean_at(points, rates))
     }
 }
 
-/// The mean of a curve at some rising rates; it begins at no failures, and between its points it is
-/// straight.
+/// The mean of a curve at some rising rates; it starts at no failures and is straight between its points.
 fn mean_at(points: &[(f64, f64)], rates: &Tolerated) -> f64 {
     let mut points = points.iter().copied();
     let (mut r0, mut c0) = points.next().unwrap_or_default();
@@ -237,7 +239,7 @@ fn mean_at(points: &[(f64, f64)], rates: &Tolerated) -> f64 {
     total / rates.len() as f64
 }
 
-/// The least rate at which a curve of falling costs comes to `cost`.
+/// The smallest rate at which a curve of falling costs comes down to `cost`.
 fn rate_at(points: &[(f64, f64)], cost: f64) -> f64 {
     let mut before = (0.0, f64::INFINITY);
     for (rate, each) in points.iter().copied() {
@@ -251,7 +253,7 @@ fn rate_at(points: &[(f64, f64)], cost: f64) -> f64 {
     1.0
 }
 
-/// The curve of a chain by a score; what an item costs if its answer is kept, and if it is sent on.
+/// The curve of a chain by score, given the cost of an item whose answer is kept and of one sent on.
 fn by_score(
     p: f64,
     shares: &[(f64, f64)],

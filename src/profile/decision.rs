@@ -1,4 +1,4 @@
-//! What the brain wants to know, and what it decided: [`Demand`] and [`Decision`].
+//! What the brain wants to know ([`Demand`]), and what it has decided ([`Decision`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,13 @@ use crate::plan::Forecast;
 use crate::roster::ModelId;
 use crate::stats::{Probability, two_sided_rate};
 
-/// How many of the first items under test are looked at closely, and each how manieth after them: see
-/// [`Request::unless`](super::Request::unless).
+/// The first `CLOSELY` items under test and every `EVERY`-th rank after them are looked at closely.
+///
+/// See [`Request::unless`](super::Request::unless).
 pub(super) const CLOSELY: u64 = 16;
 pub(super) const EVERY: u64 = 8;
 
-/// Of how many items everything is asked, in the long run, if so many fail.
+/// The share of items of which everything is asked, in the long run, if a share `failing` of them fails.
 pub(super) fn looked_at(failing: f64) -> f64 {
     failing + (1.0 - failing) / EVERY as f64
 }
@@ -24,12 +25,12 @@ pub(super) fn looked_at(failing: f64) -> f64 {
 pub struct Demand {
     /// The candidates to ask.
     pub ask: ModelSet,
-    /// Those whose answers to have rated.
+    /// The candidates whose answers are to be rated.
     pub rate: ModelSet,
     /// Whether to compare candidates with each other.
     pub compare: bool,
-    /// Where this candidate's answer does not differ from the reference's, nothing else is wanted of
-    /// most items.
+    /// The candidate to ask first; unless its answer differs from the reference's, most items need
+    /// nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<ModelId>,
 }
@@ -42,21 +43,21 @@ pub enum Decision {
     Look {
         /// Items folded.
         profiled: u64,
-        /// The live chains.
+        /// How the live chains stand.
         chains: Vec<Standing>,
     },
-    /// A candidate is not called any more, and no part of the plan so far.
+    /// A candidate will not be called any more and is no part of the plan so far.
     Dropped {
-        /// Which.
+        /// The candidate.
         model: ModelId,
         /// Its name.
         name: String,
         /// Items folded.
         profiled: u64,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A new forecast of the bill: after a look, or a third more items, and only if it changed.
+    /// A new forecast of the bill, made after a look or a third more items, and told only if it changed.
     Forecast {
         /// Items folded.
         profiled: u64,
@@ -74,7 +75,7 @@ pub enum Decision {
     Stopped {
         /// Items folded.
         profiled: u64,
-        /// Why.
+        /// The reason.
         reason: StopReason,
     },
 }
@@ -87,14 +88,14 @@ pub struct Standing {
     pub name: String,
     /// Items tested.
     pub tested: u64,
-    /// Failures among them if every item were given to the chain.
+    /// Failures among them, as if every item had been given to the chain.
     pub failures: u64,
-    /// The most failures that certify here.
+    /// The most failures that certify at this look.
     pub limit: Option<u64>,
 }
 
 impl Decision {
-    /// Tells observers.
+    /// Tells the observers.
     pub(crate) fn announce(&self, observers: &Observers) {
         match self {
             Self::Look { profiled, chains } => {

@@ -1,4 +1,8 @@
-//! The profiler's driver: makes the calls the state machine asks for.
+//! The profiler's driver: makes the calls that the state machine asks for.
+//!
+//! It asks about many items at once and hands the outcomes to the machine, which folds them in rank
+//! order. The machine sees verdicts, scores and usage; the answers stay here, and those of the profiled
+//! items are delivered.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -24,14 +28,16 @@ use crate::roster::ModelId;
 /// Scores an item before any call is made.
 pub(crate) type Router<I> = dyn Fn(&I) -> f64 + Send + Sync;
 
-/// The router's score of an item. One that panics, or says no number, scores nothing.
+/// The router's score of an item; `None` if the router panics or returns no number.
 pub(crate) fn score<I: ?Sized>(router: Option<&Router<I>>, item: &I) -> Option<Confidence> {
     let score = catch_unwind(AssertUnwindSafe(|| router.map(|score| score(item))));
     Confidence::new(score.ok().flatten()?)
 }
 
-/// Profiles until the machine is done. `answers` are those of the items that are evidence; the calls of items
-/// that came too late for that are remembered, for whoever answers them by the plan.
+/// Profiles until the machine is done.
+///
+/// `answers` receives those of the items that became evidence. Calls for items that came too late are
+/// remembered for whoever answers these items by the plan.
 pub(crate) async fn drive<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
@@ -47,9 +53,9 @@ where
     S::Item: Sync,
 {
     let mut pool = Pool::new();
-    // Items asked about and not folded yet, by rank.
+    // Items asked about but not folded yet, by rank.
     let mut early: BTreeMap<u64, Early<O>> = BTreeMap::new();
-    // The first rank that the budget would not bear.
+    // The first rank that the budget did not cover.
     let mut refused: Option<u64> = None;
     let mut ending = Ending::default();
     loop {
@@ -79,7 +85,7 @@ where
         } else {
             machine.handle_outcome(evidence)?;
         }
-        // The budget ends profiling at a rank, not at a time: whatever comes before it counts.
+        // The budget ends profiling at a rank and not at a time: everything below that rank counts.
         if refused.is_some_and(|rank| rank <= machine.profiled()) {
             machine.stop(StopReason::Budget);
         }
@@ -92,8 +98,8 @@ where
     if let Some(error) = ending.take() {
         return Err(error);
     }
-    // Whoever is still early came too late to be evidence: the plan decides about these items, and
-    // finds their calls paid.
+    // What is still early came too late to be evidence. The plan decides about these items, and finds
+    // their calls paid for.
     for Early { answer, paid } in early.into_values() {
         let Answer { index, output, .. } = answer;
         if let Some(output) = output {
@@ -106,22 +112,22 @@ where
     Ok(())
 }
 
-/// An item that was asked about and is not evidence yet.
+/// An item that was asked about but is not evidence yet.
 struct Early<O> {
     answer: Answer<O>,
     paid: Paid<O>,
 }
 
-/// What an item's calls brought, beside the reference's answer.
+/// What an item's calls brought besides the reference's answer.
 pub(super) struct Paid<O> {
     /// What the reference's answer used.
     reference: Option<Usage>,
     pub(super) rest: Vec<(CallKey, Kept<O>)>,
-    /// Whether the budget kept a comparison from being made.
+    /// Whether the budget prevented a comparison.
     short: bool,
 }
 
-/// Tells observers what was folded since `before` items were, and what was decided.
+/// Tells observers what was folded after the first `before` items, and what was decided.
 fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachine, before: u64) {
     if calls.observers.is_empty() {
         while machine.poll_decision().is_some() {}
@@ -143,7 +149,7 @@ pub(super) struct Profiled<O> {
     pub(super) answer: Answer<O>,
     pub(super) evidence: ItemEvidence,
     pub(super) paid: Paid<O>,
-    /// Whether the budget kept a call from being made.
+    /// Whether the budget prevented a call.
     pub(super) unaffordable: bool,
 }
 
@@ -153,11 +159,11 @@ struct Held<O> {
     output: Option<O>,
     usage: Option<Usage>,
     rating: Option<Usage>,
-    /// The score that counts: the rating's, if there was one.
+    /// The score that counts: the rating's if there was one.
     score: Option<Confidence>,
     /// The score that came with the answer.
     given: Option<Confidence>,
-    /// The score of the rating.
+    /// The score that the rating gave.
     rated: Option<Confidence>,
     cost: Cost,
     missing: Option<Missing>,
@@ -165,15 +171,15 @@ struct Held<O> {
     failed: Option<ErrorKind>,
 }
 
-/// Why it is not known what a candidate would say.
+/// Why it is unknown what a candidate would say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Unaffordable,
-    /// It could not be reached, to answer or to rate its answer.
+    /// It could not be reached, either to answer or to rate its answer.
     NotReached,
 }
 
-/// All that is wanted about one item: answers, their ratings, and how they compare.
+/// Makes all calls wanted about one item: answers, their ratings, and comparisons.
 pub(super) async fn one<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
@@ -233,7 +239,7 @@ where
         cost += record(calls, errand, output.as_ref(), held, &mut evidence, &mut paid).await?;
     }
     if request.unless.is_some() {
-        // If its answer fails, all that could have told so beforehand is wanted too.
+        // If its answer fails, everything that might have predicted that is wanted too.
         request = request.given_by(&evidence);
         let mut others = request.ask;
         for held in &mut candidates {
@@ -269,7 +275,7 @@ where
     Ok(Profiled { rank: request.rank, answer, evidence, paid, unaffordable })
 }
 
-/// The calls an item takes in profiling, at worst.
+/// The most calls that an item may take in profiling.
 fn needs(request: Request) -> Needs {
     let asked = [ModelId::REFERENCE].into_iter().chain(request.ask.iter());
     let candidates = request.ask.len() as u64;
@@ -281,7 +287,7 @@ impl<O> Paid<O> {
     fn verdict(&mut self, key: CallKey, compared: Compared) {
         let Compared { equivalent, usage, unaffordable, .. } = compared;
         self.short |= unaffordable;
-        // One that called nothing is as free the second time.
+        // A comparison without a call is free the second time too.
         if usage.is_some() {
             self.rest.push((key, Kept::Verdict { usage, equivalent }));
         }
@@ -303,7 +309,7 @@ impl<O> Paid<O> {
     }
 }
 
-/// Asks some candidates side by side, and has those rate their answers of which that is wanted.
+/// Asks some candidates side by side, and has those in `rate` rate their answers.
 async fn ask_all<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -314,7 +320,7 @@ async fn ask_all<I: ?Sized + Sync, O: Send + Sync>(
     join_all(asked).await.into_iter().collect()
 }
 
-/// Sets a candidate's answer against the reference's, and notes it in the evidence; what that cost.
+/// Compares a candidate's answer with the reference's and notes it in the evidence; returns the cost.
 async fn record<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -339,7 +345,7 @@ async fn record<I: ?Sized + Sync, O: Send + Sync>(
                 evidence.unjudged.insert(held.id);
             }
             match (compared.equivalent, held.missing) {
-                // Nobody knows where its rating would have placed the item.
+                // Without its rating the item's place is unknown.
                 (_, Some(_)) => Agreement::Unheard,
                 (true, None) => Agreement::Agrees,
                 (false, None) => Agreement::Differs,
@@ -359,7 +365,7 @@ fn note<O>(evidence: &mut ItemEvidence, held: &Held<O>, agreement: Agreement) {
     }
 }
 
-/// Asks one candidate, and has it rate its answer if that is wanted.
+/// Asks one candidate, and has it rate its answer if wanted.
 async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -415,8 +421,9 @@ async fn rated<I: ?Sized + Sync, O: Send + Sync>(
     Ok(())
 }
 
-/// Compares the candidates with each other wherever at least one of a pair differs from the
-/// reference: exactly the comparisons on which a consensus could fail.
+/// Compares the candidates with each other wherever at least one of a pair differs from the reference.
+///
+/// Only on these pairs could a consensus fail.
 async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
     calls: &Calls<I, O>,
     errand: &Errand<'_, I>,
@@ -441,7 +448,7 @@ async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
             cost += compared.cost;
             paid.verdict(CallKey::comparison(errand.index, left.id, right.id), compared);
             judged(evidence, compared.usage);
-            // Where a judge was not reached, the worse of both: that they agree in an error.
+            // If a judge was not reached, assume the worse: that both agree in an error.
             if compared.equivalent || compared.missed {
                 evidence.pairs.push((left.id, right.id));
             }

@@ -1,4 +1,7 @@
 //! The profiler without I/O: what to ask next, and what the answers mean.
+//!
+//! [`ProfileMachine`] hands out [`Request`]s and takes outcomes in any order. It folds them into its
+//! [`Brain`] in rank order, so what it decides does not depend on timing.
 
 mod stored;
 
@@ -19,46 +22,50 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
-/// What to do next. Exhaustive on purpose: a driver must handle every step.
+/// What to do next; exhaustive on purpose, because a driver must handle every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Ask about an item.
     Profile(Request),
-    /// Nothing may be asked until an outcome is handed in.
+    /// Nothing may be asked until another outcome is handed in.
     Wait,
     /// Profiling has ended; nothing will be asked any more.
     Done,
 }
 
-/// What to find out about one item: always the reference's answer, and besides it the candidates'.
+/// What to find out about one item: always the reference's answer, and besides it some candidates'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The item's place in the random order.
     pub rank: u64,
-    /// The item.
+    /// The item's index.
     pub index: u64,
     /// The candidates to ask.
     pub ask: ModelSet,
-    /// Those of them whose answers are to be rated by their second call.
+    /// The candidates whose answers are to be rated by a second call.
     pub rate: ModelSet,
-    /// Whether the candidates' answers are to be compared with each other: for every pair with at
-    /// least one answer that differs from the reference's, the lower id in the reference's place.
+    /// Whether to compare the candidates' answers with each other.
+    ///
+    /// This concerns every pair with at least one answer that differs from the reference's; the lower id
+    /// takes the reference's place in the comparison.
     pub compare: bool,
-    /// If there is one: ask this candidate first. Unless its answer differs from the reference's, the item
-    /// cannot fail under what is tested, and the other candidates, the ratings and the comparisons need
-    /// not be paid for: see [`given`](Self::given). It is all or nothing: a driver that asks more about
-    /// some of these items, as it happens to have time, samples them with a bias.
+    /// The candidate to ask first, if there is one.
+    ///
+    /// Unless its answer differs from the reference's, the item cannot fail under what is tested, and
+    /// the other candidates, the ratings and the comparisons need not be paid for: see
+    /// [`given`](Self::given). It is all or nothing: a driver that asks more about some of these items,
+    /// as time allows, would bias the sample.
     pub unless: Option<ModelId>,
 }
 
 impl Request {
-    /// What is demanded, of one item; `closely`, whatever its answers turn out to be.
+    /// The demand for one item; `closely` asks for all of it, whatever the first answer turns out to be.
     pub(super) fn new(rank: u64, index: u64, demand: Demand, closely: bool) -> Self {
         let Demand { ask, rate, compare, unless } = demand;
         Self { rank, index, ask, rate, compare, unless: unless.filter(|_| !closely) }
     }
 
-    /// What is wanted once it is known how the candidate asked first ([`unless`](Self::unless)) compares
+    /// What is wanted once it is known how the first candidate asked ([`unless`](Self::unless)) compares
     /// with the reference; the request itself if there is none.
     #[must_use]
     pub fn given(self, agreement: impl FnOnce(ModelId) -> Agreement) -> Self {
@@ -71,8 +78,7 @@ impl Request {
         }
     }
 
-    /// Whether stored evidence holds all that is wanted: nothing was not asked, not rated, or not
-    /// compared.
+    /// Whether stored evidence holds all that is wanted: every answer, rating and comparison.
     pub(super) fn is_met_by(&self, item: &ItemEvidence) -> bool {
         let missing = |id: ModelId| {
             let record = item.candidate(id);
@@ -82,14 +88,14 @@ impl Request {
         !self.ask.iter().any(missing) && !uncompared
     }
 
-    /// The same, by what an outcome says of it.
+    /// [`given`](Self::given), with the comparison read from an outcome.
     pub(super) fn given_by(self, outcome: &ItemEvidence) -> Self {
         let agreement = |first| outcome.candidate(first).map(|record| record.agreement);
         self.given(|first| agreement(first).unwrap_or(Agreement::Differs))
     }
 }
 
-/// An outcome the machine did not ask for.
+/// An outcome that the machine did not ask for, or that lacks something it asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -99,9 +105,11 @@ pub enum ProtocolError {
         /// The item.
         index: u64,
     },
-    /// A candidate that was to be asked, and not spared by [`Request::given`], is missing from the outcome;
-    /// or an answer of its that differs was to be rated and was not. A rating that brought no score is one:
-    /// say what it used in [`CandidateRecord::rating`](crate::evidence::CandidateRecord::rating).
+    /// The outcome lacks something that was asked for.
+    ///
+    /// Either a candidate that [`Request::given`] did not spare is missing, or an answer that differs
+    /// was to be rated and was not. A rating that brought no score counts as a rating: report what it
+    /// used in [`CandidateRecord::rating`](crate::evidence::CandidateRecord::rating).
     #[error("the outcome of item {index} lacks a candidate, or a rating, that was asked for")]
     Incomplete {
         /// The item.
@@ -109,49 +117,49 @@ pub enum ProtocolError {
     },
 }
 
-/// The profiler as a state machine, without I/O: what to ask next, and what the answers mean.
+/// The profiler as a state machine, without I/O.
 ///
-/// Drive it by hand, from sync code or another language, in any order of completion:
+/// Drive it by hand, from sync code or another language:
 ///
-/// 1. call [`poll_step`](Self::poll_step);
-/// 2. on [`Step::Profile`], ask the reference and the candidates named there about the item (where
-///    [`Request::unless`] names one, it first: the others may not be wanted), and call
-///    [`handle_outcome`](Self::handle_outcome) when the answers are in, in whatever order;
-/// 3. on [`Step::Wait`], nothing more may be asked until an outcome comes in;
-/// 4. on [`Step::Done`], read the decision. Outcomes still under way are handed in as before: they
-///    are told of as late ([`Profile::late`](super::Profile::late)), and change no decision.
+/// 1. Call [`poll_step`](Self::poll_step).
+/// 2. On [`Step::Profile`], ask the reference and the candidates named there about the item. If
+///    [`Request::unless`] names one, ask it first, since the others may not be wanted. Call
+///    [`handle_outcome`](Self::handle_outcome) when the answers are in; outcomes may come in any order.
+/// 3. On [`Step::Wait`], nothing more may be asked until an outcome is handed in.
+/// 4. On [`Step::Done`], read the decision. Hand in the outcomes still under way as before: they are
+///    recorded as late ([`Profile::late`](super::Profile::late)) and change no decision.
 ///
-/// Evidence is folded in rank order: an outcome that comes early waits for its turn. Fast answers
-/// and easy items come together, so folding in order of completion would break the promise.
+/// Evidence is folded in rank order, and an early outcome waits for its turn. Fast answers and easy
+/// items come together, so folding in order of completion would break the promise.
 ///
-/// What is asked about a rank is fixed by the outcomes folded before it was granted, never by the
-/// time it is asked, so the same answers lead to the same evidence and the same plan however the
-/// calls interleave. An item asked about but not folded when profiling ends is not a profiled item:
-/// the plan decides how it is answered, like every other, from the calls already paid for.
+/// What is asked about a rank is fixed by the outcomes folded before it was granted, never by the time
+/// it is asked. So the same answers lead to the same evidence and the same plan, however the calls
+/// interleave. An item asked about but not folded when profiling ends is not a profiled item: the plan
+/// decides how it is answered, like every other, using the calls already paid for.
 ///
-/// It is serde: stored and read back, it goes on where it was. What is stored is what it was made of
-/// and what it was told, and reading it does the same again, so a file cannot put it in a state that
-/// it would not have come to; call [`reopen`](Self::reopen) then.
+/// The machine can be stored with serde, and resumes where it was. The stored form is what it was made
+/// of and what it was told; reading replays that, so no file can put it in a state that it would not
+/// have reached. Call [`reopen`](Self::reopen) afterwards.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct ProfileMachine {
     order: Order,
     brain: Brain,
-    /// The next rank to ask about; all lower ones have been.
+    /// The next rank to ask about; all lower ones have been asked about.
     next_rank: u64,
-    /// What to ask about the ranks below each end, decided when the outcomes before allowed it.
+    /// Grants: what to ask about the ranks below each end, decided as soon as the outcomes before allowed it.
     grants: VecDeque<(u64, Demand)>,
-    /// Requests handed out and not answered, by rank.
+    /// Requests handed out and not answered yet, by rank.
     open: BTreeMap<u64, Request>,
-    /// Outcomes that came before their turn, by rank.
+    /// Outcomes that wait for their turn, by rank.
     early: BTreeMap<u64, ItemEvidence>,
-    /// Requests to hand out again after the machine was stored and read back.
+    /// Ranks of requests to hand out again, after a stored machine was read back.
     again: Vec<u64>,
     stopped: Option<StopReason>,
 }
 
 impl ProfileMachine {
-    /// A profiler of `order.population()` items, with what judging calls cost.
+    /// A profiler of `order.population()` items; `judge` prices the judging calls.
     ///
     /// # Errors
     /// [`SettingsError`] when there are no items or a setting makes no sense.
@@ -176,11 +184,11 @@ impl ProfileMachine {
         Ok(machine)
     }
 
-    /// Plans within a cap on the whole run's money, as [`Budget`](crate::Budget) says. It does not
-    /// keep the cap: whoever holds the purse does, and ends profiling ([`stop`](Self::stop)).
+    /// Plans within a cap on the whole run's money, as [`Budget`](crate::Budget) describes it.
     ///
-    /// Name the cap before the first request. It decides what is tested, so a machine that has
-    /// asked anything ignores it.
+    /// The machine does not enforce the cap: whoever makes the calls does, and ends profiling
+    /// ([`stop`](Self::stop)). Set the cap before the first request. It decides what is tested, so a
+    /// machine that has asked anything ignores it.
     #[must_use]
     pub fn with_budget(self, cap: Option<Cost>) -> Self {
         if self.next_rank > 0 {
@@ -189,12 +197,12 @@ impl ProfileMachine {
         Self { brain: self.brain.with_budget(cap), ..self }
     }
 
-    /// The cap it plans within.
+    /// The cap within which the machine plans.
     pub const fn budget(&self) -> Option<Cost> {
         self.brain.budget()
     }
 
-    /// Lets ranks up to the brain's horizon be asked about, in the way wanted now.
+    /// Grants the ranks up to the brain's horizon, with what is wanted now.
     fn grant(&mut self) {
         let granted = self.grants.back().map_or(self.next_rank, |(end, _)| *end);
         let end = self.brain.horizon().min(self.order.population());
@@ -218,7 +226,7 @@ impl ProfileMachine {
         while self.grants.front().is_some_and(|(end, _)| *end <= rank) && self.grants.len() > 1 {
             self.grants.pop_front();
         }
-        // The last grant stays: the next one begins where it ends.
+        // The last grant stays, because the next one begins where it ends.
         let Some((_, demand)) = self.grants.front().filter(|(end, _)| *end > rank) else {
             return Step::Wait;
         };
@@ -229,16 +237,16 @@ impl ProfileMachine {
         Step::Profile(request)
     }
 
-    /// Takes the answers to one request.
+    /// Takes the outcome of one request.
     ///
     /// # Errors
-    /// [`ProtocolError`] when nothing of the kind was asked; the machine is then unchanged.
+    /// [`ProtocolError`] if the outcome was not asked for or is incomplete; the machine is then unchanged.
     pub fn handle_outcome(&mut self, mut outcome: ItemEvidence) -> Result<(), ProtocolError> {
         let index = outcome.index;
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
         let wanted = request.given_by(&outcome);
-        // A score tells of a rating, whatever it used.
+        // A score proves a rating, whatever the rating used.
         for id in wanted.rate.iter() {
             let slot = outcome.candidates.get_mut(id.position().wrapping_sub(1));
             if let Some(Some(record)) = slot
@@ -259,7 +267,7 @@ impl ProfileMachine {
         (outcome.compared, outcome.unless) = (wanted.compare, request.unless);
         self.open.remove(&rank);
         self.early.insert(rank, outcome);
-        // What comes after the stop stays in `early`: answered, but no evidence.
+        // What comes after the stop stays in `early`: answered, but not evidence.
         while self.stopped.is_none() {
             let Some(item) = self.early.remove(&self.brain.profiled()) else { break };
             self.brain.fold(item);
@@ -271,7 +279,7 @@ impl ProfileMachine {
         Ok(())
     }
 
-    /// Ends profiling from outside: the caller's wish, or a budget. The promise holds all the same.
+    /// Ends profiling from outside, at the caller's wish or for a budget; the promise still holds.
     pub fn stop(&mut self, reason: StopReason) {
         if self.stopped.is_none() {
             self.brain.conclude(reason);
@@ -279,7 +287,7 @@ impl ProfileMachine {
         }
     }
 
-    /// Hands every open request out again: after reading a stored machine back.
+    /// Hands out every open request again, after a stored machine was read back.
     pub fn reopen(&mut self) {
         self.again = self.open.keys().rev().copied().collect();
     }
@@ -309,7 +317,7 @@ impl ProfileMachine {
         self.open.len()
     }
 
-    /// The models.
+    /// The roster.
     pub fn roster(&self) -> &RosterSpec {
         self.brain.roster()
     }
@@ -319,10 +327,10 @@ impl ProfileMachine {
         &self.brain
     }
 
-    /// The same profiler for another random order of as many items. What was calibrated for the
-    /// population is kept, so a simulation pays for it once.
+    /// The same profiler for another random order of as many items.
     ///
-    /// Evidence belongs to the order it came in: a machine that has asked anything starts over.
+    /// It keeps what was calibrated for the population, so a simulation pays for that once. Evidence
+    /// belongs to its order, so a machine that has asked anything starts over.
     ///
     /// # Errors
     /// [`SettingsError`] as [`new`](Self::new).
@@ -337,13 +345,14 @@ impl ProfileMachine {
         Ok(Self { order, brain: self.brain.with_order(order), ..self })
     }
 
-    /// The plan for the items that have not been asked about, as the evidence stands. Before
-    /// profiling has ended it is the plan it would end with now.
+    /// The plan for the items that have not been asked about, from the evidence so far.
+    ///
+    /// Before profiling has ended, it is the plan that would result from ending now.
     pub fn plan(&self, equivalence: impl Into<String>) -> Plan {
         self.brain.plan(self.asked(), equivalence.into())
     }
 
-    /// The evidence in rank order, and the outcomes that came too late to count.
+    /// The evidence in rank order, and the outcomes that came too late to be evidence.
     pub fn into_evidence(self) -> (Vec<ItemEvidence>, Vec<ItemEvidence>) {
         let late = self.early.into_values().collect();
         (self.brain.into_evidence(), late)

@@ -1,21 +1,21 @@
-//! What a way to test a chain is expected to cost, over the possible truths about the chain.
+//! What a way of testing a chain is expected to cost, over the possible truths about the chain.
 
 use super::belief::RATES;
 
-/// A way to test a chain.
+/// A way of testing a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// Not at all: it is not expected to pay.
+    /// Not at all, because it is not expected to pay.
     Never,
-    /// At one look, after so many items.
+    /// At one look, after this many items.
     One(u64),
-    /// At the looks of [`chain_looks`](super::scheme::chain_looks) around so many items.
+    /// At the looks of [`chain_looks`](super::scheme::chain_looks) around this many items.
     Several(u64),
-    /// At every look there can be, for the whole chain only.
+    /// At every look of the dense schedule, for the whole chain only.
     Dense,
 }
 
-/// What testing a chain in the best way is expected to cost.
+/// What the best way of testing a chain is expected to cost.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Priced {
     pub(super) scheme: Scheme,
@@ -23,20 +23,22 @@ pub(super) struct Priced {
     pub(super) total: f64,
     /// Expected cost per item under the certified policy, in nano-units.
     pub(super) per_item: f64,
-    /// The total for each possible truth, all equally likely, in the order of the failure rate of the chain's
-    /// first candidate and as many for each of its nodes; or one truth, where nothing is uncertain.
+    /// The total for each equally likely truth; a single one if nothing is uncertain.
+    ///
+    /// They are ordered by the nodes of the failure rate of the chain's first candidate, with equally
+    /// many for each.
     pub(super) truths: Vec<f64>,
-    /// What not knowing the truth costs where one look is chosen for all of them.
+    /// What it costs not to know the truth, when one look is chosen for all truths.
     pub(super) regret: f64,
 }
 
 impl Priced {
-    /// Not to test at all.
+    /// No test at all.
     pub(super) fn never() -> Self {
         Self { total: f64::INFINITY, ..Self::untested(0.0, 0.0, Vec::new()) }
     }
 
-    /// Everything left to the reference.
+    /// All items left to the reference.
     pub(super) fn reference(total: f64, per_item: f64) -> Self {
         Self::untested(total, per_item, vec![total])
     }
@@ -45,13 +47,13 @@ impl Priced {
         Self { scheme: Scheme::Never, total, per_item, truths, regret: 0.0 }
     }
 
-    /// The variance of the total over the possible truths.
+    /// The variance of the total over the truths.
     pub(super) fn variance(&self) -> f64 {
         let middle = mean(&self.truths);
         self.truths.iter().map(|truth| (truth - middle).powi(2)).sum::<f64>() / count(&self.truths)
     }
 
-    /// The covariance of the totals of two chains that the failure rate of one candidate moves alike.
+    /// The covariance of two chains' totals that comes from the failure rate of a candidate they share.
     pub(super) fn common(&self, other: &Self) -> f64 {
         let (own, their) = (mean(&self.truths), mean(&other.truths));
         let moved = self.by_rate().zip(other.by_rate());
@@ -85,7 +87,7 @@ mod tests {
         let alone = priced(&rates);
         assert!((alone.variance() - 13.2).abs() < 1e-9, "{}", alone.variance());
         assert!((alone.common(&alone) - alone.variance()).abs() < 1e-9);
-        // Beside the rate another unknown, which averages out.
+        // A second unknown beside the rate averages out.
         let both: Vec<f64> = rates
             .iter()
             .flat_map(|rate| [-3.0, 0.0, 3.0].map(|other| 2.0 * rate + other))
@@ -94,7 +96,7 @@ mod tests {
         assert!((both.variance() - (4.0 * 13.2 + 6.0)).abs() < 1e-9, "{}", both.variance());
         assert!((both.common(&alone) - 2.0 * 13.2).abs() < 1e-9);
         assert!((alone.common(&both) - 2.0 * 13.2).abs() < 1e-9);
-        // What is known for sure moves with nothing.
+        // A certain total varies with nothing.
         let sure = Priced::reference(5.0, 1.0);
         assert!(sure.variance().abs() < 1e-12 && sure.common(&alone).abs() < 1e-12);
         assert!(Priced::never().variance().abs() < 1e-12);

@@ -1,18 +1,19 @@
-//! What agreement a sum of money buys: a policy, and a test to say how well it does.
+//! What agreement a sum of money buys: a policy, and a test that shows how well it does.
 //!
-//! At a fixed agreement the bill is what is uncertain: it depends on where the failures lie, of which a
-//! test sees a few. Here it is the other way round. A policy's bill depends on what share of the items it
-//! gives away, which some dozen items tell; so the policy is chosen by the money, and how many of its
-//! answers fail is left to the test to say. For a look at `k` of the `M` items after the pilot
+//! For a fixed agreement the bill is uncertain, because it depends on where the failures lie, and a test
+//! sees few of them. Here it is the other way round. A policy's bill depends on the share of the items
+//! it gives away, which some dozen items show. So the money determines the policy, and the test shows
+//! how many of its answers fail. For a look at `k` of the `M` items after the pilot
 //!
 //! ```text
 //! c      = (money - k profiling) / (M - k)         what an item may cost under the policy
 //! r      the failure rate of the chain's policy that costs so much, under each possible truth
 //! F      = (M - k) r + M (U(k r) - k r) / k sqrt(1 - k / M)
 //! ```
-//! with `U(f)` the upper confidence bound of a Poisson mean after `f` failures (Garwood 1936, by Wilson and
-//! Hilferty's quantiles). The chain and the look with the least mean `F` over the truths are taken. A short
-//! test leaves more money to the policy, a long one proves more of it.
+//!
+//! Here `U(f)` is the upper confidence bound of a Poisson mean after `f` failures (Garwood 1936, by
+//! Wilson and Hilferty's quantiles). The chain and the look with the smallest mean `F` over the truths
+//! are taken. A short test leaves more money for the policy; a long one proves more about it.
 
 use super::belief::Beliefs;
 use super::curve::CostCurve;
@@ -29,12 +30,12 @@ pub(super) struct Purchase {
     pub(super) look: u64,
     /// What an item may cost under the policy, in nano-units.
     pub(super) each: f64,
-    /// How many failing answers the test is expected to leave room for.
+    /// The number of failing answers that the test is expected to allow for.
     pub(super) failing: f64,
 }
 
 impl Pilot<'_> {
-    /// What each chain buys for so many nano-units, the best first.
+    /// What each chain buys for `money` nano-units, the best first.
     pub(super) fn purchases(&self, money: f64, alpha: f64) -> Vec<Purchase> {
         let till = &self.till;
         let mut beliefs = Beliefs::new(till.roster, self.settings, till.means, self.items);
@@ -79,7 +80,7 @@ impl Pilot<'_> {
     }
 }
 
-/// The upper confidence bound of a Poisson mean of which `seen` were seen.
+/// The upper confidence bound of a Poisson mean after `seen` failures.
 fn upper(seen: f64, surely: f64) -> f64 {
     let shape = seen + 1.0;
     let root = 1.0 - 1.0 / (9.0 * shape) + surely / (3.0 * shape.sqrt());
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn bounds_are_those_of_the_poisson_distribution() {
-        // Half the 95 % quantiles of chi squared with 2 f + 2 degrees of freedom: tables.
+        // Halves of the 95 % quantiles of chi-squared with 2 f + 2 degrees of freedom, from tables.
         for (seen, bound) in [(0.0, 2.995_7), (1.0, 4.743_9), (5.0, 10.513), (20.0, 29.062)] {
             let found = upper(seen, normal_quantile(0.95));
             assert!((found / bound - 1.0).abs() < 0.01, "{seen}: {found}");

@@ -1,8 +1,7 @@
-//! How far the reference agrees with itself.
+//! How far the reference agrees with itself: [`SelfAgreement`].
 //!
-//! An agreement target above the reference's own is asking a candidate to agree with the reference
-//! more than the reference does. These second answers are for people: they touch no evidence, and
-//! deliver nothing.
+//! A target above the reference's own agreement asks a candidate to agree with the reference more than
+//! the reference does. These second answers inform people; they are neither evidence nor delivered.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -29,9 +28,9 @@ use crate::target::{Share, Target};
 pub struct SelfAgreement {
     /// Items answered twice.
     pub asked: u64,
-    /// Those whose two answers are equivalent.
+    /// Items whose two answers are equivalent.
     pub agreed: u64,
-    /// Exact two-sided 95 % interval of the share of items on which it agrees with itself.
+    /// The exact two-sided 95 % interval of the share of items on which the reference agrees with itself.
     pub interval: (f64, f64),
     /// The agreement asked of the candidates.
     pub target: Share,
@@ -45,8 +44,8 @@ impl SelfAgreement {
         Self { asked, agreed, interval, target: target.agreement() }
     }
 
-    /// Whether the target is above the reference's agreement with itself, as observed: then the
-    /// target asks for more than there is.
+    /// Whether the observed self-agreement is below the target, so that the target asks for more than
+    /// there is.
     pub fn is_below_target(&self) -> bool {
         (self.agreed as f64) < self.target.as_f64() * self.asked as f64
     }
@@ -65,7 +64,7 @@ impl fmt::Display for SelfAgreement {
     }
 }
 
-/// Asks the reference once more about the first profiled items.
+/// Asks the reference a second time about the first profiled items.
 pub(crate) async fn repeat<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
@@ -93,7 +92,7 @@ where
     Ok(SelfAgreement::new(asked, agreed, target))
 }
 
-/// `None` where there are no two answers to compare.
+/// Whether two answers to one item agree; `None` if there are no two answers to compare.
 async fn once<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,

@@ -1,11 +1,11 @@
-//! At which looks a chain is tested: one, several, or as many as there can be.
+//! At which looks a chain is tested: one, several, or the dense schedule.
 //!
-//! Every look costs level. A chain by score is tested at one look, at a size chosen after the pilot: what
-//! is found there moves its threshold, and no later look is needed. Dense looks let a single candidate be
-//! profiled on until it certifies whole, which is its mix with the reference; they are taken where they
-//! are expected to cost less than one look. On a large population the other chains, which certify whole
-//! or hardly at all, have several looks around the best size. These are priced as one look at that size,
-//! over the possible truths ([`CostCurve`]).
+//! Every look costs level. A chain by score is tested at one look, whose size is chosen after the pilot:
+//! what is found there moves its threshold, so no later look is needed. With dense looks a single
+//! candidate can be profiled until it certifies whole, which mixes it with the reference; they are
+//! chosen if they are expected to cost less than one look. On a large population the other chains, which
+//! certify whole or hardly at all, have several looks around the best size. These are priced as one look
+//! at that size, over the possible truths ([`CostCurve`]).
 
 use super::curve::{CostCurve, Tolerated, tolerated};
 use super::priced::{Priced, Scheme};
@@ -13,45 +13,51 @@ use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
 use crate::stats::{Design, Probability, least_draws, single_look_limit};
 
-/// The ratio between the look sizes that are tried out, on small populations and on large ones.
+/// The ratio between the look sizes tried, on small populations and on large ones.
 const LOOK_RATIO: (f64, f64) = (1.12, 1.25);
-/// On large populations every so manieth size is priced first.
+/// On large populations every `STRIDE`-th size is priced first.
 const STRIDE: usize = 4;
-/// From this many items on a test may have several looks.
+/// From this many items on, a test may have several looks.
 pub(super) const LARGE: u64 = 4_000;
-/// Profiling on until a single candidate certifies is its mix with the reference, if no more than
-/// about half of the items need it; below this share of tolerated failures a chain by coin is.
+/// Dense looks are considered if the tolerated failure rate is at least this share of the candidate's own.
+///
+/// Profiling until a single candidate certifies is its mix with the reference, if at most about half of
+/// the items need it. Below this share, the mix is a chain by coin.
 const MIXED: f64 = 0.45;
-/// Several looks lie between these multiples of the best size, each so many times the one before. Every
-/// look costs level, and fewer than these adapt too little: flat between ratios of 1.4 and 2. A single
-/// candidate, which may be good for every item long before, is looked at from the first that can certify.
+/// Several looks lie between these multiples of the best size, each `APART` times the one before.
+///
+/// Every look costs level, and fewer looks adapt too little; the cost is flat between ratios of 1.4
+/// and 2. A single candidate may be good for every item long before the best size, so its looks start
+/// from the first that can certify.
 const AROUND: (f64, f64) = (0.3, 3.0);
 const APART: f64 = 1.5;
-/// What a second candidate must promise to save before the first is not tried alone: of many pairs the
+/// What a second candidate must promise to save before the first alone is passed over: of many pairs the
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.1;
-/// What a coin must promise to save where the candidate could rate its answers instead: some twenty items
-/// seldom tell whether its ratings say anything, and those that do save many times their price.
+/// What a coin must promise to save if the candidate could rate its answers instead.
+///
+/// Some twenty items seldom show whether ratings say anything, and good ones save many times their price.
 const UNRATED: f64 = 1.05;
-/// What a second candidate of a relay must promise, whose curve rests on two fitted ones.
+/// What a relay's second candidate must promise to save, since its curve rests on two fitted ones.
 const RELAYING: f64 = 1.4;
 
-/// The looks at hand, each with the failures it tolerates.
+/// The looks to choose from, each with the failures it tolerates.
 #[derive(Debug)]
 pub(super) struct Schedule {
     /// The tolerated failure rate.
     rate: f64,
     /// Whether tests may have several looks.
     large: bool,
-    /// What dense looks tolerate, roughly: each has less of the level than one look alone, and with so many
-    /// of them luck comes early at one or another.
+    /// What dense looks tolerate, approximately: each has less of the level than a single look, but
+    /// among so many, luck comes early at one or another.
     dense: Vec<(u64, u64)>,
     one: Vec<(u64, Tolerated)>,
 }
 
 impl Schedule {
-    /// The looks for a design over what remains. Without dense looks where how long they take, which is
-    /// luck, must not be left open.
+    /// The looks for a design over the remaining items.
+    ///
+    /// Dense looks are left out if profiling must not take an open, luck-dependent number of items.
     pub(super) fn new(
         design: Design,
         level: Probability,
@@ -71,18 +77,18 @@ impl Schedule {
 
     /// One look at the best size.
     ///
-    /// Where a pilot weighs what may be learnt by the look itself all sizes are priced; else every
-    /// [`STRIDE`]th, and then ever closer around the best of them: the price is nearly flat there.
+    /// On small populations all sizes are priced, for the pilot to know the regret of fixing one. On large
+    /// ones every [`STRIDE`]th is, and then ever closer ones around the best: the price is nearly flat there.
     fn one_look(&self, curve: &CostCurve, remaining: u64, thrift: &Thrift) -> Priced {
         let mut best = Priced::never();
         let wholes: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
         let least = wholes.iter().sum::<f64>() / curve.count();
-        // What the best look for each possible truth would cost.
+        // For each truth, the cost of the look that would be best if it were known.
         let mut hindsight = vec![f64::INFINITY; wholes.len()];
         let mut truths = Vec::with_capacity(wholes.len());
         let rest = |look: u64| remaining.saturating_sub(look) as f64;
-        // From this look on even the whole chain, which is the least there is, costs more than what is
-        // known, and longer looks cost more still.
+        // Whether from this look on even the whole chain, the cheapest policy, costs more than what is
+        // `known`; longer looks cost more still.
         let late = |look: u64, least: f64, known: f64| {
             look as f64 * curve.profiling + rest(look) * least >= known
         };
@@ -102,7 +108,7 @@ impl Schedule {
             }
             hindsight.iter().zip(&wholes).all(|(known, least)| late(*look, *least, *known))
         };
-        // No more than half of the money is for finding out what to do with the rest.
+        // At most half of the money goes into finding out what to do with the rest.
         let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
         let borne = self.one.partition_point(|(look, _)| bears(*look));
         let looks = self.one.get(..borne).unwrap_or_default();
@@ -142,7 +148,7 @@ impl Schedule {
         best
     }
 
-    /// Prices dense looks at the whole chain, and takes them if they are cheaper than the best so far.
+    /// Prices dense looks for the whole chain, and takes them if they are cheaper than the best so far.
     fn dense(&self, curve: &CostCurve, remaining: u64, best: &mut Priced) {
         let in_vain = remaining as f64 * curve.reference;
         let certified = |(rate, then): (f64, f64)| {
@@ -159,8 +165,10 @@ impl Schedule {
         }
     }
 
-    /// The cheapest way to test a chain on the items that remain, which without one costs as much as
-    /// the reference; and whether the chain leaves answers unrated that could be rated.
+    /// The cheapest way to test a chain on the remaining items.
+    ///
+    /// Items that stay without a certificate cost as much as the reference. `unrated` says whether the
+    /// chain leaves answers unrated that could be rated.
     pub(super) fn price(
         &self,
         chain: &Chain,
@@ -188,13 +196,13 @@ impl Schedule {
         best
     }
 
-    /// The sizes of one look at hand.
+    /// The look sizes to choose from.
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
         self.one.iter().map(|(look, _)| *look)
     }
 }
 
-/// How much better than it is a chain of its kind tends to look.
+/// The factor by which a chain of this kind tends to look better than it is.
 pub(super) fn caution(chain: &Chain) -> f64 {
     match chain.key {
         Key::Relay { .. } => RELAYING,
@@ -203,8 +211,9 @@ pub(super) fn caution(chain: &Chain) -> f64 {
     }
 }
 
-/// Look sizes up to `far`, with the failures they tolerate, and how many of them were found up to `near`;
-/// for each small number of failures the smallest look that tolerates it.
+/// Look sizes up to `far`, with the failures they tolerate, and how many of them lie up to `near`.
+///
+/// For a small number of failures it is the smallest look that tolerates it.
 fn sizes(
     design: Design,
     level: Probability,
@@ -235,12 +244,12 @@ fn sizes(
     (looks, nearer)
 }
 
-/// Whether a chain is a share by coin of one candidate's answers.
+/// Whether a chain gives a share of the items, by coin, to one candidate.
 fn is_single(chain: &Chain) -> bool {
     *chain == Chain::single(chain.first)
 }
 
-/// Looks at a chain on a large population: geometric, around the size that is expected to be best.
+/// Looks at a chain on a large population: a geometric sequence around the size expected to be best.
 pub(super) fn chain_looks(
     chain: &Chain,
     design: Design,

@@ -1,12 +1,12 @@
-//! How well scores tell right answers from failing ones.
+//! How well scores separate right answers from failing ones.
 //!
-//! Of the failing answers a share `Phi(u)` scores above a threshold, of the right ones `Phi(a + b u)`: the
-//! binormal model (Green and Swets 1966; Dorfman and Alf 1969). Among the surest answers failures are
-//! more than equal spreads (`b = 1`) would have: `b` is about two thirds on recorded answers with token
-//! probabilities. What is unknown is the area under the ROC curve, `Phi(a / sqrt(1 + b^2))`. It is believed
-//! as a separation, `d` with `Phi(d / sqrt 2)` as its area, which has a normal prior around what models'
-//! scores are usually worth: better models also know better when they are wrong, so more for a candidate
-//! that is surer of its answers than the others.
+//! A share `Phi(u)` of the failing answers and a share `Phi(a + b u)` of the right ones score above a
+//! threshold: the binormal model (Green and Swets 1966; Dorfman and Alf 1969). Equal spreads (`b = 1`)
+//! would predict too few failures among the surest answers; on recorded answers with token probabilities
+//! `b` is about two thirds. The unknown is the area under the ROC curve, `Phi(a / sqrt(1 + b^2))`. It is
+//! believed as a *separation* `d`, with `Phi(d / sqrt 2)` as the area. Its normal prior is centred on
+//! what models' scores are usually worth. Better models also know better when they are wrong, so the
+//! prior is higher for a candidate that is surer of its answers than the others.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::stats::{normal_cdf, normal_quantile};
 
 /// Standard normal variables at equally likely nodes of a separation.
 const SEPARATIONS: [f64; 3] = [-1.09, 0.0, 1.09];
-/// What is believed of a kind of score.
+/// What is believed about a kind of score.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     /// Prior mean and standard deviation of its separation.
@@ -31,11 +31,11 @@ struct Kind {
 
 /// A score that comes with the answer, or a router's: an area of about .78.
 const WITH_ANSWER: Kind = Kind { separation: (1.25, 0.35), slope: 0.65 };
-/// A score that a second call yields (a model asked whether its answer is right).
+/// A score from a second call, in which a model is asked whether its answer is right.
 const RATED: Kind = Kind { separation: (0.8, 0.4), slope: 0.9 };
-/// What a unit of sureness adds to it.
+/// What a unit of sureness adds to the separation.
 const BY_SURENESS: f64 = 0.3;
-/// Steps of a threshold, in standard deviations of the failing answers' scores, from the highest one.
+/// Steps of a threshold, in standard deviations of the failing answers' scores, and where they begin.
 const STEP: f64 = 0.25;
 const HIGHEST: f64 = 4.0;
 const STEPS: usize = 33;
@@ -53,12 +53,12 @@ pub(super) struct Scores {
 }
 
 impl Scores {
-    /// Nothing worked out yet, of candidates that are so sure of themselves.
+    /// Nothing worked out yet, for candidates with this sureness.
     pub(super) const fn new(sureness: Vec<f64>) -> Self {
         Self { sureness, separations: BTreeMap::new(), shares: BTreeMap::new() }
     }
 
-    /// Equally likely truths about the score of a chain; whether it takes a second call.
+    /// Equally likely truths about a chain's score; `rated` if it takes a second call.
     pub(super) fn nodes(
         &mut self,
         chain: &Chain,
@@ -110,8 +110,10 @@ fn shares(d: f64, slope: f64) -> Shares {
     FAILING.iter().enumerate().map(|(step, failing)| (*failing, right(step))).collect()
 }
 
-/// Posterior mean and standard deviation of how far the chain's score separates right answers from
-/// failing ones, in standard deviations of the score.
+/// Posterior mean and standard deviation of how far a chain's score separates right answers from failing
+/// ones.
+///
+/// The unit is a standard deviation of the score.
 fn separation(chain: &Chain, items: &[&ItemEvidence], prior: (f64, f64)) -> (f64, f64) {
     let mut failing = Vec::new();
     let mut right = Vec::new();
@@ -130,7 +132,7 @@ fn separation(chain: &Chain, items: &[&ItemEvidence], prior: (f64, f64)) -> (f64
     if pairs == 0 {
         return prior;
     }
-    // Mann and Whitney's count: pairs in which the failing answer scores lower, ties half.
+    // The Mann–Whitney count: pairs in which the failing answer scores lower, with ties as halves.
     right.sort_by(f64::total_cmp);
     let halves = |f: &f64| {
         let up_to = |equal: bool| {

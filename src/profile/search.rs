@@ -2,37 +2,42 @@
 //!
 //! # Why the choice is free
 //!
-//! Ranks are folded one after another. Let `n` be the rank at which the pilot ends: a stopping time,
-//! for whether it ends at a gate depends on the ranks below alone, and none beyond the gate is asked
-//! before. Let `P` be everything seen on the ranks below `n`. The order is uniformly random, so
-//! conditional on `P` the other `N - n` items are still in uniformly random order. Given `P` the chain
-//! `C`, what was fitted inside it (a relay's gate, a split's share), the look or looks, and the
-//! boundary `b` are constants. (Where the best agreement for a sum of money is asked for, one policy is
-//! chosen besides, and the allowance is read off its test: see the brain's module `aim`.) Of
-//! the items after the pilot let `W_t` be the number on which policy `t` of `C` fails: a constant too,
-//! by the assumption that answers do not depend on the order. The boundary is calibrated for
-//! population `N - n` and the allowance `F` (`floor(delta N)`, the whole of it, since the pilot's items
-//! deliver the reference's answer and cannot fail). By the bound of
-//! [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a chain reduced to one policy, of
-//! `Boundary::single_policy`)
+//! Ranks are folded one after another. Let `n` be the rank at which the pilot ends. It is a stopping
+//! time: whether the pilot ends at a gate depends on the ranks below alone, and none beyond the gate is
+//! asked before. Let `P` be everything seen on the ranks below `n`.
+//!
+//! 1. The order is uniformly random, so conditional on `P` the other `N - n` items are still in
+//!    uniformly random order.
+//! 2. Given `P` these are constants: the chain `C`, what was fitted inside it (a relay's gate, a split's
+//!    share), the look or looks, and the boundary `b`. (If the best agreement for a sum of money is
+//!    asked for, one policy is chosen as well, and the allowance is read off its test: see the brain's
+//!    module `aim`.)
+//! 3. Let `W_t` be the number of items after the pilot on which policy `t` of `C` fails. It is a
+//!    constant too, by the assumption that answers do not depend on the order.
+//! 4. The boundary is calibrated for population `N - n` and the allowance `F = floor(delta N)`. All of
+//!    `F` is available, since the pilot's items deliver the reference's answer and cannot fail.
+//!
+//! By the bound of [`Boundary::chain`](crate::stats::Boundary::chain) (or, for a chain reduced to one
+//! policy, of `Boundary::single_policy`)
 //!
 //! ```text
 //! P( more than F failures are delivered | P ) <= alpha     for every P,
 //! ```
-//! and so also without the condition. Four things are used beyond that:
 //!
-//! * *Of several certified thresholds the cheapest is delivered.* The bound is on the event that
-//!   *any* policy that would deliver more than `F` failures is certified at any look, so a choice
-//!   among certified policies costs nothing. A policy stricter than a certified one delivers a
-//!   subset of its failures and needs no test of its own.
+//! and so also without the condition. Four more things are used:
+//!
+//! * *Of several certified thresholds the cheapest is delivered.* The bound is on the event that *any*
+//!   policy that would deliver more than `F` failures is certified at any look, so a choice among
+//!   certified policies costs nothing. A policy stricter than a certified one delivers a subset of its
+//!   failures and needs no test of its own.
 //! * *Models are dropped, and looks skipped, for any reason.* Skipping a look shrinks the event.
 //! * *Most items whose answer agrees are not ranked.* A look sets its threshold by the marks of failing
-//!   items alone, so ratings and second opinions are paid for where the first answer fails. Of the others
-//!   the first 16 under test and every eighth rank are looked at as closely, for what plans cost and for
-//!   the agreement floor: ranks, which say nothing of the items
+//!   items alone, so ratings and second opinions are paid for where the first answer fails. Of the other
+//!   items, the first 16 under test and every eighth rank are looked at as closely, to know what plans
+//!   cost and to judge the agreement floor. They are chosen by rank, which says nothing about the items
 //!   ([`Request::unless`](super::machine::Request::unless)).
-//! * *Running past a look.* Items asked beyond the last folded rank are no evidence and follow the
-//!   plan like all the others: they are among the `W_t - f_k` that the test bounds.
+//! * *Calls run past a look.* Items asked about beyond the last folded rank are no evidence and follow
+//!   the plan like all the others: they are among the `W_t - f_k` that the test bounds.
 //!
 //! Only one chain is opened after a pilot, so there is nothing to correct for.
 
@@ -48,15 +53,17 @@ use crate::plan::{Chain, Key, Till};
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::normal_excess;
 
-/// What is set against the price of a candidate's calls, in expected gains of the best of its prospects:
-/// less than one, for many a candidate is kept for one gain. And what is set against the price of whole
-/// items: more than one, for other rivals may gain too. Measured on recorded traces, and flat about there.
+/// Factors on the expected gain that is set against the price of a candidate's calls, and of whole items.
+///
+/// The first is below one, since many a candidate may be kept for the same gain. The second is above one,
+/// since other rivals may gain too. Both are measured on recorded traces, and the result is flat around them.
 const ONE_CALL: f64 = 0.5;
 const ONE_ITEM: f64 = 1.4;
 
-/// How many items the pilot takes at most. It ends as soon as more is not worth its price; where money for
-/// that is small beside what a wrong choice costs, as on many items, it may take long to tell two candidates
-/// apart that lie on both sides of the target.
+/// How many items the pilot takes at most.
+///
+/// It ends as soon as more is not worth its price. On many items that price is small beside the cost of
+/// a wrong choice, and the pilot may take long to separate two candidates on either side of the target.
 pub(super) fn pilot_size(population: u64) -> u64 {
     let size = if population < LARGE {
         (population / 10).min(60)
@@ -66,7 +73,7 @@ pub(super) fn pilot_size(population: u64) -> u64 {
     size.max(10).min(population)
 }
 
-/// Ranks at which candidates may be dropped, or the pilot may end.
+/// The ranks at which candidates may be dropped, or the pilot may end.
 pub(super) fn gates(pilot: u64) -> Vec<u64> {
     [4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 84, 110, 145, 190, 250, 330, 430]
         .into_iter()
@@ -92,7 +99,7 @@ fn compares(families: Families, ask: ModelSet) -> bool {
     matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1
 }
 
-/// A chain with what testing it is expected to lead to.
+/// A chain, and what testing it is expected to lead to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prospect {
     pub(super) chain: Chain,
@@ -100,10 +107,11 @@ pub(super) struct Prospect {
 }
 
 impl Prospect {
-    /// What knowing more may save where `other` turns out to be cheaper: the expected gain of being able
-    /// to change over once such shares of the variance of their difference are resolved.
+    /// The expected gain of being able to switch to `other`, should it turn out cheaper.
+    ///
+    /// It is given for each share of the variance of their difference that is `learned`.
     fn gains(&self, other: &Self, learned: [f64; 2]) -> [f64; 2] {
-        // The failure rate of a candidate that both rely on moves both.
+        // The failure rate of a candidate that both chains rely on moves both totals.
         let alike = self.chain.first == other.chain.first;
         let common = if alike { self.priced.common(&other.priced) } else { 0.0 };
         let variance = self.priced.variance() + other.priced.variance() - 2.0 * common;
@@ -112,17 +120,17 @@ impl Prospect {
     }
 }
 
-/// The stage for the search.
+/// All that the search for a chain works from.
 pub(super) struct Pilot<'a> {
     pub(super) items: &'a [&'a ItemEvidence],
     pub(super) till: Till<'a>,
     pub(super) schedule: &'a Schedule,
-    /// How many items there are, and how many of them come after the pilot.
+    /// How many items there are, and how many are not folded yet.
     pub(super) population: u64,
     pub(super) remaining: u64,
     pub(super) settings: &'a ProfileSettings,
     pub(super) asked: ModelSet,
-    /// The money there is.
+    /// The money left.
     pub(super) thrift: Thrift,
 }
 
@@ -131,7 +139,7 @@ pub(super) struct Pilot<'a> {
 pub(super) enum Gate {
     /// Go on with the pilot.
     GoOn(Demand),
-    /// What is known is enough to choose what to test.
+    /// Enough is known to choose what to test.
     Open,
 }
 
@@ -157,21 +165,21 @@ impl Pilot<'_> {
                 Prospect { chain, priced }
             })
             .collect();
-        // Sorting is stable: of equals the simpler chain, listed first, wins.
+        // Sorting is stable, so of equals the simpler chain, listed first, wins.
         found.sort_by(|a, b| a.priced.total.total_cmp(&b.priced.total));
         found
     }
 
-    /// What all remaining items cost with the reference alone.
+    /// What the remaining items cost with the reference alone.
     pub(super) fn reference_total(&self) -> f64 {
         self.remaining as f64 * self.till.means.answer(ModelId::REFERENCE)
     }
 
     /// Whether to go on with the pilot until `next`, and what to ask there.
     ///
-    /// A candidate is asked on while what it may turn out to save is more than its calls cost, and
-    /// the pilot goes on while that holds of the choice as a whole (the knowledge gradient: Frazier,
-    /// Powell and Dayanik 2008), either up to the next gate or until twice as much is known.
+    /// A candidate is asked on while it may save more than its calls cost, and the pilot goes on while
+    /// that holds of the choice as a whole (the knowledge gradient: Frazier, Powell and Dayanik 2008).
+    /// Both are judged at two horizons: up to the next gate, and until twice as much is known.
     pub(super) fn gate(&self, next: u64) -> Gate {
         let seen = self.items.len() as u64;
         let reference = self.till.means.answer(ModelId::REFERENCE);
@@ -184,12 +192,12 @@ impl Pilot<'_> {
         let best = prospects.first().filter(|p| p.priced.total < total).unwrap_or(&alone);
         let horizons = [next.saturating_sub(seen).max(1), seen.max(1)];
         let learned = |more: u64| more as f64 / (seen + more) as f64;
-        // What knowing more may gain by each of the others, at either horizon.
+        // What knowing more may gain through each other prospect, at either horizon.
         let gains = |other: &Prospect| best.gains(other, horizons.map(learned));
         let hopes = |p: &&Prospect| !std::ptr::eq(*p, best) && !p.priced.truths.is_empty();
         let others: Vec<(&Prospect, [f64; 2])> =
             prospects.iter().filter(hopes).map(|p| (p, gains(p))).collect();
-        // Whether that is more than its price, at the better horizon.
+        // Whether that exceeds its price at the better horizon.
         let pays = |gains: &[f64; 2], price: f64, share: f64| {
             horizons.iter().zip(gains).any(|(more, gain)| share * gain > *more as f64 * price)
         };
@@ -215,7 +223,7 @@ impl Pilot<'_> {
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
         let known = |p: &Prospect| p.chain.models().iter().all(|id| keep.contains(id));
-        // Knowing more also makes a better choice of the look.
+        // Knowing more also improves the choice of the look.
         let tuned = |more: &u64| learned(*more) * best.priced.regret > *more as f64 * price;
         let go_on = |gains: &[f64; 2]| pays(gains, price, ONE_ITEM);
         let chosen = others.iter().any(|(p, gains)| known(p) && go_on(gains));

@@ -1,4 +1,4 @@
-//! What the caller may set about profiling.
+//! What the caller may set about profiling: [`ProfileSettings`].
 
 use std::collections::BTreeMap;
 
@@ -20,15 +20,15 @@ pub enum Families {
     Reference,
     /// One candidate for all remaining items.
     Single,
-    /// One candidate for a share of the items, by coin; all of them, where that is what to test.
+    /// One candidate for a share of the items, by coin, or for all of them if that is the better test.
     Mix,
     /// A candidate's answer where its confidence is high.
     Cascade,
-    /// A candidate's answer where another agrees, and as far as the target allows where it does not.
+    /// A candidate's answer where another agrees, and elsewhere as far as the target allows.
     Consensus,
 }
 
-/// What to make the best of.
+/// What profiling optimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -36,22 +36,25 @@ pub enum Objective {
     /// The least cost at the agreement asked for.
     #[default]
     LeastCost,
-    /// The best agreement that can be certified with so much money, profiling included; at the least
-    /// the agreement asked for. The plan's target says which it came to; where the money buys the
-    /// reference's answer to everything, nothing is tested ([`Verdict::MoneySuffices`]).
+    /// The best agreement that can be certified within a sum of money, profiling included.
     ///
-    /// The first items show what policies cost. The strictest that is likely to stay within the money is
-    /// tested, and the test says how many of its answers may fail: that is the target, promised with the
-    /// confidence asked for. What is left after the test buys answers of the reference where a candidate is
-    /// least sure; they raise the agreement that is delivered, not the one promised.
+    /// It is at least the agreement asked for, and the plan's target says what it came to. If the money
+    /// buys the reference's answer to everything, nothing is tested ([`Verdict::MoneySuffices`]).
     ///
-    /// The money is a sum to plan for, and a run may exceed it: about one in five of 2,000 items, seldom by
-    /// more than 5 % (`tests/forecasts.rs`); fewer on more items. Where the agreement asked for cannot be had
-    /// for the money, it costs more. A hard cap is [`Smart::with_budget`](crate::Smart::with_budget), and both can be set.
+    /// The first items show what policies cost. The strictest policy likely to stay within the money is
+    /// tested, and the test shows how many of its answers may fail: that is the target, promised with
+    /// the confidence asked for. What is left after the test buys answers of the reference where a
+    /// candidate is least sure. They raise the agreement delivered, not the one promised.
+    ///
+    /// The money is a plan and not a cap. On 2,000 items about one run in five exceeds it, seldom by
+    /// more than 5 % (`tests/forecasts.rs`); on more items fewer do. If the agreement asked for cannot
+    /// be had for the money, the run costs more. [`Smart::with_budget`](crate::Smart::with_budget) sets
+    /// a hard cap, and both can be set.
+    ///
     ///
     /// [`Verdict::MoneySuffices`]: crate::plan::Verdict::MoneySuffices
     BestAgreement {
-        /// The money.
+        /// The sum of money.
         within: Cost,
     },
 }
@@ -63,14 +66,16 @@ pub enum Objective {
 pub struct ProfileSettings {
     /// The families of policies to consider.
     pub families: Families,
-    /// No model answers items on which its own agreement is not above this share, at the target's confidence
-    /// for each model and look.
+    /// No model answers items on which its own agreement is not above this share.
+    ///
+    /// It is judged at the target's confidence, for each model and look.
     pub floor: f64,
-    /// The caller's guesses of the candidates' agreement, by name: where the search begins. Each weighs
-    /// as much as ten items, twenty where the candidate's answers have scores; a bad guess costs money, not
-    /// validity.
+    /// The caller's guesses of the candidates' agreement, by name: where the search begins.
+    ///
+    /// Each weighs as much as ten items, or twenty if the candidate's answers have scores. A bad guess
+    /// costs money, not validity.
     pub priors: BTreeMap<String, f64>,
-    /// What to make the best of.
+    /// What to optimise.
     #[serde(default)]
     pub objective: Objective,
 }
@@ -101,7 +106,7 @@ impl ProfileSettings {
         self
     }
 
-    /// Sets what to make the best of.
+    /// Sets what to optimise.
     #[must_use]
     pub const fn with_objective(mut self, objective: Objective) -> Self {
         self.objective = objective;

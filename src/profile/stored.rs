@@ -1,4 +1,4 @@
-//! Evidence to keep: [`Profile`].
+//! Evidence to keep: [`Profile`], and planning from it again.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +13,13 @@ use crate::pricing::{Cost, Pricing};
 use crate::roster::RosterSpec;
 use crate::target::Target;
 
-/// The version of the stored form; a profile of another version is refused.
+/// The version of the stored form; profiles of other versions are refused.
 pub const PROFILE_VERSION: u32 = 1;
 
-/// What profiling found out, item by item in rank order, and all that is needed to plan from it.
+/// What profiling found out, item by item in rank order, with all that planning needs.
 ///
-/// Store it (it is serde), and plan again later, at new prices or for another target, without a
-/// call. It is bound to the roster, its version tags and the equivalence it was made with.
+/// Store it with serde, and plan again later without a call, at new prices or for another target. It is
+/// bound to the roster, its version tags and the equivalence it was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -30,9 +30,9 @@ pub struct Profile {
     pub roster: RosterSpec,
     /// The equivalence's name.
     pub equivalence: String,
-    /// What judging cost.
+    /// The price of judging.
     pub judge: Pricing,
-    /// What was asked for.
+    /// The target asked for.
     pub target: Target,
     /// The random order.
     pub order: Order,
@@ -40,13 +40,13 @@ pub struct Profile {
     pub settings: ProfileSettings,
     /// What the items showed, in rank order.
     pub evidence: Vec<ItemEvidence>,
-    /// What items showed that were under way when profiling ended: answered, but no evidence.
+    /// What items showed that were under way when profiling ended: answered, but not evidence.
     pub late: Vec<ItemEvidence>,
     /// Ranks below this were asked about.
     pub asked: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
-    /// The cap on the run's money that profiling was planned within, if there was one.
+    /// The cap on the run's money within which profiling was planned, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Cost>,
 }
@@ -58,10 +58,10 @@ enum Label {
 }
 
 impl Profile {
-    /// What a machine found out, to plan from. Drivers of their own name the equivalence that
-    /// compared the answers; [`Smart`](crate::Smart) does this for itself.
+    /// What a machine found out, to plan from.
     ///
-    /// A machine that has not ended is taken to have been ended by the caller.
+    /// A driver of your own names the equivalence that compared the answers; [`Smart`](crate::Smart)
+    /// does so by itself. A machine that has not ended counts as ended by the caller.
     pub fn new(machine: ProfileMachine, equivalence: impl Into<String>) -> Self {
         // Not `machine.asked()`: how far calls ran ahead of the evidence depends on their timing.
         let asked = machine.profiled();
@@ -88,10 +88,10 @@ impl Profile {
         }
     }
 
-    /// Checks that the profile is of this version and was made with these models.
+    /// Checks that the profile has this version and was made with these models; prices may differ.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] with what differs; prices may.
+    /// [`RunError::Mismatch`], which says what differs.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
         let version = (self.version, PROFILE_VERSION);
         let equivalence = (self.equivalence.as_str(), equivalence);
@@ -106,37 +106,39 @@ impl Profile {
         self.replan(&self.roster, self.target, &self.settings)
     }
 
-    /// Plans anew from the same evidence: at the prices of `roster`, for another target, or with
-    /// other families of policies.
+    /// Plans anew from the same evidence: at the prices of `roster`, for another target, or with other
+    /// families.
     ///
-    /// Choose the target and the prices before looking at the evidence: where one is chosen *because* a plan
-    /// for it came out well, the plan is not covered by the promise.
+    /// Choose the target and the prices before looking at the evidence. If one is chosen *because* a
+    /// plan for it came out well, the promise does not cover that plan.
     ///
-    /// **For another target or at other prices** the test that was recorded is read again: the same pilot, the
-    /// same chain, the same looks, with the limits for this target; and of what that certifies, the policy that
-    /// is cheapest at these prices is taken, if it is cheaper than the reference. So what was certified for one
-    /// target passes the test for every target that is no stricter (no higher agreement, no higher confidence),
-    /// unless the agreement floor stops it, which more thresholds then share; and at any prices its policy is
-    /// among those that are compared. Of a stricter target the recorded looks may come too early: then the
-    /// plan is the reference, and its [verdict](crate::plan::Verdict) says so.
+    /// **For another target or at other prices** the recorded test is read again: the same pilot, chain
+    /// and looks, with the limits for this target. Of what that certifies, the policy that is cheapest
+    /// at these prices is taken, if it is cheaper than the reference. So what was certified for one
+    /// target passes the test for every target that is no stricter (no higher agreement, no higher
+    /// confidence), unless the agreement floor stops it, whose level more thresholds then share. At any
+    /// prices its policy is among those compared. For a stricter target the recorded looks may come too
+    /// early; then the plan is the reference, and its [verdict](crate::plan::Verdict) says so.
     ///
     /// ```text
     /// recorded   pilot E ──► chain C, looks k_1 < k_2 < …     (prices and target of the time)
     /// now        C at k_1, k_2, …: at most b_j failures among k_j, by the allowance and level asked for now
     /// ```
-    /// Why this holds: the chain and its looks were chosen by the pilot alone, so whatever target and prices
-    /// are named beforehand, the items after the pilot are in random order, and the test is one test at the
-    /// level asked for. The recorded certificate is valid for every larger allowance `G >= F` and level
-    /// `a >= alpha` too, since to leave more than `G` failures is to leave more than `F`. But it is not
-    /// delivered *beside* a test of something else on the same items: whichever came out well would be
-    /// delivered, and the chances to err would add up. For the same reason another chain is not searched for,
-    /// even where the prices would now favour one: that takes fresh items.
     ///
-    /// **With other families**, with [`Families::Single`](crate::Families) or for the best agreement within a
-    /// sum of money, the profiler is run again over the stored evidence, so the plan is the one it would have
-    /// come to, had it been asked for this, ended its pilot no later than the recorded one (after it less was
-    /// found out about each item), and stopped where the evidence ends: at the latest before an item of which
-    /// something is wanted that was not asked, rated or compared. What was certified before may then not be.
+    /// Why this holds: the pilot alone chose the chain and its looks. So whatever target and prices are
+    /// named beforehand, the items after the pilot are in random order, and the test is one test at the
+    /// level asked for. The recorded certificate is also valid for every larger allowance `G >= F` and
+    /// level `a >= alpha`, since leaving more than `G` failures means leaving more than `F`. But it is
+    /// not delivered *beside* a test of something else on the same items: whichever came out well would
+    /// be delivered, and the chances to err would add up. For the same reason no other chain is searched
+    /// for, even if the prices would now favour one: that takes fresh items.
+    ///
+    /// **With other families**, with [`Families::Single`](crate::Families), or for the best agreement
+    /// within a sum of money, the profiler is run again over the stored evidence. The plan is the one it
+    /// would have come to if it had been asked for this and had ended its pilot no later than the
+    /// recorded one (after which less was found out about each item). It stops where the evidence ends,
+    /// or before an item of which it wants something that was not asked, rated or compared. What was
+    /// certified before may then not be.
     ///
     /// To keep a plan as it is, at whatever prices, no planning is needed: [`Plan::at_prices`].
     ///
@@ -160,13 +162,13 @@ impl Profile {
             self.refold(brain)
         } else {
             let recorded = self.refold(begun(&self.roster, self.target, &self.settings)?);
-            // Which of the two is settled by what is asked for, and by no answer.
+            // Which way is taken depends on what is asked for, and on no answer.
             let families = self.settings.families == settings.families;
             if families && recorded.tests_one_chain() && brain.tests_one_chain() {
                 brain.retold(recorded)
             } else {
-                // After the recorded pilot less was found out about each item. Where it ended depends on the
-                // items before alone, so to end there is as free as any choice of its end.
+                // After the recorded pilot less was found out about each item. Where it ended depends on
+                // the items before it alone, so ending there is as free as any other end.
                 self.refold(brain.with_pilot_at_most(recorded.pilot_end()))
             }
         };
@@ -174,8 +176,9 @@ impl Profile {
         Ok(brain.plan(self.asked, self.equivalence.clone()))
     }
 
-    /// A plan of this run at other prices, with the forecast that the evidence gives there, as if it had been
-    /// profiled at them: see [`Plan::at_prices`].
+    /// A plan of this run at other prices, with the forecast that the evidence gives at these prices.
+    ///
+    /// See [`Plan::at_prices`], which has no evidence to forecast from.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan is of another run, or the roster differs in more than prices.
@@ -195,7 +198,7 @@ impl Profile {
         Ok(Plan { forecast, ..priced })
     }
 
-    /// A brain told of the evidence, as far as all is there that it asks for.
+    /// A brain told of the evidence, up to the first item that lacks something it asks for.
     fn refold(&self, mut brain: Brain) -> Brain {
         for item in &self.evidence {
             let rank = brain.profiled();

@@ -2,14 +2,14 @@
 //! profile of them.
 //!
 //! # Why the profile is the one a single worker would have made
-//! What is asked about a rank depends on the evidence of the ranks before it, which a worker that
-//! begins in the middle does not have. So it asks all that could be wanted there: every candidate
-//! not yet given up, with scores and comparisons. Folding then runs the same state machine over the
-//! stretches in rank order and hands it, of each rank, what it asks for and no more. Its evidence,
-//! its decisions and the rank at which it stops are therefore those of one worker who got the same
-//! answers; where something it asks for is missing, profiling ends there, as if the caller had
-//! ended it, and the promise holds all the same. The price of not talking is the calls that nobody
-//! would have made; [`Smart::profile_ranks`](crate::Smart::profile_ranks) says how to keep it low.
+//! What is asked about a rank depends on the evidence of the ranks before it, which a worker that begins
+//! in the middle does not have. So it asks everything that could be wanted there: every candidate not
+//! yet given up, with scores and comparisons. Folding then runs the same state machine over the
+//! stretches in rank order, and hands it for each rank what it asks for and no more. Its evidence, its
+//! decisions and the rank at which it stops are therefore those of a single worker who got the same
+//! answers. If something it asks for is missing, profiling ends there, as if the caller had ended it,
+//! and the promise still holds. The price of not communicating is calls that a single worker would not
+//! have made; [`Smart::profile_ranks`](crate::Smart::profile_ranks) says how to keep it low.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -34,12 +34,12 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 use crate::target::Target;
 
-/// The version of the stored form; a stretch of another version is refused.
+/// The version of the stored form; stretches of other versions are refused.
 pub const STRETCH_VERSION: u32 = 1;
 
 /// What the items of some ranks showed: one worker's part of a profile, to store or send.
 ///
-/// It is bound to the run like a [`Profile`]: [`Profile::fold`] refuses parts of different runs.
+/// Like a [`Profile`] it is bound to its run: [`Profile::fold`] refuses parts of different runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stretch {
@@ -51,7 +51,7 @@ pub struct Stretch {
     target: Target,
     order: Order,
     settings: ProfileSettings,
-    /// The cap that a profile was planned within, if it is one.
+    /// The cap within which it was planned, if the stretch was a profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     budget: Option<Cost>,
     items: Vec<Shown>,
@@ -63,18 +63,18 @@ enum Label {
     Stretch,
 }
 
-/// What one item showed, with all that is needed to take back what was not wanted.
+/// What one item showed, with all that is needed to remove what was not wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shown {
     evidence: ItemEvidence,
-    /// What was asked; `None` where that was what was wanted and no more.
+    /// What was asked; `None` if that was exactly what was wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     asked: Option<Demand>,
-    /// What each comparison used, as far as it used anything.
+    /// What each comparison used, if anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     judged: Vec<(ModelId, ModelId, Usage)>,
-    /// The scores that rated answers came with.
+    /// The scores with which the rated answers came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     given: Vec<(ModelId, Confidence)>,
 }
@@ -101,12 +101,12 @@ impl Stretch {
         self.items.len()
     }
 
-    /// Whether none were.
+    /// Whether no item was asked about.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// What keeps two stretches apart, in words.
+    /// Why two stretches cannot be folded together, in words.
     fn difference(&self, other: &Self) -> Option<String> {
         if let Some(difference) = self.roster.difference(&other.roster) {
             return Some(difference);
@@ -125,7 +125,7 @@ impl Stretch {
 }
 
 impl From<Profile> for Stretch {
-    /// The evidence of a profile that ended early, to go on from.
+    /// The evidence of a profile that ended early, to continue from.
     fn from(profile: Profile) -> Self {
         let whole = |evidence| Shown { evidence, asked: None, judged: vec![], given: vec![] };
         Self {
@@ -144,17 +144,19 @@ impl From<Profile> for Stretch {
 }
 
 impl Profile {
-    /// One profile of what several workers found out about disjoint stretches of ranks, in any
-    /// order: the one that a single worker would have made of the same answers. A profile that
-    /// ended early is a stretch too, with the budget that it was planned within.
+    /// Folds what several workers found out about disjoint stretches of ranks, in any order, into one
+    /// profile.
     ///
-    /// Profiling ends where the machine ends it, or before the first rank that no stretch holds
-    /// (then [`stopped`](Self::stopped) is [`StopReason::Caller`], and more stretches help). Prices
-    /// are those the stretches were made at; [`replan`](Self::replan) takes others.
+    /// It is the profile that a single worker would have made of the same answers. A profile that ended
+    /// early is a stretch too, and brings the budget within which it was planned.
+    ///
+    /// Profiling ends where the machine ends it, or before the first rank that no stretch holds. In the
+    /// second case [`stopped`](Self::stopped) is [`StopReason::Caller`], and more stretches help. Prices
+    /// are those at which the stretches were made; [`replan`](Self::replan) takes others.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if there is no stretch, if they are of different runs, or if two hold
-    /// the same item; [`RunError::Settings`] if the settings make no sense.
+    /// [`RunError::Mismatch`] if there is no stretch, if the stretches are of different runs, or if two
+    /// hold the same item; [`RunError::Settings`] if the settings make no sense.
     pub fn fold(stretches: impl IntoIterator<Item = Stretch>) -> Result<Self, RunError> {
         let mismatch = |difference| RunError::Mismatch { what: "a stretch", difference };
         let mut stretches = stretches.into_iter();
@@ -207,7 +209,7 @@ impl Profile {
     }
 }
 
-/// Hands the machine what it asks for, as far as that was found out.
+/// Hands the machine what it asks for, as far as it was found out.
 fn replay(machine: &mut ProfileMachine, mut shown: BTreeMap<u64, Shown>) -> Result<(), RunError> {
     // One request is open at a time, so the machine never waits.
     while shown.contains_key(&machine.profiled())
@@ -221,7 +223,7 @@ fn replay(machine: &mut ProfileMachine, mut shown: BTreeMap<u64, Shown>) -> Resu
 }
 
 impl Shown {
-    /// The item as it would look had only this been asked; `None` if less than this was.
+    /// The item as it would look if only this had been asked; `None` if less was asked.
     fn only(self, request: Request) -> Option<ItemEvidence> {
         let Self { mut evidence, asked, judged, given } = self;
         let request = request.given_by(&evidence);
@@ -259,17 +261,17 @@ impl Shown {
     }
 }
 
-/// What was found out, until it is stored.
+/// What a worker found out, before it is stored as a stretch.
 pub(crate) struct Shows(Vec<Shown>);
 
-/// Where a worker begins: the state it knows of, and what could be wanted of the ranks after it.
+/// Where a worker begins: the state it knows, and what could be wanted of the ranks after it.
 pub(crate) struct Start {
     pub(crate) machine: ProfileMachine,
     demand: Option<Demand>,
 }
 
 impl Start {
-    /// From the beginning, or from a profile that ended early.
+    /// Begins at the first rank, or after a profile that ended early.
     pub(crate) fn new(machine: ProfileMachine, after: Option<&Profile>) -> Result<Self, RunError> {
         let mut machine = match after {
             Some(profile) => profile.resume()?,
@@ -292,8 +294,9 @@ impl Start {
     }
 }
 
-/// Asks all that could be wanted about some ranks. An item that the budget would not bear is left
-/// out.
+/// Asks everything that could be wanted about some ranks.
+///
+/// Items that the budget does not cover are left out.
 pub(crate) async fn ask_ranks<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
@@ -406,7 +409,7 @@ mod tests {
         assert!(one.candidate(B).is_none() && one.pairs.is_empty());
         assert_eq!(one.judged, Some(used(1)));
 
-        // Less than is wanted is not enough.
+        // If less was asked than is wanted, there is no item.
         let mut bare = shown.clone();
         bare.asked = Some(Demand { rate: ModelSet::EMPTY, compare: false, ..everything });
         let request = Request {

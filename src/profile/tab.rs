@@ -1,4 +1,4 @@
-//! What a policy of a chain cost so far: [`Tab`].
+//! What a policy of a chain has cost so far: [`Tab`].
 
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
@@ -6,19 +6,18 @@ use crate::plan::{Chain, Mark, Strata, Till, Wanted};
 use crate::pricing::Usage;
 use crate::roster::ModelId;
 
-/// A running mean of what one policy of a chain costs an item.
+/// A running mean of the cost per item of one policy of a chain.
 ///
-/// Every look asks for it. Worked out afresh over all the evidence, as [`Till::mean`] does, looks
-/// would take ever longer, and a profile of `k` items `k log k` and more; so it is added to item by
-/// item. Where all is known of every item, the sum has the same terms in the same order and is the same
-/// to the bit. Where a bill is not known, or judging costs money, a mean stands in for it, and that
-/// moves: there the tab says nothing.
+/// Every review needs this mean. Computing it afresh over all the evidence, as [`Till::mean`] does, would
+/// make a profile of `k` items cost `k log k` and more, so it is updated item by item. If everything is known
+/// of every item, the sum has the same terms in the same order and is equal to the bit. If a bill is unknown,
+/// or judging costs money, a mean stands in for it and changes with every item; then the tab gives no answer.
 #[derive(Debug, Clone)]
 pub(super) struct Tab {
     threshold: Mark,
     seen: usize,
     total: f64,
-    /// The part of the total that is of items whose answer agrees.
+    /// The part of the total that comes from items whose answer agrees.
     agreeing: f64,
     strata: Strata,
     unknown: bool,
@@ -38,7 +37,7 @@ impl Default for Tab {
 }
 
 impl Tab {
-    /// Adds the items that came since; another threshold begins a new tab.
+    /// Adds the items that came since the last update; another threshold begins a new tab.
     pub(super) fn update(
         &mut self,
         chain: &Chain,
@@ -54,7 +53,7 @@ impl Tab {
         let models = chain.models();
         let wanted = Wanted::new(chain, till.roster);
         let rated = wanted.rated();
-        // Until it is settled which bills to believe, what was added up might have to be mended.
+        // Until it is settled which bills to believe, sums might have to be corrected.
         let means = till.means;
         let settled = means.is_settled(ModelId::REFERENCE)
             && models.iter().all(|id| means.is_settled(id))
@@ -76,7 +75,7 @@ impl Tab {
             }
             let billed = |id| {
                 let record = item.candidate(id);
-                // What was not asked has no bill.
+                // A call that was not made has no bill.
                 record.is_none_or(|r| {
                     known(id, r.usage) && (!rated.contains(id) || known(id, r.rating))
                 })
@@ -88,7 +87,7 @@ impl Tab {
         }
     }
 
-    /// The mean over all of so many items, in nano-units, if it is known for this threshold.
+    /// The mean over all of `items` items, in nano-units, if it is known for this threshold.
     pub(super) fn mean(&self, threshold: &Mark, items: usize) -> Option<f64> {
         let count = self.strata.weighed();
         let known =

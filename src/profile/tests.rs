@@ -1,4 +1,5 @@
-//! The whole procedure on small populations: valid, repeatable, and never dearer by its own account.
+//! The whole procedure on small populations: it is valid, repeatable, and never dearer than the
+//! reference by its own account.
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 
@@ -128,7 +129,7 @@ fn a_plan_never_costs_more_than_the_reference_by_its_own_account() {
 
 #[test]
 fn the_promise_holds_where_it_is_hardest() {
-    // Just too many failures, found by no score, by every score, or by some; 5 % may be missed.
+    // Too many failures, of which scores reveal none or some; 5 % of runs may miss.
     let runs: u64 = 500;
     let target = Target::new(0.9, 0.95).unwrap();
     for families in [Families::Auto, Families::Single, Families::Mix] {
@@ -163,7 +164,7 @@ fn guesses_give_a_forecast() {
 
 #[test]
 fn the_best_agreement_within_a_sum_of_money_keeps_its_own_promise() {
-    // 15 % fail, most of them with low scores: a cascade can have nearly any agreement, at its price.
+    // 15 % fail, most of them with low scores, so a cascade can reach nearly any agreement at a price.
     let (count, runs) = (1_500, 200);
     let items = population(count, 225, 180);
     let asked = Target::new(0.8, 0.95).unwrap();
@@ -197,8 +198,10 @@ fn the_best_agreement_within_a_sum_of_money_keeps_its_own_promise() {
     }
 }
 
-/// Where failures are spread evenly and the money is planned to the last, nothing is left that would deliver
-/// a stricter policy than the one promised of: the promise is spent.
+/// The hardest case for a target read off the test: the promise is fully spent.
+///
+/// Failures are spread evenly and the money is planned to the last, so none is left to deliver a
+/// stricter policy than the one promised.
 #[test]
 fn a_target_read_off_the_test_is_kept_where_it_is_hardest() {
     let (count, runs) = (400, 1_000);
@@ -250,10 +253,10 @@ fn a_guess_of_the_caller_steers_and_does_not_decide() {
     assert!((0..40).filter(|seed| pays(*seed)).count() >= 36);
 }
 
-/// Tested at the whole, a candidate below the floor is certified for nothing, so it is not profiled for it.
+/// A candidate below the floor cannot be certified as a whole, so it is not profiled for that.
 #[test]
 fn a_candidate_below_the_floor_is_soon_given_up() {
-    // The cheaper one fails on 55 %, of which the target would bear a part; the other on all items.
+    // The cheaper one fails on 55 %, of which the target would allow a part; the other fails on all items.
     let items: Items = (0..400).map(|i| ([true, i * 7 % 20 < 11], 0.5)).collect();
     let target = Target::new(0.7, 0.95).unwrap();
     let settings = |floor| {

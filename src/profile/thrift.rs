@@ -1,24 +1,23 @@
-//! What ways of going on come to where money may run out: [`Thrift`].
+//! What ways of going on cost if the money may run out: [`Thrift`].
 
-/// What is left of the budget, and what it means to go without.
+/// What is left of the budget, and what it costs to leave items unanswered.
 ///
-/// Profiling compares ways of going on by what they cost. Under a cap that is not the whole story:
-/// the cheapest way may still be dearer than what is left, and then items stay unanswered. So an
-/// item left unanswered is charged at the price of the reference's answer, the one that the caller
-/// was ready to pay:
+/// Profiling compares ways of going on by their cost. Under a cap that is not enough: if the cheapest
+/// way costs more than what is left, items stay unanswered. So an unanswered item is charged at the
+/// price of the reference's answer, which the caller was ready to pay:
 ///
 /// ```text
 /// loss = money spent + c_R * items that the money does not reach
 /// ```
-/// Where the money lasts this is the plain cost, and every decision is the one without a cap. Where
-/// it does not, the reference alone loses `c_R` an item as ever, profiling that eats up the money
-/// loses as much and its own calls on top, and a plan that answers more items for the same money
-/// loses less. It moves what profiling on is worth, and touches no validity.
 ///
-/// What is tested after the pilot is chosen by the plain cost, among tests for which no more than
-/// half of the money goes. To choose it by the loss was tried, and answered fewer items: where one
-/// candidate costs a thirtieth of the reference, the loss makes thirty times too much of what a
-/// few dozen items say about the cheapest.
+/// If the money lasts, this is the plain cost, and every decision is the same as without a cap. If it
+/// does not, the reference alone loses `c_R` an item as always. Profiling that uses up the money loses
+/// as much and its own calls on top, and a plan that answers more items for the same money loses less.
+/// The loss decides what more profiling is worth, and affects no validity.
+///
+/// The chain to test after the pilot is chosen by the plain cost, among tests that take at most half of
+/// the money. Choosing it by the loss answered fewer items: if a candidate costs a thirtieth of the
+/// reference, the loss magnifies thirtyfold what a few dozen items say about the cheapest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Thrift {
     left: f64,
@@ -26,12 +25,12 @@ pub(super) struct Thrift {
 }
 
 impl Thrift {
-    /// So much left to spend, and the price of an item unanswered; both in nano-units.
+    /// The money left, and the price of an unanswered item, both in nano-units.
     pub(super) const fn new(left: f64, missed: f64) -> Self {
         Self { left, missed }
     }
 
-    /// What these items come to, one leg after the other, each with its items and its cost per item.
+    /// The loss over these legs, one after the other, each with its items and its cost per item.
     pub(super) fn loss<const LEGS: usize>(&self, legs: [(f64, f64); LEGS]) -> f64 {
         let (mut left, mut loss) = (self.left, 0.0);
         for (items, each) in legs {
@@ -40,7 +39,7 @@ impl Thrift {
                 left -= whole;
                 loss += whole;
             } else {
-                // Dearer than what is left, so it costs something.
+                // This leg costs more than what is left, so `each` is not zero.
                 let answered = left.max(0.0) / each;
                 loss += left.max(0.0) + (items - answered) * self.missed;
                 left = 0.0;
@@ -49,7 +48,7 @@ impl Thrift {
         loss
     }
 
-    /// Whether the money lasts for so much.
+    /// Whether the money covers this cost.
     pub(super) fn bears(&self, cost: f64) -> bool {
         cost <= self.left
     }
@@ -76,12 +75,12 @@ mod tests {
         let poor = Thrift::new(40.0, 10.0);
         // The reference alone loses its price for every item, answered or not.
         assert!(is(poor, [(100.0, 10.0)], 1_000.0));
-        // Profiling without end loses its calls on top; a cheap plan answers more.
+        // Endless profiling loses its calls on top; a cheap plan answers more items.
         assert!(poor.loss([(100.0, 12.0)]) > 1_000.0);
         assert!(is(poor, [(2.0, 12.0), (98.0, 1.0)], 40.0 + 82.0 * 10.0));
         // What costs nothing is answered without money too.
         assert!(is(poor, [(4.0, 12.0), (96.0, 0.0)], 40.0 + (4.0 - 40.0 / 12.0) * 10.0));
-        // Nothing left, or less than that.
+        // Nothing left, or less than nothing.
         assert!(is(Thrift::new(-5.0, 10.0), [(3.0, 12.0), (7.0, 0.0)], 30.0));
     }
 }

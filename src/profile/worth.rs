@@ -1,17 +1,18 @@
-//! Expected savings against profiling cost.
+//! Whether more profiling pays: expected savings against profiling cost.
 //!
-//! The paper's question (Jo and Trummer 2024, section 5): is it worth profiling on? Here it is
-//! asked in money and one-sided. With `c_now` the cost of an item under the best plan certified so
-//! far, `c_R` the reference's and `c_p` the cost under a policy still to be certified,
+//! It is the paper's question (Jo and Trummer 2024, section 5), asked in money and one-sided. Let
+//! `c_now` be the cost of an item under the best plan certified so far, `c_R` the reference's cost, and
+//! `c_p` the cost under a policy still to be certified:
 //!
 //! ```text
 //! t more profiled items cost         t (c_R + candidates' calls - c_now)      more than finishing now
 //! certifying after t of them gains   (N - k - t) (c_now - c_p)
 //! ```
+//!
 //! The failure rate is uncertain: its posterior `Beta(1/2 + f, 1/2 + k - f)` (Jeffreys) is cut into
-//! equally likely nodes, each of which certifies after some time or never. The best horizon `T`
-//! maximises the mean over nodes of the gain where it comes within `T`, and of minus the cost of
-//! `T` where it does not. Nothing here touches validity.
+//! equally likely nodes, and at each node the policy certifies after some time or never. The best
+//! horizon `T` maximises the mean over the nodes of the gain if it comes within `T`, and of minus the
+//! cost of `T` if it does not. None of this affects validity.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ use crate::stats::RatePosterior;
 
 /// Equally likely nodes of a failure rate's posterior.
 pub(super) const NODES: u16 = 9;
-/// How many horizons are weighed where money is short.
+/// How many horizons are weighed if money is short.
 const HORIZONS: usize = 12;
 
 /// What going on with one chain is expected to bring, in nano-units.
@@ -42,9 +43,9 @@ pub(super) struct Stakes {
     pub(super) now: f64,
     /// Cost of an item under the policy to be certified.
     pub(super) then: f64,
-    /// What one more profiled item costs more than answering it under the best certified plan.
+    /// What one more profiled item costs in excess of answering it under the best certified plan.
     pub(super) extra: f64,
-    /// The money there is.
+    /// The money left.
     pub(super) thrift: Thrift,
 }
 
@@ -54,12 +55,12 @@ impl Stakes {
         self.against(t, self.then)
     }
 
-    /// Net loss, as a negative number, if it is not, and `t` more items were profiled for it.
+    /// Net loss, as a negative number, if it is not certified after `t` more items.
     fn lost(&self, t: u64) -> f64 {
         self.against(t, self.now)
     }
 
-    /// What finishing now loses more than profiling `t` more items and the rest at `then`.
+    /// How much less profiling `t` more items and answering the rest at `then` loses than finishing now.
     fn against(&self, t: u64, then: f64) -> f64 {
         let rest = self.remaining.saturating_sub(t) as f64;
         let stay = self.thrift.loss([(self.remaining as f64, self.now)]);
@@ -67,9 +68,9 @@ impl Stakes {
     }
 }
 
-/// What going on with a chain, all of whose items would be given away, is worth.
+/// What going on with a chain is worth if all its items would be given away.
 ///
-/// `before` are the items and failures seen before the test began: no part of it, but known.
+/// `before` are the items and failures seen before the test began: not part of the test, but known.
 pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stakes) -> Worth {
     let nothing = Worth { value: 0.0, horizon: 0 };
     let (items, failures) = (test.tested + before.0, test.failures() + before.1);
@@ -94,9 +95,10 @@ pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stak
     best
 }
 
-/// The best horizon where the money does not last for what is left: then a certificate may be worth
-/// a hundred times what looking for it costs, and the chance of one matters that the failures to be
-/// expected would not give.
+/// The best horizon if the money does not last for what is left.
+///
+/// Then a certificate may be worth a hundred times the search for it. So the chance of a lucky one
+/// matters, which the expected failures alone would not show.
 fn with_luck(test: &ChainTest, rates: &[f64], stakes: &Stakes) -> Option<Worth> {
     let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
     let ahead = looks.filter(|(look, _)| **look > test.tested).filter_map(|(look, limit)| {
@@ -118,7 +120,7 @@ fn with_luck(test: &ChainTest, rates: &[f64], stakes: &Stakes) -> Option<Worth> 
     worths.filter(|worth| worth.value > 0.0).max_by(|a, b| a.value.total_cmp(&b.value))
 }
 
-/// `P(Bin(n, p) <= most)`; nothing where it would be vanishingly small term by term.
+/// `P(Bin(n, p) <= most)`, or 0 where the first term underflows.
 fn at_most(most: u64, n: u64, p: f64) -> f64 {
     if most >= n {
         return 1.0;
@@ -143,7 +145,7 @@ mod tests {
     fn tails_are_those_of_the_binomial() {
         assert!((at_most(1, 3, 0.5) - 0.5).abs() < 1e-12);
         assert!((at_most(3, 3, 0.2) - 1.0).abs() < 1e-12);
-        // Term by term in integers: sum of C(100, i) 3^i 97^(100 - i) / 100^100, i = 0, 1, 2.
+        // From integers: sum of C(100, i) 3^i 97^(100 - i) / 100^100 over i = 0, 1, 2.
         assert!((at_most(2, 100, 0.03) - 0.419_775_083).abs() < 1e-9);
         assert!(at_most(0, 5, 1.0).abs() < 1e-12);
     }

@@ -1,8 +1,8 @@
-//! A profiler at rest: what it was made of and what it was told.
+//! The stored form of a profiler: what it was made of and what it was told.
 //!
-//! A machine's state is a function of these, so they are what is stored, and reading them back is
-//! to do the same again. A stored state could be one that no machine comes to; this one cannot, and
-//! a release whose profiler decides otherwise says so instead of going on with half a state.
+//! The machine's state is a function of these two, so reading them back means replaying them. A stored
+//! state could be one that no machine reaches; a replay cannot. If a later release decides otherwise,
+//! the replay comes to another state and reading fails, instead of going on from a mixture of both.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +38,12 @@ pub(super) struct Stored {
     budget: Option<Cost>,
     /// Ranks below this were asked about.
     asked: u64,
-    /// Items folded: ranks below this.
+    /// Ranks below this were folded.
     profiled: u64,
     stopped: Option<StopReason>,
-    /// What was told of the items, in rank order; those folded come first.
+    /// The outcomes handed in, in rank order, the folded ones first.
     outcomes: Vec<ItemEvidence>,
-    /// Decisions that no observer was told about yet.
+    /// How many decisions no observer has been told yet.
     untold: u64,
 }
 
@@ -109,7 +109,7 @@ impl TryFrom<Stored> for ProfileMachine {
             return Err(Unreadable::Missing(stored.profiled, told));
         }
         for (told, outcome) in (0..).zip(stored.outcomes) {
-            // What was asked about a rank was fixed before it was asked, so it may be asked early.
+            // What is asked about a rank was fixed when it was granted, so asking early changes nothing.
             machine.ask_below(stored.asked);
             if told == stored.profiled {
                 machine.rest(stored.stopped);
@@ -137,7 +137,7 @@ impl TryFrom<Stored> for ProfileMachine {
 }
 
 impl ProfileMachine {
-    /// Ends it as it had been ended from outside, if it had.
+    /// Ends profiling if it had been ended from outside.
     fn rest(&mut self, stopped: Option<StopReason>) {
         if let Some(reason) = stopped {
             self.stop(reason);
