@@ -1,7 +1,10 @@
 //! Evidence: what each profiled item showed, in rank order.
 //!
-//! The decision core sees items as numbers and models as ids; the answers themselves stay with the
-//! driver. Usage is kept, not money, so stored evidence can be priced anew.
+//! The decision core works on evidence alone: items are numbers and models are ids, while the answers
+//! themselves stay with the driver. An [`ItemEvidence`] records for one item whether the reference
+//! answered, and of every candidate asked whether it agreed, how sure it was and what it used. Usage is
+//! kept rather than money, so stored evidence can be priced anew; [`MeanCosts`] does the pricing. The
+//! [profiler](crate::profile) collects evidence, and planning reads it.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +21,7 @@ impl ModelSet {
     /// No models.
     pub const EMPTY: Self = Self(0);
 
-    /// A model's place; none for a position that no roster has.
+    /// The model's bit; no bit for a position that no roster has.
     const fn place(id: ModelId) -> u64 {
         if id.position() < 64 { 1 << id.position() } else { 0 }
     }
@@ -54,7 +57,7 @@ impl ModelSet {
         Self(self.0 & other.0)
     }
 
-    /// The models in order.
+    /// The models, in the order of the roster.
     #[allow(clippy::cast_possible_truncation, reason = "at most 64 models")]
     pub fn iter(self) -> impl Iterator<Item = ModelId> + Clone {
         let mut left = self.0;
@@ -80,15 +83,17 @@ impl FromIterator<ModelId> for ModelSet {
 pub enum Agreement {
     /// Equivalent.
     Agrees,
-    /// Not equivalent, or the comparison failed, or there is no reference answer to compare with.
+    /// Not equivalent; or the comparison failed, or there is no reference answer to compare with.
     Differs,
-    /// The candidate gave no answer to this item: a policy escalates, in execution as in profiling.
+    /// The candidate gave no answer to this item, so a policy escalates, in execution as in profiling.
     NoAnswer,
-    /// The candidate could not be reached (a time-out, a limit, a fault of the server, an open circuit, a
-    /// model that is not there), its backend panicked, or it could not rate an answer: anything but a
-    /// refusal or a request that is wrong, which are the item's own
-    /// ([`ErrorKind`](crate::ErrorKind)). What it would have said at another time is anyone's
-    /// guess, so the item counts as a failure of every policy that may ask it.
+    /// The candidate was not heard, for a reason that is not the item's own.
+    ///
+    /// It could not be reached (a time-out, a limit, a server fault, an open circuit, a model that does
+    /// not exist), its backend panicked, or it could not rate its answer. Refusals and invalid requests
+    /// are the item's own and count as [`NoAnswer`](Self::NoAnswer) (see
+    /// [`ErrorKind`](crate::ErrorKind)). What the candidate would have said at another time is unknown,
+    /// so the item counts as a failure of every policy that may ask it.
     Unheard,
 }
 
@@ -108,7 +113,7 @@ pub struct CandidateRecord {
     /// Its confidence score, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Confidence>,
-    /// What the answer used, failed tries included.
+    /// What the answer used, failed attempts included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What the rating call used, if one was made.
@@ -122,7 +127,7 @@ impl CandidateRecord {
         Self { agreement, score: None, usage, rating: None }
     }
 
-    /// Whether it answered, and the answer was not rated.
+    /// Whether the candidate answered and its answer was not rated.
     pub(crate) const fn is_unrated(&self) -> bool {
         self.rating.is_none() && self.agreement.is_answer()
     }
@@ -144,47 +149,51 @@ const fn is_nobody(models: &ModelSet) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ItemEvidence {
-    /// The item.
+    /// The item's index.
     pub index: u64,
     /// Whether the reference answered.
     pub answered: bool,
     /// What the reference's answer used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What the candidates did, by position less one; `None` where one was not asked.
+    /// What the candidates did, each at its position less one; `None` for a candidate that was not asked.
     pub candidates: Vec<Option<CandidateRecord>>,
-    /// Pairs of candidates whose answers are equivalent to each other although at least one of
-    /// them differs from the reference's: the lower id first.
+    /// Pairs of candidates whose answers are equivalent to each other, although at least one of them
+    /// differs from the reference's; the lower id comes first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<(ModelId, ModelId)>,
     /// The router's score of the item, if there is a router.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router: Option<Confidence>,
-    /// What judging calls used, all together.
+    /// What all judging calls for the item used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Usage>,
-    /// Whether the candidates asked were compared with each other, so that a pair that is not named
-    /// differs. The state machine notes it.
+    /// Whether the candidates asked were compared with each other, so that a pair not listed differs.
+    ///
+    /// The state machine sets it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compared: bool,
-    /// The candidate that was asked first, if what else was asked depended on its answer
-    /// ([`Request::unless`](crate::profile::Request::unless)): what the others did on such items says
-    /// little of them. The state machine notes it.
+    /// The candidate asked first, if what else was asked depended on its answer.
+    ///
+    /// See [`Request::unless`](crate::profile::Request::unless). What the other candidates did on such
+    /// items says little about them in general. The state machine sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<ModelId>,
-    /// A fingerprint of the item itself, where items have a key
-    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)): whoever follows a plan elsewhere is told if
-    /// the items there are others.
+    /// A fingerprint of the item itself, if items have a key
+    /// ([`Smart::with_item_key`](crate::Smart::with_item_key)).
+    ///
+    /// It tells whoever follows the plan elsewhere if the items there are different.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u64>,
-    /// The candidates whose comparison with the reference failed: they count as differing, and it may be the
-    /// judge's fault.
+    /// The candidates whose comparison with the reference failed.
+    ///
+    /// They count as differing, though the fault may be the judge's.
     #[serde(default, skip_serializing_if = "is_nobody")]
     pub unjudged: ModelSet,
 }
 
 impl ItemEvidence {
-    /// An item on which no candidate was asked yet.
+    /// An item about which no candidate has been asked.
     pub const fn new(index: u64, answered: bool, usage: Option<Usage>) -> Self {
         Self {
             index,
@@ -206,8 +215,10 @@ impl ItemEvidence {
         self.candidates.get(id.position().checked_sub(1)?)?.as_ref()
     }
 
-    /// How many comparisons were made on it: of every answer with the reference's, and of pairs of
-    /// answers not both equivalent to that, if they were compared.
+    /// How many comparisons were made for the item.
+    ///
+    /// Every answer was compared with the reference's and, if `compared`, every pair of answers of which
+    /// at least one differs from the reference's.
     pub(crate) fn comparisons(&self) -> u64 {
         let answers = self.candidates.iter().flatten().filter(|c| c.agreement.is_answer());
         let agreeing = answers.clone().filter(|c| c.agreement == Agreement::Agrees).count() as u64;
@@ -217,7 +228,7 @@ impl ItemEvidence {
         between + if self.answered { answered } else { 0 }
     }
 
-    /// Whether two of these candidates answered, and not both as the reference did.
+    /// Whether two of these candidates answered and at least one of them differs from the reference.
     pub(crate) fn has_failing_pair(&self, of: ModelSet) -> bool {
         let answers = || of.iter().filter_map(|id| self.candidate(id)).map(|c| c.agreement);
         answers().filter(|agreement| agreement.is_answer()).count() > 1
@@ -226,8 +237,8 @@ impl ItemEvidence {
 
     /// Whether two candidates' answers are equivalent to each other.
     ///
-    /// Two answers that both agree with the reference are taken to agree with each other: such an
-    /// item cannot fail, so this touches forecasts only.
+    /// Two answers that both agree with the reference count as agreeing with each other. Such an item
+    /// cannot fail, so this affects forecasts only.
     pub fn consensus(&self, a: ModelId, b: ModelId) -> bool {
         let agrees = |id| self.candidate(id).is_some_and(|c| c.agreement == Agreement::Agrees);
         let pair = if a < b { (a, b) } else { (b, a) };
@@ -235,32 +246,32 @@ impl ItemEvidence {
     }
 }
 
-/// Running means of what calls cost, per model, over the items each model really saw.
+/// Running mean costs of calls, per model, over the items that each model really saw.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct MeanCosts {
     answers: Vec<Mean>,
     ratings: Vec<Mean>,
 }
 
-/// The mean of one kind of call, over the calls whose cost is known.
+/// The mean cost of one kind of call, over the calls whose cost is known.
 ///
-/// One call that claims to have cost a thousand times what it did would move a plain mean, and with
-/// it every decision. So a bill above [`ABSURD`] times the usual one, the median of the first
-/// [`FIRST`], is not believed and counts as the usual one. It is paid and reported all the same.
+/// A single call that claims a thousand times its true cost would move a plain mean, and every decision
+/// with it. So a bill above [`ABSURD`] times the usual one (the median of the first [`FIRST`]) is not
+/// believed and counts as the usual one. It is still paid and reported.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Mean {
     total: Cost,
     count: u64,
-    /// The first bills, the smallest first.
+    /// The first bills, smallest first.
     first: Vec<Cost>,
     usual: Cost,
-    /// What was really paid.
+    /// What was really paid, absurd bills included.
     paid: Cost,
 }
 
-/// How many bills tell what is usual.
+/// How many bills determine the usual one.
 const FIRST: usize = 15;
-/// Bills that must be known before one can be absurd.
+/// How many bills must be known before one can be absurd.
 const FEW: usize = 3;
 /// A bill this many times the usual one is not believed.
 const ABSURD: u64 = 100;
@@ -279,13 +290,13 @@ impl Mean {
         self.total = self.first.iter().map(|cost| self.believed(*cost)).sum();
     }
 
-    /// What decisions take a bill for.
+    /// The amount that decisions assume for a bill.
     fn believed(&self, cost: Cost) -> Cost {
         let known = self.first.len() >= FEW && self.usual > Cost::ZERO;
         if known && cost > self.usual.times(ABSURD) { self.usual } else { cost }
     }
 
-    /// Whether what is usual will not change any more.
+    /// Whether the usual bill is final.
     fn is_settled(&self) -> bool {
         self.first.len() >= FIRST
     }
@@ -296,7 +307,7 @@ impl Mean {
 }
 
 impl MeanCosts {
-    /// Nothing seen yet of a roster's models.
+    /// Means over no calls yet, for a roster's models.
     pub fn new(roster: &RosterSpec) -> Self {
         let models = roster.models().len();
         Self { answers: vec![Mean::default(); models], ratings: vec![Mean::default(); models] }
@@ -322,8 +333,8 @@ impl MeanCosts {
             } else {
                 continue;
             };
-            // A call that failed and reported nothing cost nothing (one that may have been billed reports
-            // that); one that answered is unknown.
+            // A failed call that reported no usage cost nothing, since one that may have been billed
+            // reports it. The cost of an answer without usage is unknown.
             let failed = usage.is_none() && !answers(id, item);
             if let Some(mean) = self.answers.get_mut(id.position())
                 && (failed || model.pricing.is_metered(usage.as_ref()))
@@ -341,8 +352,8 @@ impl MeanCosts {
         }
     }
 
-    /// What decisions take a call for an answer to have cost, in nano-units: its bill if that is
-    /// known and can be believed, or else the mean.
+    /// The cost that decisions assume for an answer, in nano-units: its bill if known and believed, else
+    /// the mean.
     pub(crate) fn bill(&self, id: ModelId, pricing: &Pricing, usage: Option<Usage>) -> f64 {
         Self::believed(self.answers.get(id.position()), pricing, usage)
     }
@@ -360,7 +371,7 @@ impl MeanCosts {
         }
     }
 
-    /// Whether what a model's calls usually cost is known for good.
+    /// Whether the usual cost of a model's calls is final.
     pub(crate) fn is_settled(&self, id: ModelId) -> bool {
         self.answers.get(id.position()).is_some_and(Mean::is_settled)
     }
@@ -370,17 +381,17 @@ impl MeanCosts {
         self.ratings.get(id.position()).is_some_and(Mean::is_settled)
     }
 
-    /// What all calls really cost, as far as known.
+    /// What all calls really cost, as far as it is known.
     pub(crate) fn paid(&self) -> Cost {
         self.answers.iter().chain(&self.ratings).map(|mean| mean.paid).sum()
     }
 
-    /// The mean cost of an answer, in nano-units; zero where no bill is known.
+    /// The mean cost of an answer, in nano-units; zero if no bill is known.
     pub fn answer(&self, id: ModelId) -> f64 {
         self.answers.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
     }
 
-    /// The mean cost of a rating call, in nano-units; zero where there is none.
+    /// The mean cost of a rating call, in nano-units; zero if no bill is known.
     pub fn rating(&self, id: ModelId) -> f64 {
         self.ratings.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
     }
@@ -405,7 +416,7 @@ mod tests {
         for nanos in [5_000_000, 7, 9, 8] {
             mean.add(cost(nanos));
         }
-        // The absurd one came first, and is taken for the median of the four.
+        // The absurd bill came first and counts as the median of the four.
         assert_eq!(mean.value(), Some(f64::from(9 + 7 + 9 + 8) / 4.0));
         for nanos in 10..40 {
             mean.add(cost(nanos));
@@ -413,7 +424,7 @@ mod tests {
         mean.add(Cost::MAX);
         let usual = mean.usual.as_nanos();
         let expected = (9 + 7 + 9 + 8 + (10..40).sum::<u64>()) as f64;
-        // Once what is usual has settled it stands for every absurd bill.
+        // Once the usual bill is final, it stands in for every absurd one.
         let settled = expected - 9.0 + 2.0 * usual as f64;
         assert!((mean.value().unwrap() - settled / 35.0).abs() < 1e-9);
         assert_eq!(mean.paid, Cost::MAX);
@@ -424,7 +435,7 @@ mod tests {
             sum += nanos;
         }
         assert_eq!(honest.value(), Some(sum as f64 / 200.0));
-        // Where most calls are free there is no usual bill to measure by.
+        // If most calls are free, there is no usual bill to compare with.
         let mut free = Mean::default();
         (0..20).for_each(|_| free.add(Cost::ZERO));
         free.add(cost(42));

@@ -1,12 +1,15 @@
-//! One random order for everything: a keyed permutation of the items, and a private coin for each.
+//! One random order for everything: a keyed permutation of the items, and private coins for each item.
 //!
-//! The order is a Feistel network on pairs `(l, r)` of the smallest nearly square rectangle that
-//! holds the population: rounds add a keyed hash of one side to the other, modulo its length (the
-//! scheme FE1 of Bellare, Ristenpart, Rogaway and Stegers, "Format-preserving encryption", 2009).
-//! The few pairs beyond the population are skipped by *cycle walking* (Black and Rogaway, 2002):
-//! apply the network again until the value falls inside. It needs no table, so a billion items
-//! cost as much memory as ten, and every worker that holds the seed knows every item's rank. The
-//! round function is the `SplitMix64` finaliser (Steele, Lea and Flood 2014).
+//! The items are profiled in this order, and the promise is a probability over it. An item's position in
+//! the order is its *rank*. Profiling takes the first ranks, and a plan decides about the rest. The
+//! order needs no table, so a billion items take as much memory as ten, and every worker that holds the
+//! seed knows every rank.
+//!
+//! The permutation is a Feistel network on pairs `(l, r)` of the smallest nearly square rectangle that holds
+//! the population. A round adds a keyed hash of one side to the other, modulo its length (the scheme FE1 of
+//! Bellare, Ristenpart, Rogaway and Stegers, "Format-preserving encryption", 2009). The few pairs beyond the
+//! population are skipped by *cycle walking* (Black and Rogaway, 2002): the network is applied again until
+//! the value falls inside. The round function is the `SplitMix64` finaliser (Steele, Lea and Flood 2014).
 //!
 //! The values are part of the crate's contract: a seed gives the same order on every machine and
 //! in every release of the same format version.
@@ -20,10 +23,12 @@ pub use first::First;
 use crate::journal::fingerprint;
 use crate::roster::RosterSpec;
 
-/// Rounds of the network, half of them on each side. Three a side already resist a distinguisher
-/// that sees few pairs (Luby and Rackoff 1988); the rest is margin for small populations.
+/// Rounds of the network, half of them on each side.
+///
+/// Three a side already resist a distinguisher that sees few pairs (Luby and Rackoff 1988); the rest is
+/// a margin for small populations.
 const ROUNDS: usize = 10;
-/// Shortest side of the rectangle: below it too few permutations could be reached.
+/// The shortest side of the rectangle; with a shorter one too few permutations could be reached.
 const MIN_SIDE: u64 = 16;
 
 /// The `SplitMix64` finaliser: a bijection on 64 bits in which every input bit moves every output bit.
@@ -78,12 +83,12 @@ impl Order {
         Self::salted(population, seed, 0)
     }
 
-    /// The order that a run of these models has under `seed`: that of [`Order::new`] unless models have
-    /// version tags, which are part of what it is drawn from.
+    /// The order that a run of these models has under `seed`.
     ///
-    /// A prompt that was mended after a look at what it failed on has been fitted to the items profiled. The
-    /// promise is about answers that were fixed before the order was drawn, so with the new tag comes a new
-    /// order, and other items are profiled.
+    /// It is [`Order::new`]'s, unless models have version tags. The tags are part of what the order is
+    /// drawn from, because the promise is about answers that were fixed before the order was drawn. A
+    /// prompt that was mended after a look at its failures has been fitted to the profiled items; its
+    /// new tag brings a new order, and other items are profiled.
     ///
     /// ```
     /// use smart_core::{Completion, Model, Order, Roster, from_fn};
@@ -100,7 +105,7 @@ impl Order {
         Self::salted(population, seed, salt)
     }
 
-    /// The same with another seed.
+    /// The same order with another seed.
     pub(crate) fn with_seed(self, seed: u64) -> Self {
         Self::salted(self.population, seed, self.salt)
     }
@@ -139,7 +144,8 @@ impl Order {
         self.walk(rank, Self::backwards)
     }
 
-    /// The items with ranks below `count`, to be asked about many times.
+    /// The set of items with ranks below `count`, for many membership queries.
+    ///
     ///
     /// ```
     /// use smart_core::Order;
@@ -157,7 +163,7 @@ impl Order {
         keyed(self.coin_key, index)
     }
 
-    /// A second coin, independent of the first: whether an answer is audited.
+    /// A second coin, independent of the first, which decides whether an answer is audited.
     pub const fn audit_coin(&self, index: u64) -> u64 {
         keyed(self.audit_key, index)
     }
@@ -234,7 +240,7 @@ mod tests {
         }
     }
 
-    /// Value stability: these numbers are the contract. Changing them is a new format version.
+    /// Value stability: these numbers are the contract, and changing them needs a new format version.
     #[test]
     fn the_order_is_pinned() {
         let first = |n, seed| (0..6).map(|r| Order::new(n, seed).index(r)).collect::<Vec<_>>();
@@ -251,7 +257,7 @@ mod tests {
 
     #[test]
     fn ranks_look_uniform() {
-        // Over seeds, where item 3 of 12 lands, and the joint place of items 0 and 1: chi-squared.
+        // Chi-squared over seeds: where item 3 of 12 lands, and where items 0 and 1 land jointly.
         let (seeds, n) = (24_000_u64, 12_u64);
         let mut one = [0_f64; 12];
         let mut pair = [[0_f64; 12]; 12];

@@ -1,4 +1,6 @@
-//! Counting what was delivered.
+//! Counting what was delivered: the counts of a finished run, and the counters of a run under way.
+//!
+//! A [`Tally`] collects from many tasks during execution; read, it is the [`Delivered`] of the report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,7 +11,7 @@ use crate::answer::Reason;
 use crate::ledger::{Counter, Counters};
 use crate::roster::{MAX_MODELS, ModelId};
 
-/// Whether a count is nothing: then it is not stored.
+/// Whether a count is zero; zero counts are not stored.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) const fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -22,7 +24,7 @@ pub(crate) const fn is_zero(count: &u64) -> bool {
 pub struct Delivered {
     /// Items answered by each model, by position.
     pub by_model: Vec<u64>,
-    /// Items answered in profiling.
+    /// Items answered by profiling.
     pub profiled: u64,
     /// Items for which a candidate's answer was kept.
     pub accepted: u64,
@@ -30,13 +32,13 @@ pub struct Delivered {
     pub routed: u64,
     /// Items sent to the reference after asking candidates.
     pub escalated: u64,
-    /// Those of them where a candidate gave no answer.
+    /// Items among the escalated for which a candidate gave no answer.
     pub candidate_failures: u64,
     /// Items answered by the reference because they were audited.
     pub audited: u64,
     /// Items without an answer because the reference failed for good.
     pub reference_failures: u64,
-    /// Items without an answer because the budget would not bear it.
+    /// Items without an answer because the budget did not cover one.
     pub unaffordable: u64,
 }
 
@@ -46,12 +48,12 @@ impl Delivered {
         self.by_model.iter().copied().fold(0, u64::saturating_add)
     }
 
-    /// Items dealt with, with an answer or without.
+    /// Items dealt with, answered or not.
     pub fn items(&self) -> u64 {
         self.answered().saturating_add(self.unanswered())
     }
 
-    /// Both together.
+    /// The sum of both counts.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         let models = self.by_model.len().max(other.by_model.len());
@@ -71,12 +73,12 @@ impl Delivered {
         }
     }
 
-    /// Items without one.
+    /// Items without an answer.
     pub const fn unanswered(&self) -> u64 {
         self.reference_failures.saturating_add(self.unaffordable)
     }
 
-    /// Why some items have none, in words: only the reasons that there were.
+    /// Why some items have no answer, in words; only the reasons that occurred.
     pub(crate) fn why_unanswered(&self) -> String {
         let failed = format!("the reference failed on {}", self.reference_failures);
         let broke = format!("the budget ended before {}", self.unaffordable);
@@ -88,13 +90,13 @@ impl Delivered {
     }
 }
 
-/// The same, while answers come in from many tasks.
+/// The counts of [`Delivered`] while answers come in from many tasks.
 ///
-/// One counter for each reason and model, so that an answer touches one and no more.
+/// There is one counter for each reason and model, so an answer touches exactly one.
 #[derive(Debug)]
 pub(crate) struct Tally {
     counts: [[AtomicU64; PLACES]; REASONS],
-    /// Those of streams that count for themselves what they accept, while they are under way.
+    /// The counters of streams under way, each of which counts the answers it accepts by itself.
     pub(crate) counters: Counters,
 }
 
@@ -110,7 +112,7 @@ impl Default for Tally {
     }
 }
 
-/// Where a reason is counted.
+/// The place at which a reason is counted.
 const fn place(reason: Reason) -> usize {
     match reason {
         Reason::Profiled => 0,
@@ -133,7 +135,7 @@ impl Tally {
         }
     }
 
-    /// Enters what a stream that has ended accepted.
+    /// Adds what a stream accepted, once it has ended.
     pub(crate) fn absorb(&self, counter: &Arc<Counter>) {
         let accepted = self.counts.get(place(Reason::Accepted));
         self.counters.leave(counter, |counter| {

@@ -1,10 +1,13 @@
 //! What the caller asks for: an agreement target and a confidence.
+//!
+//! A [`Target`] fixes the two numbers of the promise, and with the population the allowance `F` that
+//! every test and report uses. Shares are integers inside, so the allowance is exact.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Parts in a whole: shares are integers inside, so that `floor(delta N)` is exact.
+/// Billionths in a whole; integer shares make `floor(delta N)` exact.
 const WHOLE: u64 = 1_000_000_000;
 
 /// A target that is not a probability strictly between 0 and 1.
@@ -19,13 +22,13 @@ pub enum TargetError {
     Confidence(f64),
 }
 
-/// A share strictly between 0 and 1, kept in billionths.
+/// A share strictly between 0 and 1, stored in billionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Share(u64);
 
 impl Share {
-    /// Reads a share, rounded to a billionth; `None` unless that lies strictly between 0 and 1.
+    /// A share rounded to a billionth; `None` unless the result lies strictly between 0 and 1.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
     pub fn new(share: f64) -> Option<Self> {
         if !(share > 0.0 && share < 1.0) {
@@ -34,14 +37,14 @@ impl Share {
         Self::from_billionths((share * WHOLE as f64).round() as u64)
     }
 
-    /// Reads a share that is promised: one between two billionths is the higher of them.
+    /// A share that is promised, and therefore rounded up to a billionth.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
     fn at_least(share: f64) -> Option<Self> {
         if !(share > 0.0 && share < 1.0) {
             return None;
         }
         let parts = share * WHOLE as f64;
-        // A binary fraction misses a decimal one by less than a ten-millionth of a billionth.
+        // The rounding error of a binary fraction, times a billion, stays below a ten-millionth.
         Self::from_billionths((parts - 1e-3).ceil() as u64)
     }
 
@@ -88,8 +91,8 @@ impl fmt::Display for Share {
     }
 }
 
-/// The promise asked for: with probability at least `confidence`, at least `agreement` of the
-/// delivered answers are equivalent to the reference's.
+/// The promise asked for: at least `agreement` of the delivered answers are equivalent to the
+/// reference's, with probability at least `confidence`.
 ///
 /// ```
 /// use smart_core::Target;
@@ -110,7 +113,7 @@ impl Target {
     /// billionth.
     ///
     /// # Errors
-    /// [`TargetError`] when either is not strictly between 0 and 1 (NaN included), then as well.
+    /// [`TargetError`] if either is not strictly between 0 and 1, before or after rounding (NaN included).
     pub fn new(agreement: f64, confidence: f64) -> Result<Self, TargetError> {
         Ok(Self {
             agreement: Share::at_least(agreement).ok_or(TargetError::Agreement(agreement))?,
@@ -118,8 +121,9 @@ impl Target {
         })
     }
 
-    /// The same confidence with an agreement at which `allowance` of `population` answers may fail.
-    /// `None` where that is no share strictly between 0 and 1.
+    /// The same confidence, with an agreement at which `allowance` of `population` answers may fail.
+    ///
+    /// `None` if that agreement does not lie strictly between 0 and 1.
     #[allow(clippy::cast_possible_truncation, reason = "at most a whole")]
     pub(crate) fn with_allowance(self, allowance: u64, population: u64) -> Option<Self> {
         let parts = u128::from(allowance) * u128::from(WHOLE);
@@ -148,7 +152,7 @@ impl Target {
         self.confidence.complement()
     }
 
-    /// The allowance `F = floor(delta N)`: how many of `population` answers may fail. Exact.
+    /// The allowance `F = floor(delta N)`: how many of `population` answers may fail, computed exactly.
     #[allow(clippy::cast_possible_truncation, reason = "at most `population`")]
     pub fn allowance(self, population: u64) -> u64 {
         let delta = u128::from(WHOLE - self.agreement.0);
