@@ -51,7 +51,7 @@ impl fmt::Display for Reason {
             Self::CandidateFailed(kind) => write!(f, "a candidate failed: {kind}"),
             Self::Audited => f.write_str("audited"),
             Self::ReferenceFailed(kind) => write!(f, "unanswered, the reference failed: {kind}"),
-            Self::Unaffordable => f.write_str("unanswered, for want of money"),
+            Self::Unaffordable => f.write_str("unanswered, the budget is used up"),
         }
     }
 }

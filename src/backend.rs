@@ -37,7 +37,7 @@
 //! | reports no usage with its answer | costs what the prices alone can tell; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
 //! | reports impossible usage ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked as if its usage were unknown, and the report counts it |
 //! | reports a bill a hundred times the usual | is billed as reported, but moves no decision; cached tokens beyond the tokens read are capped |
-//! | gives a score that is NaN or infinite | has no score, so no threshold keeps its answer |
+//! | gives a score that is NaN or infinite | has no score: in a cascade its answer comes last, and is escalated unless even that one can be certified |
 //! | gives an empty answer | has an answer like any other; the equivalence decides what emptiness is worth |
 //! | answers differently each time | is compared as answered; the promise covers only answers that stay the same (see the contract) |
 //! | is compared by an equivalence that fails or panics | counts as *not equivalent*, in profiling as in execution |

@@ -290,12 +290,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         if !free && !errand.tab.open().await {
             return Ok(Went::Unaffordable);
         }
+        if let Some(keeper) = &self.keeper {
+            keeper.is_ready()?;
+        }
         // Whether a comparison calls a model is known only once it is over.
         if !comparison {
             self.started(key);
-        }
-        if let Some(keeper) = &self.keeper {
-            keeper.is_ready()?;
         }
         let sent = Sent::new(&errand.tab, self.pricing(&key), key);
         let went = guarded(call).await;
@@ -333,7 +333,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let keep = |keeper: &Arc<dyn Keeper<O>>| keeper.keep(&key, errand.fingerprint, keepsake);
         let kept = self.keeper.as_ref().map_or(Ok(None), keep);
         if let Ok(Some(why)) = &kept {
-            let error = BackendError::new(ErrorKind::Permanent, format!("not to be kept: {why}"));
+            let error = BackendError::new(
+                ErrorKind::Permanent,
+                format!("the answer cannot be written to the journal: {why}"),
+            );
             self.ledger.faults.note(&key, &error);
             unkept = Some(error.kind());
             usage = usage.or(Some(Usage::default()));

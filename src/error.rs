@@ -26,7 +26,7 @@ pub enum SettingsError {
     Floor(f64),
     /// The best agreement is chosen after a pilot, and these families have none.
     #[error(
-        "the best agreement is chosen after a pilot, which `single` and `reference` have none of"
+        "the best-agreement objective needs a pilot, which the families single and reference do not have"
     )]
     Objective,
     /// A prior guess of a model's conformity is out of range.
@@ -39,7 +39,7 @@ pub enum SettingsError {
     },
     /// A prior guess names no candidate.
     #[error(
-        "there is a prior guess for `{model}`, which is no candidate of the roster: {candidates}"
+        "a prior guess names `{model}`, which is not a candidate; the candidates are {candidates}"
     )]
     PriorModel {
         /// The model named.
@@ -48,7 +48,7 @@ pub enum SettingsError {
         candidates: String,
     },
     /// The prices of a model need token counts, and its expected usage gives none.
-    #[error("the prices of `{model}` need token counts, which the expected usage does not give")]
+    #[error("the prices of `{model}` need token counts, but its expected usage gives none")]
     UnknownUsage {
         /// The model named.
         model: String,
@@ -63,7 +63,7 @@ pub enum SettingsError {
     #[error("the share of audited items must lie in (0, 1), got {0}")]
     AuditShare(f64),
     /// A part of a whole is empty, or not within its whole.
-    #[error("a part must hold something and end within its whole, got {from} to {to} of {of}")]
+    #[error("a part must not be empty and must lie within its whole, got {from} to {to} of {of}")]
     Part {
         /// Where it begins.
         from: u64,
@@ -74,11 +74,14 @@ pub enum SettingsError {
     },
     /// Audits are to continue earlier ones, but have another share or another limit of catches.
     #[error(
-        "the audits to go on from had another share or limit: the same share, target, part and items are needed"
+        "the earlier audits had another share or limit; to continue them, use the same share, target, part and \
+         number of items"
     )]
     OtherAudit,
     /// A stored plan is to run on new items without audits, which alone could back a promise about them.
-    #[error("a stored plan promises nothing about new items without audits: set them")]
+    #[error(
+        "a stored plan promises nothing about new items unless they are audited: set `with_audit`"
+    )]
     Unaudited,
     /// The statistics refused the combination of population, allowance and level.
     #[error("no certificate can be computed for this population and target")]
@@ -122,7 +125,7 @@ pub enum RunError {
         difference: String,
     },
     /// The profiler's state machine was driven out of turn.
-    #[error("the profiler was driven out of turn")]
+    #[error("the profiler's steps were called in the wrong order")]
     Protocol(#[from] ProtocolError),
     /// The collection of items panicked on one.
     #[error("item {index} cannot be fetched: {why}")]

@@ -102,8 +102,8 @@ impl<I: ?Sized + Sync, O> Shared<I, O> {
             return Ok(());
         }
         let difference = format!(
-            "item {index} is not the item that was profiled under this index: its promise is about the \
-             profiled items alone, for others there is `Smart::apply`"
+            "item {index} is not the item that was profiled under this index; the plan's promise covers only \
+             the items it was made for, so use `Smart::apply` for others"
         );
         Err(RunError::Mismatch { what: "the stored plan", difference })
     }

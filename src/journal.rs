@@ -163,7 +163,7 @@ impl Header {
         if self.items.is_some() && now.items.is_some() && self.items != now.items {
             return Some("the items, or their order, are not those of the journal".to_owned());
         }
-        (self.settings != now.settings).then(|| "the profiler's settings are others".to_owned())
+        (self.settings != now.settings).then(|| "the profiler's settings differ".to_owned())
     }
 }
 
@@ -357,7 +357,7 @@ pub enum JournalError {
     },
     /// The journal is of another version.
     #[error(
-        "the journal{} is of version {found}, this release reads {JOURNAL_VERSION}: begin another one",
+        "the journal{} has version {found}, but this release reads {JOURNAL_VERSION}: start a new journal",
         named(path.as_deref())
     )]
     Version {
@@ -368,7 +368,7 @@ pub enum JournalError {
     },
     /// A record is wrong.
     #[error(
-        "line {line} of the journal{}: {why}; without that line its call is made again",
+        "line {line} of the journal{}: {why}; delete the line to have its call made again",
         named(path.as_deref())
     )]
     Record {
@@ -388,10 +388,12 @@ pub enum JournalError {
         why: String,
     },
     /// A new journal was to begin, but there is a header already.
-    #[error("the journal has begun already")]
+    #[error("the journal already has a header")]
     Begun,
     /// An earlier write failed, so nothing more is written.
-    #[error("an earlier write to the journal failed: nothing is written after a hole")]
+    #[error(
+        "an earlier write to the journal failed; nothing more is written, so that it has no gap"
+    )]
     Broken,
     /// The storage underneath failed.
     #[error("the journal's storage failed: cannot {what}: {source}")]

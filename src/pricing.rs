@@ -33,7 +33,7 @@ pub enum PriceError {
         value: f64,
     },
     /// Larger than a billion units.
-    #[error("{what} of {value} is absurd: the limit is {ABSURD} units")]
+    #[error("{what} of {value} is too large: the limit is {ABSURD} units")]
     Absurd {
         /// Which price.
         what: &'static str,

@@ -91,7 +91,7 @@ pub enum PublishedError {
     #[error("confidence must lie in (0, 1), got {0}")]
     Confidence(f64),
     /// No column has the reference's name.
-    #[error("no column is named {0:?}, the reference")]
+    #[error("no column is named {0:?}, the name of the reference")]
     NoReference(String),
     /// Two columns have the same name.
     #[error("more than one column is named {0:?}")]

@@ -216,7 +216,7 @@ impl RosterSpec {
                 continue;
             };
             if now != id {
-                found.push(format!("`{name}` is in another place of the roster"));
+                found.push(format!("the position of `{name}` in the roster has changed"));
             }
             let Some(is) = other.model(now) else { continue };
             if was.version != is.version {
@@ -225,7 +225,7 @@ impl RosterSpec {
                 found.push(format!("the version of `{name}` was `{was}` and is now `{is}`"));
             }
             if was.scoring != is.scoring {
-                found.push(format!("`{name}` now gets its confidence another way"));
+                found.push(format!("the source of `{name}`'s confidence scores has changed"));
             }
         }
         let more = other.models.iter().skip(self.models.len());
@@ -395,7 +395,7 @@ mod tests {
         changed.version = Some("2".into());
         let d = RosterSpec::new(vec![spec("small"), changed]).unwrap();
         let said = a.difference(&d).unwrap();
-        assert_eq!(said.matches("another place").count(), 2);
+        assert_eq!(said.matches("the position of").count(), 2);
         assert!(said.contains("the version of `big` was `none` and is now `2`"), "{said}");
     }
 }

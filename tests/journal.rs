@@ -195,7 +195,7 @@ fn what_is_wrong_is_named_by_line_and_never_skipped() {
         let error = Run::default().with(&scratch.0, &items()).unwrap_err();
         let (said, path) = (error.to_string(), scratch.0.display());
         assert!(said.starts_with(&format!("line 5 of the journal {path}: ")), "{bad}: {said}");
-        assert!(said.ends_with("; without that line its call is made again"), "{bad}: {said}");
+        assert!(said.ends_with("; delete the line to have its call made again"), "{bad}: {said}");
         assert!(!said.contains("column"), "{bad}: {said}");
         assert_eq!(std::fs::read_to_string(&scratch.0).unwrap(), text);
     }
@@ -212,7 +212,7 @@ fn what_is_wrong_is_named_by_line_and_never_skipped() {
     std::fs::write(&scratch.0, future).unwrap();
     let error = Run::default().with(&scratch.0, &items()).unwrap_err();
     let path = scratch.0.display();
-    let words = "is of version 9, this release reads 1: begin another one";
+    let words = "has version 9, but this release reads 1: start a new journal";
     assert_eq!(error.to_string(), format!("the journal {path} {words}"));
     // What the message says to do: the line out, and the call is made again.
     std::fs::write(&scratch.0, [&lines[..4], &lines[5..]].concat().join("\n") + "\n").unwrap();

@@ -150,7 +150,7 @@ fn a_forecast_knows_what_is_asked_for_and_what_is_unknown() {
     let plain = ProfileSettings::default();
     let error = run(&plain).forecast(5_000, &Usage::default()).unwrap_err();
     assert!(matches!(error, SettingsError::UnknownUsage { .. }));
-    let words = "the prices of `large` need token counts, which the expected usage does not give";
+    let words = "the prices of `large` need token counts, but its expected usage gives none";
     assert_eq!(error.to_string(), words);
 
     let least = run(&plain).forecast(5_000, &item).unwrap();

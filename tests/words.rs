@@ -220,11 +220,11 @@ fn money_enough_for_the_reference_is_no_failure_of_the_candidates() {
     let report = best_within(0.97, 25.0);
     assert_eq!(report.plan.verdict, Verdict::MoneySuffices);
     let said = report.to_string();
-    says(&said, "Verdict    the money suffices for the reference alone");
+    says(&said, "Verdict    the money is enough for the reference alone");
     assert!(said.contains("within $25.00; the reference answers every item, $"), "{said}");
     assert!(!said.contains("does not pay"), "{said}");
     assert!(
-        report.to_html().contains("<h1 class=\"quiet\">The money suffices for large alone</h1>")
+        report.to_html().contains("<h1 class=\"quiet\">The money is enough for large alone</h1>")
     );
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
@@ -241,9 +241,9 @@ fn a_prior_says_whether_its_name_or_its_number_is_wrong() {
         let run = run.with_settings(settings);
         futures::executor::block_on(run.run(&items)).unwrap_err().to_string()
     };
-    let candidates = "which is no candidate of the roster: `small`";
-    assert_eq!(error("smal", 0.9), format!("there is a prior guess for `smal`, {candidates}"));
-    assert_eq!(error("large", 0.9), format!("there is a prior guess for `large`, {candidates}"));
+    let candidates = "which is not a candidate; the candidates are `small`";
+    assert_eq!(error("smal", 0.9), format!("a prior guess names `smal`, {candidates}"));
+    assert_eq!(error("large", 0.9), format!("a prior guess names `large`, {candidates}"));
     assert_eq!(error("small", 1.5), "the prior guess for `small` must lie in [0, 1], got 1.5");
 }
 

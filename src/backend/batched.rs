@@ -223,7 +223,9 @@ impl<O> Outcome<O> {
         match (own, self.bill.take()) {
             (Some(Err(error)), Some(bill)) => Err(error.with_usage(bill)),
             (Some(own), _) => own,
-            (None, _) => Err(BackendError::permanent("the batch has no outcome of this item")),
+            (None, _) => {
+                Err(BackendError::permanent("the batch returned no outcome for this item"))
+            }
         }
     }
 }

@@ -208,7 +208,8 @@ fn paid_in_vain<O>(report: &mut Conformance, alone: &Answers<O>) {
     if let Some((n, kind)) =
         alone.iter().enumerate().find_map(|(n, asked)| Some((n, silent(asked)?)))
     {
-        let why = format!("sample {n} ({kind}) does not, so it counts as a call without a bill");
+        let why =
+            format!("sample {n} ({kind}) reports no usage, so it counts as a call without a bill");
         report.note("failures say what they used", Outcome::Advice(why));
     }
 }

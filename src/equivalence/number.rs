@@ -1,6 +1,7 @@
 //! Equivalence of numbers within a tolerance: [`Numeric`].
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use async_trait::async_trait;
 
@@ -60,8 +61,8 @@ impl Numeric {
         }
     }
 
-    /// Whether two numbers are the same within the tolerance, for answers that are numbers already; NaN
-    /// is equivalent to nothing.
+    /// Whether two numbers are the same within the tolerance, for answers that are numbers already. An
+    /// infinity is equivalent only to itself, and NaN to nothing.
     ///
     /// ```
     /// use smart_core::equivalence::{Numeric, equivalent};
@@ -72,6 +73,10 @@ impl Numeric {
     /// # takes(same_total);
     /// ```
     pub fn close(&self, a: f64, b: f64) -> bool {
+        if !(a.is_finite() && b.is_finite()) {
+            // No tolerance bridges an infinite distance, and one infinity minus itself is NaN.
+            return a.partial_cmp(&b).is_some_and(Ordering::is_eq);
+        }
         (a - b).abs() <= self.absolute.max(self.relative * a.abs().max(b.abs()))
     }
 }
@@ -123,6 +128,14 @@ mod tests {
         assert!(n.same("none", "none ") && !n.same("none", "0"));
         assert!(!n.same("NaN", "0") && n.same("NaN", "NaN"));
         assert!(!Numeric::default().with_absolute(f64::NAN).same("1", "2"));
+    }
+
+    #[test]
+    fn an_infinity_is_close_to_itself_alone() {
+        let n = Numeric::default().with_absolute(f64::INFINITY);
+        assert!(n.close(f64::INFINITY, f64::INFINITY) && n.close(1.0, 2.0));
+        assert!(!n.close(f64::INFINITY, 5.0) && !n.close(f64::INFINITY, f64::NEG_INFINITY));
+        assert!(!n.close(f64::NAN, f64::NAN));
     }
 
     #[test]

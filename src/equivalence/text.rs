@@ -1,6 +1,7 @@
 //! Equivalences of text: [`Exact`], [`Normalized`] and by [`Label`].
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use async_trait::async_trait;
 
@@ -138,15 +139,24 @@ impl Label {
 
     /// The one label that an answer holds, or `None` if it holds none or several.
     pub fn extract(&self, answer: &str) -> Option<&str> {
-        let answer = format!(" {} ", Normalized::default().normalize(answer));
-        let holds = |label: &str| answer.contains(&format!(" {label} "));
-        let mut found = self.labels.iter().filter(|(form, _)| holds(form));
-        let (form, label) = found.next()?;
-        // A label may occur inside another, as "neutral" in "not neutral": the longer one wins.
-        let (form, label) = found.clone().fold((form, label), |best, next| {
-            if next.0.contains(best.0.as_str()) { (&next.0, &next.1) } else { best }
-        });
-        found.all(|(other, _)| form.contains(other.as_str())).then_some(label)
+        let mut rest = format!(" {} ", Normalized::default().normalize(answer));
+        // A label may occur inside another, as "neutral" in "not neutral". So the longest goes first, and
+        // is struck out where it occurs.
+        let mut labels: Vec<_> = self.labels.iter().collect();
+        labels.sort_by_key(|(form, _)| Reverse(form.len()));
+        let mut found = None;
+        for (form, label) in labels {
+            let words = format!(" {form} ");
+            let occurs = rest.contains(&words);
+            if occurs && found.replace(label.as_str()).is_some() {
+                return None;
+            }
+            // Neighbours share a space, so one pass may leave every other occurrence.
+            while rest.contains(&words) {
+                rest = rest.replace(&words, " \0 ");
+            }
+        }
+        found
     }
 }
 
@@ -193,5 +203,11 @@ mod tests {
         assert_eq!(stance.extract("neutral"), Some("neutral"));
         assert_eq!(stance.extract("neutrality"), None);
         assert_eq!(stance.extract("neutral, or against"), None);
+        assert_eq!(stance.extract("not neutral. Not neutral!"), Some("not neutral"));
+        assert_eq!(stance.extract("neutral or not neutral"), None);
+        let scale = Label::new(["1", "10"]);
+        assert_eq!(scale.extract("10"), Some("10"));
+        assert_eq!(scale.extract("1 or 10"), None);
+        assert_eq!(Label::new(["Yes", "yes"]).extract("yes, yes, yes"), Some("Yes"));
     }
 }

@@ -72,7 +72,7 @@ impl RedbJournal {
             Err(error) => return Err(storage("read it")(error)),
         };
         if !ours && read.list_tables().map_err(storage("read it"))?.next().is_some() {
-            let why = "it is a database of something else".to_owned();
+            let why = "it is a database of another kind".to_owned();
             return Err(JournalError::NotAJournal { path, why });
         }
         let mut next = 1;

@@ -100,7 +100,7 @@ fn headline(scene: &Scene<'_>) -> String {
     let reference = reference(scene);
     match &scene.report.plan.verdict {
         Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
-        Verdict::MoneySuffices => format!("The money suffices for {reference} alone"),
+        Verdict::MoneySuffices => format!("The money is enough for {reference} alone"),
         Verdict::Pays if scene.is_priced() => {
             format!("{} than {reference} alone", compared(scene.report.saving()))
         }

@@ -55,15 +55,15 @@ pub enum ReplayError {
     ReferenceAsCandidate(String),
     /// The cost of a model is not known.
     #[error(
-        "the cost of `{0}` is not known: no answer in the trace has a `cost_usd`, nor tokens and a \
-         price; name a cost per item for it"
+        "the cost of `{0}` is not known: no answer in the trace has a `cost_usd`, or token counts and a \
+         price; give a cost per item for it"
     )]
     NoCost(String),
     /// The outcomes do not make a matrix for the published algorithm.
     #[error(transparent)]
     Outcomes(#[from] crate::published::PublishedError),
     /// The names do not make a valid roster.
-    #[error("the models make no roster")]
+    #[error("the models do not form a valid roster")]
     Roster(#[from] RosterError),
 }
 

@@ -56,7 +56,7 @@ impl Report {
         }
         let plan = Plan::of_both(&self.plan, &other.plan).map_err(differ)?;
         let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
-            .ok_or_else(|| differ("each profiled, and ended for another reason"))?;
+            .ok_or_else(|| differ("both profiled, but ended for different reasons"))?;
         let audit = match (self.audit, other.audit) {
             (Some(one), Some(two)) => {
                 Some(one.plus(two).ok_or_else(|| differ("they audited different shares"))?)
@@ -64,7 +64,7 @@ impl Report {
             (one, two) => one.or(two),
         };
         let self_agreement = either(self.self_agreement, other.self_agreement, &None)
-            .ok_or_else(|| differ("each asked the reference twice, with another result"))?;
+            .ok_or_else(|| differ("both asked the reference twice, with different results"))?;
         Ok(Self {
             profiled: self.profiled.max(other.profiled),
             // Only reports with profiling have any. The larger and not the sum, as above: two that

@@ -15,7 +15,7 @@ use crate::roster::ModelId;
 pub(crate) fn compared(saving: f64) -> String {
     let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
     match factor {
-        f if f.is_infinite() => "which costs nothing".to_owned(),
+        f if f.is_infinite() => "at no cost".to_owned(),
         f if f >= 100.0 => format!("{f:.0} times {what}"),
         f if f >= 10.0 => format!("{f:.1} times {what}"),
         f => format!("{f:.2} times {what}"),
@@ -190,7 +190,7 @@ impl Report {
         let Audited { audits, caught, .. } = audited;
         write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
         if let Some(left) = audited.remaining() {
-            write!(f, ", {left} more would have been borne")?;
+            write!(f, ", {left} more were allowed")?;
         }
         if audited.switched {
             write!(f, "; then everything went to the reference")?;
@@ -239,7 +239,7 @@ impl fmt::Display for Report {
             Verdict::Pays => {}
             Verdict::DoesNotPay(reason) => writeln!(f, "Verdict    does not pay: {reason}")?,
             Verdict::MoneySuffices => {
-                writeln!(f, "Verdict    the money suffices for the reference alone")?;
+                writeln!(f, "Verdict    the money is enough for the reference alone")?;
             }
         }
         self.write_money(f)?;

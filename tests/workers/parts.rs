@@ -194,7 +194,8 @@ fn a_stored_plan_names_what_a_machine_lacks() {
     turned.swap(1, 2);
     let said = say(turned);
     assert!(
-        said.contains("`small` is in another place") && said.contains("`sure` is in"),
+        said.contains("the position of `small` in the roster has changed")
+            && said.contains("the position of `sure` in"),
         "{said}"
     );
     let mut more = models.clone();
