@@ -44,7 +44,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use before::{Guess, forecast_before};
 pub use brain::Brain;
 pub use decision::{Decision, Demand, Standing};
 pub(crate) use driver::{Router, drive, score};

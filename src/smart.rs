@@ -236,14 +236,22 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// What a run over this many items is expected to cost, before any call.
     ///
     /// The forecast rests on the roster's prices, the expected `usage` of a model on an item, and the
-    /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). It is at most the
-    /// budget's cap, if there is one: a run that would cost more leaves items unanswered.
+    /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). A judge that has prices is
+    /// taken to use as much for a comparison as a model for an answer. The forecast is at most the budget's
+    /// cap, if there is one: a run that would cost more leaves items unanswered.
     ///
     /// # Errors
     /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for no items or too many,
     /// or for a guess that is not a probability.
     pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, SettingsError> {
-        let forecast = self.settings.forecast(self.roster.spec(), self.target, items, usage)?;
+        let judge = self.equivalence.pricing();
+        if !judge.is_metered(Some(usage)) {
+            return Err(SettingsError::UnknownUsage {
+                model: self.equivalence.name().into_owned(),
+            });
+        }
+        let (roster, expected) = (self.roster.spec(), (usage, judge.cost(Some(usage))));
+        let forecast = self.settings.forecast_judged(roster, self.target, items, expected)?;
         Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
     }
 

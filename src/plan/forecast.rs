@@ -21,7 +21,8 @@ use crate::pricing::Cost;
 /// goes to the reference, or a sum of money is to be spent, the forecast follows the bills seen so far.
 ///
 /// Before the first call ([`Smart::forecast`](crate::Smart::forecast)) the range follows from the
-/// caller's guesses, as [`forecast_before`](crate::profile::forecast_before) describes, and is no wider.
+/// caller's guesses, as
+/// [`ProfileSettings::forecast`](crate::ProfileSettings::forecast) describes, and is no wider.
 /// It does not say how wrong the guesses are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -41,6 +41,12 @@ impl Till<'_> {
         if self.roster.rates(id) && seen <= 0.0 { 1.5 * self.means.answer(id) } else { seen }
     }
 
+    /// The mean cost of trying a candidate on an item in profiling: its answer, and the comparison with
+    /// the reference's.
+    pub(crate) fn trial(&self, id: ModelId) -> f64 {
+        self.means.answer(id) + self.comparison
+    }
+
     /// What the policy `chain` at `threshold` costs on one item.
     pub(crate) fn walk(
         &self,

@@ -1,4 +1,4 @@
-//! A forecast before the first call, from the caller's guesses: [`forecast_before`].
+//! A forecast before the first call, from the caller's guesses: [`ProfileSettings::forecast`].
 
 use super::settings::{Families, Objective, ProfileSettings};
 use super::{belief, search};
@@ -11,42 +11,38 @@ use crate::target::Target;
 
 /// What a caller believes about one candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Guess {
+pub(super) struct Guess {
     /// Its agreement with the reference, in `[0, 1]`.
-    pub agreement: f64,
+    pub(super) agreement: f64,
     /// Its mean cost per item.
-    pub cost: Cost,
+    pub(super) cost: Cost,
 }
 
-/// What a run is expected to cost, from guesses alone.
+/// What calls are expected to cost that are the same for every candidate, per item.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Costs {
+    /// The reference's answer.
+    pub(super) reference: Cost,
+    /// One comparison with it.
+    pub(super) comparison: Cost,
+}
+
+/// What a run is expected to cost, from guesses alone, as [`ProfileSettings::forecast`] describes it.
 ///
-/// It prices the best single candidate, for all items or for a share of them, certified at one look:
-///
-/// ```text
-/// cost = min over k of  k (c_R + c) + (N - k) (s c + (1 - s) c_R),   s = min(1, (b(k) + 0.7) / (k p))
-/// ```
-///
-/// Here `p` is the guessed failure rate, and `b(k)` the failures that a look at `k` items tolerates.
-/// Cascades and consensus can only make the run cheaper; guesses say nothing about them.
-///
-/// `low` and `high` are what that look comes to with half and with one and a half times the guessed
-/// failures, and with the luck of one run in twenty besides, since a look sees few failures. `high` also
-/// includes the pilot's calls of all candidates. If no candidate is expected to pay, `low` is what the best
-/// one would come to with half its failures, and `high` is the reference for every item plus the pilot. The
-/// range reflects your guesses; it does not say whether they, or the usage behind the costs, are any good.
+/// With a judge, each of the `k` items of the look costs one comparison more.
 ///
 /// # Errors
 /// [`StatsError`] for a population of none or too many items, or a guess that is not a probability.
-pub fn forecast_before(
+pub(super) fn forecast_before(
     population: u64,
     target: Target,
-    reference: Cost,
+    costs: Costs,
     guesses: &[Guess],
 ) -> Result<Forecast, StatsError> {
-    let before = Before::new(population, target, reference)?;
+    let before = Before::new(population, target, costs)?;
     let alone = population as f64 * before.reference;
     let pilot = search::pilot_size(population) as f64;
-    let pilot = pilot * guesses.iter().map(|guess| nanos(guess.cost)).sum::<f64>();
+    let pilot = pilot * guesses.iter().map(|guess| before.trial(guess.cost)).sum::<f64>();
     let mut best: Option<(Guess, Look)> = None;
     let (mut cost, mut low) = (alone, alone);
     for guess in guesses {
@@ -66,8 +62,10 @@ pub fn forecast_before(
             let lucky = (failures + luck * failures.sqrt()).max(0.0);
             before.bill(look, guess.cost, if luck > 0.0 { lucky.ceil() } else { lucky })
         });
-        (low, high) =
-            (low.min(few), (many + pilot).min(alone + pilot + look.items * nanos(guess.cost)));
+        (low, high) = (
+            low.min(few),
+            (many + pilot).min(alone + pilot + look.items * before.trial(guess.cost)),
+        );
     }
     Ok(Forecast {
         cost: Cost::estimated(cost),
@@ -107,11 +105,13 @@ struct Before {
     population: f64,
     /// The reference's cost per item, in nano-units.
     reference: f64,
+    /// What one comparison costs, in nano-units.
+    comparison: f64,
     looks: Vec<Look>,
 }
 
 impl Before {
-    fn new(population: u64, target: Target, reference: Cost) -> Result<Self, StatsError> {
+    fn new(population: u64, target: Target, costs: Costs) -> Result<Self, StatsError> {
         let allowance = target.allowance(population).min(population.saturating_sub(1));
         let design = Design::finite(population, allowance)?;
         let level = Probability::new(target.alpha())?;
@@ -122,7 +122,13 @@ impl Before {
             }
             look += (look / 8).max(1);
         }
-        Ok(Self { population: population as f64, reference: nanos(reference), looks })
+        let (reference, comparison) = (nanos(costs.reference), nanos(costs.comparison));
+        Ok(Self { population: population as f64, reference, comparison, looks })
+    }
+
+    /// What trying a candidate on a profiled item costs: its answer, and the comparison.
+    fn trial(&self, candidate: Cost) -> f64 {
+        nanos(candidate) + self.comparison
     }
 
     /// What a run comes to if the candidate shows this many failures at the look.
@@ -130,7 +136,7 @@ impl Before {
         let (dear, cheap) = (self.reference, nanos(candidate));
         let share = if failures > 0.0 { ((look.limit + 0.7) / failures).min(1.0) } else { 1.0 };
         let then = share * cheap + (1.0 - share) * dear;
-        look.items * (dear + cheap) + (self.population - look.items) * then
+        look.items * (dear + self.trial(candidate)) + (self.population - look.items) * then
     }
 
     /// The best look for a candidate that fails `factor` times as often as guessed, and what it comes to.
@@ -142,11 +148,28 @@ impl Before {
 }
 
 impl ProfileSettings {
-    /// What a run is expected to cost before any call, as [`forecast_before`] works it out.
+    /// What a run is expected to cost before any call.
     ///
     /// The candidates' agreement is as guessed in these settings ([`with_prior`](Self::with_prior)), or,
     /// without a guess, what their price suggests, as in a run. Costs are the roster's prices for the
-    /// `usage` expected of every model on an item.
+    /// `usage` expected of every model on an item. Comparing answers is taken to cost nothing;
+    /// [`Smart::forecast`](crate::Smart::forecast) knows the price of a judge.
+    ///
+    /// It prices the best single candidate, for all items or for a share of them, certified at one look:
+    ///
+    /// ```text
+    /// cost = min over k of  k (c_R + c) + (N - k) (s c + (1 - s) c_R),   s = min(1, (b(k) + 0.7) / (k p))
+    /// ```
+    ///
+    /// Here `p` is the guessed failure rate, and `b(k)` the failures that a look at `k` items tolerates.
+    /// Cascades and consensus can only make the run cheaper; guesses say nothing about them.
+    ///
+    /// `low` and `high` are what that look comes to with half and with one and a half times the guessed
+    /// failures, and with the luck of one run in twenty besides, since a look sees few failures. `high`
+    /// also includes the pilot's calls of all candidates. If no candidate is expected to pay, `low` is what
+    /// the best one would come to with half its failures, and `high` is the reference for every item plus
+    /// the pilot. The range reflects your guesses; it does not say whether they, or the usage behind the
+    /// costs, are any good.
     ///
     /// ```
     /// use smart_core::{ModelSpec, Pricing, ProfileSettings, RosterSpec, Target, Usage};
@@ -181,6 +204,17 @@ impl ProfileSettings {
         items: u64,
         usage: &Usage,
     ) -> Result<Forecast, SettingsError> {
+        self.forecast_judged(roster, target, items, (usage, Cost::ZERO))
+    }
+
+    /// The same forecast for a judge whose comparisons cost `comparison` each.
+    pub(crate) fn forecast_judged(
+        &self,
+        roster: &RosterSpec,
+        target: Target,
+        items: u64,
+        (usage, comparison): (&Usage, Cost),
+    ) -> Result<Forecast, SettingsError> {
         if let Some(model) = roster.models().iter().find(|m| !m.pricing.is_metered(Some(usage))) {
             return Err(SettingsError::UnknownUsage { model: model.name.clone() });
         }
@@ -195,7 +229,8 @@ impl ProfileSettings {
         };
         let asked = roster.candidates().filter(|_| self.families != Families::Reference);
         let guesses: Vec<Guess> = asked.map(guess).collect();
-        let least = forecast_before(items, target, reference, &guesses)?;
+        let costs = Costs { reference, comparison };
+        let least = forecast_before(items, target, costs, &guesses)?;
         let Objective::BestAgreement { within } = self.objective else { return Ok(least) };
         let alone = least.reference_cost;
         if within >= alone {

@@ -93,7 +93,8 @@ impl CostCurve {
         } else {
             1.0
         };
-        self.profiling = reference + first + second + rated * ratings + comparing;
+        let judged = till.comparison * if chain.second.is_some() { 2.0 } else { 1.0 };
+        self.profiling = reference + first + second + rated * ratings + comparing + judged;
         self.reference = reference;
         // What the floor forbids is never priced, so the stricter policy is kept.
         let most = beliefs.most;

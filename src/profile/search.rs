@@ -170,6 +170,27 @@ impl Pilot<'_> {
         found
     }
 
+    /// What asking a candidate about one more item costs, with its share of the comparisons made so far:
+    /// with the reference's answer, and with those of other candidates.
+    fn tried(&self, id: ModelId) -> f64 {
+        let made: u64 = self.items.iter().map(|item| item.comparisons()).sum();
+        let answers: usize =
+            self.items.iter().map(|item| item.candidates.iter().flatten().count()).sum();
+        self.till.means.answer(id) + self.till.comparison * made as f64 / answers.max(1) as f64
+    }
+
+    /// Whether two of these may check each other for less than the reference costs.
+    ///
+    /// Where comparing costs nothing, no pair is excluded here: its price is in its chain's curve.
+    fn may_check(&self, keep: ModelSet) -> bool {
+        let Till { means, comparison, .. } = self.till;
+        let left = means.answer(ModelId::REFERENCE) - comparison;
+        let pairs = keep.iter().flat_map(|a| keep.iter().map(move |b| (a, b)));
+        let mut bills =
+            pairs.filter(|(a, b)| a < b).map(|(a, b)| means.answer(a) + means.answer(b));
+        comparison <= 0.0 || bills.any(|bill| bill < left)
+    }
+
     /// What the remaining items cost with the reference alone.
     pub(super) fn reference_total(&self) -> f64 {
         self.remaining as f64 * self.till.means.answer(ModelId::REFERENCE)
@@ -205,7 +226,7 @@ impl Pilot<'_> {
         let mut keep: ModelSet =
             best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
-            let price = self.till.means.answer(id);
+            let price = self.tried(id);
             if others.iter().any(|(p, gains)| p.chain.models().contains(id) && worth(gains, price))
             {
                 keep.insert(id);
@@ -219,7 +240,7 @@ impl Pilot<'_> {
                 rate.insert(id);
             }
         }
-        let calls: f64 = keep.iter().map(|id| self.till.means.answer(id)).sum::<f64>()
+        let calls: f64 = keep.iter().map(|id| self.tried(id)).sum::<f64>()
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
         let known = |p: &Prospect| p.chain.models().iter().all(|id| keep.contains(id));
@@ -228,7 +249,7 @@ impl Pilot<'_> {
         let go_on = |gains: &[f64; 2]| pays(gains, price, ONE_ITEM);
         let chosen = others.iter().any(|(p, gains)| known(p) && go_on(gains));
         if chosen || go_on(&gains(&alone)) || horizons.iter().any(tuned) {
-            let compare = compares(self.settings.families, keep);
+            let compare = compares(self.settings.families, keep) && self.may_check(keep);
             return Gate::GoOn(Demand { ask: keep, rate, compare, unless: None });
         }
         Gate::Open

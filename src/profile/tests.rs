@@ -3,6 +3,7 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 
+use super::before::{Costs, Guess, forecast_before};
 use super::*;
 use crate::backend::{Completion, Confidence};
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
@@ -153,13 +154,17 @@ fn guesses_give_a_forecast() {
     let cost = Cost::from_nanos;
     let good = Guess { agreement: 0.98, cost: cost(30_000) };
     let bad = Guess { agreement: 0.5, cost: cost(10_000) };
-    let forecast = forecast_before(50_000, target, cost(1_000_000), &[bad, good]).unwrap();
+    let costs = Costs { reference: cost(1_000_000), comparison: Cost::ZERO };
+    let forecast = forecast_before(50_000, target, costs, &[bad, good]).unwrap();
+    let judge = Costs { comparison: cost(500_000), ..costs };
+    let judged = forecast_before(50_000, target, judge, &[bad, good]).unwrap();
+    assert!(judged.cost > forecast.cost && judged.reference_cost == forecast.reference_cost);
     assert!(forecast.saving() > 15.0, "{forecast}");
     assert!(forecast.low <= forecast.cost && forecast.cost <= forecast.high);
-    let alone = forecast_before(50_000, target, cost(1_000_000), &[]).unwrap();
+    let alone = forecast_before(50_000, target, costs, &[]).unwrap();
     assert!((alone.saving() - 1.0).abs() < 1e-9);
     let nonsense = Guess { agreement: f64::NAN, cost: cost(1) };
-    assert!(forecast_before(50_000, target, cost(1), &[nonsense]).is_err());
+    assert!(forecast_before(50_000, target, costs, &[nonsense]).is_err());
 }
 
 #[test]

@@ -129,7 +129,8 @@ impl Brain {
     /// The shortest test that can certify anything has `(1 - F / N)^k <= alpha`.
     fn bears_a_test(&self, design: Design) -> bool {
         let reference = self.means.answer(ModelId::REFERENCE);
-        let calls = || self.demand.ask.iter().map(|id| self.means.answer(id));
+        let till = self.till();
+        let calls = || self.demand.ask.iter().map(|id| till.trial(id));
         let pilot = self.next_gate(self.profiled()).saturating_sub(self.profiled()) as f64;
         let cheapest = calls().fold(f64::INFINITY, f64::min);
         let shortest = (1.0 / self.level().get()).ln() / design.rate().max(1e-9);
@@ -265,8 +266,10 @@ impl Brain {
         let chain = &test.chain;
         let rest = if chain.delivers_first() { looked_at(failing) } else { 1.0 };
         let share = |id: ModelId| if id == chain.first { 1.0 } else { rest };
-        let calls = chain.models().iter().map(|id| share(id) * self.means.answer(id));
-        self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>()
+        let till = self.till();
+        let calls = chain.models().iter().map(|id| share(id) * till.trial(id));
+        let comparing = if chain.compares() { rest * till.comparison } else { 0.0 };
+        self.means.answer(ModelId::REFERENCE) + calls.sum::<f64>() + comparing
     }
 
     /// Delivers the cheapest of a chain's certified thresholds: the lowest and those above it.

@@ -40,7 +40,7 @@ impl Brain {
         if !plain || !items.iter().any(answers) {
             return None;
         }
-        let cheap = self.means.answer(id) < CHEAP * self.means.answer(ModelId::REFERENCE);
+        let cheap = self.till().trial(id) < CHEAP * self.means.answer(ModelId::REFERENCE);
         if !cheap {
             let best = self.scene(&items, schedule).prospects().into_iter().next()?;
             if best.priced.scheme != Scheme::Dense {

@@ -234,7 +234,8 @@ impl Brain {
         }
         let reference = self.means.answer(ModelId::REFERENCE);
         let live = self.tests.iter().filter(|test| test.live);
-        let calls: f64 = live.map(|test| self.means.answer(test.chain.first)).sum();
+        let till = self.till();
+        let calls: f64 = live.map(|test| till.trial(test.chain.first)).sum();
         let remaining = (self.order.population() - self.profiled()) as f64;
         let then = self.mean(test, &Mark::LOWEST);
         let bill = |time: Option<u64>| match time {

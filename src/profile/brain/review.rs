@@ -58,7 +58,8 @@ impl Brain {
         let dense =
             |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
         let live: ModelSet = self.tests.iter().filter(dense).map(|test| test.chain.first).collect();
-        let calls: f64 = live.iter().map(|id| self.means.answer(id)).sum();
+        let till = self.till();
+        let calls: f64 = live.iter().map(|id| till.trial(id)).sum();
         let extra = self.means.answer(ModelId::REFERENCE) + calls - now;
         let worths =
             self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {

@@ -1,0 +1,89 @@
+//! A judge that costs money: its price is weighed like that of every other call.
+
+use std::borrow::Cow;
+
+use futures::executor::block_on;
+use smart_core::backend::Simulated;
+use smart_core::{
+    BackendError, Equivalence, Generated, Model, Pricing, Report, Roster, SettingsError, Smart,
+    Target, Usage, Verdict, async_trait,
+};
+
+const ITEMS: u64 = 5_000;
+/// What the reference costs an item, in dollars; the candidates cost a twentieth of it.
+const LARGE: f64 = 0.01;
+
+/// Compares labels, at a price for each comparison.
+struct Judge(Pricing);
+
+#[async_trait]
+impl Equivalence<u64, u32> for Judge {
+    async fn compare(&self, _: &u64, a: &u32, b: &u32) -> Result<Verdict, BackendError> {
+        Ok(Verdict::new(a == b).with_usage(Usage::default()))
+    }
+    fn pricing(&self) -> Pricing {
+        self.0
+    }
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("judge, prompt 1")
+    }
+}
+
+fn price(dollars: f64) -> Pricing {
+    Pricing::per_request(dollars).unwrap()
+}
+
+fn smart(agreements: &[f64], judge: Pricing) -> Smart<u64, u32> {
+    let small = agreements.iter().enumerate().map(|(at, agreement)| {
+        let name = format!("small {at}");
+        let backend = Simulated::candidate(&name, *agreement, 7);
+        Model::new(name, backend).with_pricing(price(LARGE / 20.0))
+    });
+    let large = Model::new("large", Simulated::reference(7)).with_pricing(price(LARGE));
+    let roster = Roster::new(large, small.collect::<Vec<_>>()).unwrap();
+    Smart::new(roster, Judge(judge), Target::new(0.95, 0.95).unwrap())
+}
+
+fn report(agreements: &[f64], judge: f64, seed: u64) -> Report {
+    let items = Generated::new(ITEMS, |index| index);
+    block_on(smart(agreements, price(judge)).with_seed(seed).run(&items)).unwrap().report
+}
+
+#[test]
+fn no_run_pays_more_for_judging_than_the_reference_would_cost() {
+    // One that fails too often to be tested whole, and six of which pairs might check each other.
+    for agreements in [&[0.75][..], &[0.88, 0.86, 0.84, 0.82, 0.8, 0.78]] {
+        for judge in [0.5 * LARGE, LARGE] {
+            for seed in 1..4 {
+                let report = report(agreements, judge, seed);
+                let (cost, alone) = (report.cost().as_usd(), ITEMS as f64 * LARGE);
+                assert!(cost < 1.05 * alone, "{cost} instead of {alone}:\n{report}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dear_judge_is_asked_less_often_than_a_free_one() {
+    let mut spent = 0.0;
+    for seed in 1..5 {
+        let (free, dear) = (report(&[0.94], 0.0, seed), report(&[0.94], LARGE, seed));
+        assert!(2 * dear.judging.comparisons < free.judging.comparisons, "{free}\n{dear}");
+        spent += dear.cost().as_usd();
+    }
+    assert!(spent < 0.8 * 4.0 * ITEMS as f64 * LARGE, "{spent} for four runs");
+}
+
+#[test]
+fn a_forecast_counts_what_judging_costs() {
+    let forecast =
+        |judge: f64| smart(&[0.97], price(judge)).forecast(ITEMS, &Usage::default()).unwrap();
+    let (free, dear) = (forecast(0.0), forecast(LARGE));
+    assert!(free.cost < dear.cost && free.high < dear.high);
+    assert_eq!(free.reference_cost, dear.reference_cost);
+
+    let by_tokens = smart(&[0.97], Pricing::per_million(1.0, 1.0).unwrap());
+    let error = by_tokens.forecast(ITEMS, &Usage::default()).unwrap_err();
+    let unknown = SettingsError::UnknownUsage { model: "judge, prompt 1".to_owned() };
+    assert_eq!(error, unknown);
+}
