@@ -94,6 +94,9 @@ impl Brain {
             return;
         }
         let Some(schedule) = self.looks() else { return };
+        if self.watches() {
+            return;
+        }
         if let Some(test) = self.lone_test(&schedule) {
             self.pilot = profiled;
             return self.open(test);
