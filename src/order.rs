@@ -31,7 +31,8 @@ const ROUNDS: usize = 10;
 /// The shortest side of the rectangle; with a shorter one too few permutations could be reached.
 const MIN_SIDE: u64 = 16;
 
-/// The `SplitMix64` finaliser: a bijection on 64 bits in which every input bit moves every output bit.
+/// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014): a bijection on 64 bits in which every input
+/// bit moves every output bit. Of a coin it makes a second one, independent of it.
 pub(crate) const fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -53,7 +53,7 @@ pub use hypergeometric::{hypergeometric_cdf, p_value, single_look_limit};
 pub use intervals::{rate_p_value, two_sided_rate, upper_failures, upper_rate};
 pub(crate) use limits::least_draws;
 pub use looks::Looks;
-pub(crate) use normal::{normal_cdf, normal_excess, normal_quantile};
+pub(crate) use normal::{gamma_by_mean, normal_cdf, normal_excess, normal_quantile};
 pub use partial::max_share;
 
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Confidence;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
+use crate::order::mix;
 use crate::roster::ModelId;
 
 use super::fit::Fit;
@@ -288,7 +289,7 @@ impl Chain {
     /// The model whose answer is delivered if the item is accepted; `None` while that is undecided.
     fn delivers(&self, known: &Known) -> Option<ModelId> {
         if let Key::Split { below } = self.key {
-            return if second_coin(known.coin) < below { Some(self.first) } else { self.second };
+            return if mix(known.coin) < below { Some(self.first) } else { self.second };
         }
         let Key::Relay { gate } = &self.key else { return Some(self.first) };
         match known.first {
@@ -393,16 +394,6 @@ impl Chain {
         let fails = item.candidate(model).is_some_and(|c| c.agreement != Agreement::Agrees);
         Some(Trial { mark, fails, model })
     }
-}
-
-/// A second coin, derived from an item's private one and independent of it.
-///
-/// It is the finaliser of `SplitMix64` (Steele, Lea and Flood 2014).
-const fn second_coin(coin: u64) -> u64 {
-    let x = coin.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 /// What a chain would make of one profiled item.

@@ -165,7 +165,8 @@ impl Fit {
     }
 }
 
-fn logistic(x: f64) -> f64 {
+/// The logistic function.
+pub(crate) fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 

@@ -22,6 +22,7 @@ use super::scores::{Scores, has_scores};
 use super::settings::ProfileSettings;
 use crate::backend::Confidence;
 use crate::evidence::{ItemEvidence, MeanCosts};
+use crate::plan::logistic;
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::RatePosterior;
 
@@ -221,10 +222,6 @@ fn level(counts: &[Count]) -> f64 {
         }
     }
     a
-}
-
-fn logistic(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]

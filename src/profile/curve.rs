@@ -22,6 +22,7 @@ use crate::backend::Confidence;
 use crate::evidence::ItemEvidence;
 use crate::plan::{Chain, Key, Till};
 use crate::roster::ModelId;
+use crate::stats::gamma_by_mean;
 
 /// Standard normal variables at equally likely nodes of the rate that a look turns out to tolerate.
 const TOLERATED: [f64; 5] = [-1.28, -0.52, 0.0, 0.52, 1.28];
@@ -31,14 +32,10 @@ pub(super) type Tolerated = [f64; TOLERATED.len()];
 
 /// The rates that a look at `draws` items with `limit` tolerated failures may turn out to tolerate.
 ///
-/// The threshold is set at the `(limit + 1)`-st failure, so the rate is about `Gamma(limit + 1) / draws`
-/// (with Wilson and Hilferty's quantiles).
+/// The threshold is set at the `(limit + 1)`-st failure, so the rate is about `Gamma(limit + 1) / draws`.
 pub(super) fn tolerated(limit: u64, draws: u64) -> Tolerated {
     let shape = limit as f64 + 1.0;
-    TOLERATED.map(|z| {
-        let root = 1.0 - 1.0 / (9.0 * shape) + z / (3.0 * shape.sqrt());
-        shape * root.max(0.0).powi(3) / draws.max(1) as f64
-    })
+    TOLERATED.map(|z| shape * gamma_by_mean(shape, z) / draws.max(1) as f64)
 }
 
 /// The equally likely truths about a chain, each a curve of cost per item against failure rate.

@@ -20,7 +20,7 @@ use super::curve::CostCurve;
 use super::scheme::caution;
 use super::search::Pilot;
 use crate::plan::Chain;
-use crate::stats::normal_quantile;
+use crate::stats::{gamma_by_mean, normal_quantile};
 
 /// A chain and a look, and what they are expected to buy.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +83,7 @@ impl Pilot<'_> {
 /// The upper confidence bound of a Poisson mean after `seen` failures.
 fn upper(seen: f64, surely: f64) -> f64 {
     let shape = seen + 1.0;
-    let root = 1.0 - 1.0 / (9.0 * shape) + surely / (3.0 * shape.sqrt());
-    shape * root.max(0.0).powi(3)
+    shape * gamma_by_mean(shape, surely)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::normal::normal_above;
 use super::saddle::ln_binomial;
 use super::{Probability, StatsError};
 
@@ -195,10 +196,10 @@ fn further(a: f64, b: f64, from: f64, gap: f64) -> Option<f64> {
 /// A start for the quantile, from Paulson's cube-root transform (1942), which is nearly normal.
 fn paulson(a: f64, b: f64, tail: Tail) -> f64 {
     let z = match tail {
-        Tail::Below(share) if share <= 0.5 => -normal_above(share),
-        Tail::Below(share) => normal_above(1.0 - share),
-        Tail::Above(share) if share <= 0.5 => normal_above(share),
-        Tail::Above(share) => -normal_above(1.0 - share),
+        Tail::Below(share) if share <= 0.5 => -normal_above(share.ln()),
+        Tail::Below(share) => normal_above((1.0 - share).ln()),
+        Tail::Above(share) if share <= 0.5 => normal_above(share.ln()),
+        Tail::Above(share) => -normal_above((1.0 - share).ln()),
     };
     let (p, q) = (1.0 / (9.0 * a), 1.0 / (9.0 * b));
     let square = (1.0 - q).powi(2) - z * z * q;
@@ -207,13 +208,6 @@ fn paulson(a: f64, b: f64, tail: Tail) -> f64 {
     let ratio = ((linear + root.copysign(z)) / square).powi(3);
     let x = a * ratio / (a * ratio + b);
     if x > 0.0 && x < 1.0 { x } else { a / (a + b) }
-}
-
-/// The normal quantile with `share <= 1/2` above it, to `5e-4` (Abramowitz and Stegun 26.2.23).
-fn normal_above(share: f64) -> f64 {
-    let t = (-2.0 * share.ln()).max(0.0).sqrt();
-    t - (2.515_517 + t * (0.802_853 + t * 0.010_328))
-        / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308)))
 }
 
 /// `(I_x(a, b), 1 - I_x(a, b), density)` of the beta distribution.

@@ -14,6 +14,7 @@
 
 use super::binomial::{self, NEGLIGIBLE};
 use super::limits::{Level, Rungs};
+use super::normal::normal_above;
 use super::saddle::ln_hypergeometric;
 use super::{Design, Probability, Promise, StatsError};
 
@@ -116,12 +117,8 @@ pub(super) fn mean_crossing(design: Design, draws: u64) -> u64 {
 /// A starting point from the normal approximation; it affects speed alone.
 pub(super) fn normal_guess(design: Design, draws: u64, ln_level: f64) -> u64 {
     let k = draws as f64;
-    // Abramowitz and Stegun 26.2.23, the normal quantile to 5e-4 (levels above 1/2 start at 0).
-    let t = (-2.0 * ln_level).max(0.0).sqrt();
-    let z = (t
-        - (2.515_517 + t * (0.802_853 + t * 0.010_328))
-            / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308))))
-        .max(0.0);
+    // Levels above 1/2 start at 0.
+    let z = normal_above(ln_level).max(0.0);
     let (mean, rest) = match design.0 {
         Promise::Finite { population, allowance } => {
             let n = population as f64;

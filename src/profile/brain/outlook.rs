@@ -27,7 +27,7 @@ use crate::evidence::ItemEvidence;
 use crate::plan::{Forecast, Mark, Policy, failing, stand_for};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
-use crate::stats::{BoundaryKind, RatePosterior};
+use crate::stats::{BoundaryKind, RatePosterior, gamma_by_mean};
 
 /// The 95 % quantile of the standard normal distribution.
 const EACH_SIDE: f64 = 1.645;
@@ -351,12 +351,10 @@ impl Brain {
     }
 }
 
-/// A quantile of the gamma distribution with this mean and variance (Wilson and Hilferty 1931).
+/// A quantile of the gamma distribution with this mean and variance.
 fn gamma(mean: f64, variance: f64, z: f64) -> f64 {
     if variance <= 0.0 || mean <= 0.0 {
         return mean;
     }
-    let shape = mean * mean / variance;
-    let root = 1.0 - 1.0 / (9.0 * shape) + z / (3.0 * shape.sqrt());
-    mean * root.max(0.0).powi(3)
+    mean * gamma_by_mean(mean * mean / variance, z)
 }
