@@ -108,6 +108,15 @@ impl<I: ?Sized + Sync, O> Shared<I, O> {
         Err(RunError::Mismatch { what: "the stored plan", difference })
     }
 
+    /// Counts an answer for audits when it is handed over, and not before: an answer that waits for its turn,
+    /// or goes down with its stream, is nothing delivered among which others might be wrong.
+    fn handed_over(&self, answer: &Answer<O>) {
+        // An item without an answer counts as nothing delivered.
+        if let Some(auditor) = self.auditor.as_ref().filter(|_| answer.output.is_some()) {
+            auditor.delivered();
+        }
+    }
+
     fn take_profiled(&self, index: u64) -> Option<Answer<O>> {
         self.profiled.lock().unwrap_or_else(PoisonError::into_inner).remove(&index)
     }
@@ -282,12 +291,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     {
         let one = |lane: Arc<Lane<I, O>>, index, item: T| one_item(lane, index, || Ok(Owned(item)));
         let lane = Arc::new(Lane::new(Arc::clone(&self.shared)));
+        let shared = Arc::clone(&self.shared);
+        let handed_over = move |answer: &Answer<O>| shared.handed_over(answer);
         let Some(most) = self.in_order else {
-            return Answers { flow: Box::pin(self.flow(items, lane, one)) };
+            return Answers { flow: Box::pin(self.flow(items, lane, one).inspect_ok(handed_over)) };
         };
         let turns = Turns::default();
         let flow = self.flow(turns.admit(items, most), lane, one);
-        Answers { flow: Box::pin(InOrder::new(flow, turns)) }
+        Answers { flow: Box::pin(InOrder::new(flow, turns).inspect_ok(handed_over)) }
     }
 
     /// Answers a whole collection, borrowing its items, and passes each answer to `each`.
@@ -308,7 +319,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let indices = futures::stream::iter(indices.map(|index| (index, ())));
         let lane = &Lane::new(Arc::clone(&self.shared));
         let one = |lane, index, ()| one_item(lane, index, move || items::held(items, index));
-        let each = |answer| {
+        let each = |answer: Answer<O>| {
+            self.shared.handed_over(&answer);
             each(answer);
             std::future::ready(Ok(()))
         };
@@ -399,10 +411,6 @@ where
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };
     shared.tally.add(answer.by, answer.reason);
-    // An item without an answer counts as nothing delivered.
-    if let Some(auditor) = shared.auditor.as_ref().filter(|_| answer.output.is_some()) {
-        auditor.delivered();
-    }
     if !shared.calls.observers.is_empty() {
         let Answer { index, by, cost, .. } = answer;
         shared.calls.observers.emit(&Event::Answered { index, by, cost });

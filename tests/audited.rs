@@ -12,7 +12,7 @@ use smart_core::equivalence::Exact;
 use smart_core::stats::{Probability, max_caught, two_sided_rate};
 use smart_core::{
     Audit, BackendError, Completion, ErrorKind, Event, Executor, Families, LlmBackend, Model, Plan,
-    Pricing, ProfileSettings, Reason, Roster, Smart, Target, Usage, async_trait,
+    Pricing, ProfileSettings, Reason, Roster, Smart, Target, Usage, async_trait, from_fn,
 };
 
 const ITEMS: u64 = 1_000;
@@ -254,6 +254,64 @@ async fn streams_of_unknown_length_are_right_at_every_time() {
         async move { kept }
     });
     assert!(cheap.count().await > 2_000);
+}
+
+/// Only what is handed over counts as delivered, although every answer but the first is there.
+#[tokio::test]
+async fn an_answer_that_waits_for_its_turn_is_not_delivered_yet() {
+    let plan = plan().await;
+    let executor = |first: &Arc<AtomicBool>, audit: Audit| {
+        let there = Arc::clone(first);
+        let wrong = Arc::clone(first);
+        // The first item hangs, and the candidate is wrong once it no longer does.
+        let large = from_fn(move |item: &u64| {
+            let hangs = *item == 0 && !there.load(Ordering::Relaxed);
+            async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Completion::new(0).with_usage(Usage::tokens(100, 1)))
+            }
+        });
+        let small = from_fn(move |item: &u64| {
+            let output = u32::from(wrong.load(Ordering::Relaxed) && *item < ITEMS / 4);
+            async move { Ok(Completion::new(output).with_usage(Usage::tokens(100, 1))) }
+        });
+        let price = |p| Pricing::per_million(p, p).unwrap();
+        let large = Model::new("large", large).with_pricing(price(10.0));
+        let small = Model::new("small", small).with_pricing(price(0.1));
+        Smart::new(Roster::new(large, [small]).unwrap(), Exact, Target::new(0.9, 0.9).unwrap())
+            .with_seed(3)
+            .with_concurrency(64)
+            .with_audit(audit)
+            .with_answers_in_order(1_000)
+            .apply(&plan, None)
+            .unwrap()
+    };
+    let indexed = || futures::stream::iter((0..ITEMS).map(|index| (index, index)));
+    let audit = || Audit::new(SHARE).unwrap();
+    let first = Arc::new(AtomicBool::new(false));
+    let mut earlier = None;
+    for _ in 0..5 {
+        let audit = earlier.map_or(audit(), |earlier| audit().after(&earlier));
+        let executor = executor(&first, audit);
+        let mut answers = executor.execute_indexed(indexed());
+        assert!(futures::poll!(answers.next()).is_pending());
+        drop(answers);
+        earlier = executor.audit();
+        assert_eq!(earlier.unwrap().delivered, 0, "nobody was handed anything");
+    }
+    // Five processes were restarted and handed over nothing: the sixth has nothing to be wrong in.
+    first.store(true, Ordering::Relaxed);
+    let executor = executor(&first, audit().after(&earlier.unwrap()));
+    let (mut taken, mut wrong) = (0_u64, 0_u64);
+    let mut answers = executor.execute_indexed(indexed());
+    while let Some(answer) = answers.next().await {
+        (taken, wrong) = (taken + 1, wrong + u64::from(answer.unwrap().output == Some(1)));
+        assert_eq!(executor.audit().unwrap().delivered, taken);
+        assert!(10 * wrong <= taken, "{wrong} of {taken}");
+    }
+    assert_eq!(taken, ITEMS);
 }
 
 #[tokio::test]

@@ -62,6 +62,10 @@ const MEAN_RUN: f64 = 10_000.0;
 /// # Streams of unknown length
 /// The same count bounds the number of wrong answers delivered, `D <= U(caught + not finished)`, at all times
 /// together. An answer is released only while that bound is within `delta t` after `t` delivered answers.
+/// What counts as delivered is what was handed over: an answer that waits for its turn
+/// ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)) does not count yet, and one that
+/// goes down with its stream never does. So while an early item keeps its answer waiting, more of the items
+/// behind it go to the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Audit {
@@ -163,7 +167,7 @@ pub struct Audited {
     pub audits: u64,
     /// Failures that audits caught.
     pub caught: u64,
-    /// Answers delivered, whether a candidate's or the reference's.
+    /// Answers handed over, whether a candidate's or the reference's.
     #[serde(default)]
     pub delivered: u64,
     /// The most catches after which candidates still answer; `None` if the length of the stream is not
@@ -352,7 +356,7 @@ impl Auditor {
         if deliver.await { Ruling::Deliver } else { Ruling::Reference }
     }
 
-    /// Counts an answer that was delivered.
+    /// Counts an answer that is handed over.
     pub(super) fn delivered(&self) {
         self.lock().delivered += 1;
     }
