@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{join, join_all};
 use futures::poll;
-use smart_core::backend::{BatchBackend, BatchOutcome, Batched};
+use smart_core::backend::{BatchBackend, BatchOutcome, Batched, RetryPolicy, Wrap};
 use smart_core::equivalence::Exact;
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
@@ -76,7 +76,7 @@ async fn a_call_that_is_dropped_takes_no_other_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_fails_is_billed_once() {
+async fn a_batch_that_fails_is_billed_once_and_each_call_has_its_part() {
     struct Down;
     #[async_trait]
     impl BatchBackend<u64> for Down {
@@ -94,9 +94,78 @@ async fn a_batch_that_fails_is_billed_once() {
     let errors = [a.unwrap_err(), b.unwrap_err()];
     assert!(errors.iter().all(|error| error.to_string().contains("the batch expired")));
     let bills = errors.iter().filter_map(|e| e.usage()?.cost).map(Cost::as_nanos);
-    assert_eq!(bills.sum::<u64>(), 70);
+    assert_eq!(bills.collect::<Vec<u64>>(), [35, 35]);
     // A service that forgets an item has failed on it.
     assert_eq!(model.complete(&3).await.unwrap_err().kind(), ErrorKind::Permanent);
+}
+
+/// Nobody knows whose the outcomes are, so nobody gets another item's answer; what they used was paid.
+#[tokio::test(start_paused = true)]
+async fn outcomes_of_another_number_than_the_items_go_to_nobody() {
+    /// Leaves out item 1 (an expired line), or adds one.
+    struct Miscounts(bool);
+    #[async_trait]
+    impl BatchBackend<u64> for Miscounts {
+        type Output = u64;
+        async fn complete_all(&self, items: &[u64]) -> BatchOutcome<u64> {
+            let answer = |item: &u64| match item {
+                3 => Err(BackendError::refused("not this one").with_usage(Usage::tokens(7, 0))),
+                item => Ok(Completion::new(*item).with_usage(Usage::tokens(100, 1))),
+            };
+            let more = if self.0 { Some(99) } else { None };
+            let items = items.iter().filter(|item| **item != 1 || self.0);
+            Ok(items.chain(&more).map(answer).collect())
+        }
+    }
+    for more in [false, true] {
+        let model = Batched::new(Miscounts(more)).with_sleeper(TokioSleeper::new());
+        let items: Vec<u64> = (0..5).collect();
+        let answers = join_all(items.iter().map(|item| model.complete(item))).await;
+        let errors: Vec<BackendError> = answers.into_iter().map(Result::unwrap_err).collect();
+        let outcomes = if more { "6 outcomes for 5 items" } else { "4 outcomes for 5 items" };
+        for error in &errors {
+            assert_eq!(error.kind(), ErrorKind::Permanent);
+            assert!(error.to_string().contains(outcomes), "{error}");
+        }
+        let bill = errors.iter().filter_map(BackendError::usage).reduce(Usage::plus).unwrap();
+        let answered = if more { 5 } else { 3 };
+        let whole = Usage::tokens(100 * answered + 7, answered).with_requests(answered + 1);
+        assert_eq!(bill, whole.with_unbilled(u64::from(!more)));
+    }
+}
+
+/// A budget learns what a call may cost from the parts of a batch's bill, and not from the whole.
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_of_many_items_does_not_end_a_budget() {
+    /// The third batch breaks off, at the price of all its items.
+    struct BreaksOff(AtomicUsize);
+    #[async_trait]
+    impl BatchBackend<u64> for BreaksOff {
+        type Output = u64;
+        async fn complete_all(&self, items: &[u64]) -> BatchOutcome<u64> {
+            let cents = |items: usize| Usage::billed(Cost::from_nanos(10_000_000 * items as u64));
+            if self.0.fetch_add(1, Ordering::Relaxed) == 2 {
+                assert!(items.len() > 10);
+                let error = BackendError::transient("the batch broke off");
+                return Err(error.with_usage(cents(items.len())));
+            }
+            Ok(items.iter().map(|_| Ok(Completion::new(0).with_usage(cents(1)))).collect())
+        }
+    }
+    let sleeper = TokioSleeper::new;
+    let model = Batched::new(BreaksOff(AtomicUsize::new(0))).with_sleeper(sleeper());
+    let model = model.with_retry(RetryPolicy::default()).with_sleeper(sleeper());
+    let roster = Roster::new(Model::new("large", model), []).unwrap();
+    let items: Vec<u64> = (0..500).collect();
+    let report = Smart::new(roster, Exact, Target::new(0.9, 0.9).unwrap())
+        .with_concurrency(100)
+        .with_budget(Cost::from_usd(7.0).unwrap())
+        .run(&items)
+        .await
+        .unwrap()
+        .report;
+    assert_eq!(report.delivered.answered(), 500, "{report}");
+    assert!(report.cost() <= Cost::from_usd(7.0).unwrap());
 }
 
 /// Every one of those who wait hears of a panic, and of a bill one.

@@ -30,15 +30,18 @@ pub trait BatchBackend<T>: Send + Sync {
     /// What the model answers, in the caller's type.
     type Output: Send + Sync;
 
-    /// Answers these items: one outcome for each, in their order. If there are fewer outcomes than
-    /// items, the last items have failed.
+    /// Answers these items: one outcome for each, in their order. An item that the provider's reply leaves
+    /// out, such as an expired line, needs an outcome too: an error. With another number of outcomes than
+    /// items, nobody knows whose each is, and the whole batch has failed
+    /// ([`Permanent`](crate::ErrorKind::Permanent)); what its outcomes used stays on the bill.
     ///
     /// A batch that runs for hours may outlive the process that sent it. If that process was killed, the same
     /// run [resumed](crate::Smart::with_journal) asks for the same items again. So store the provider's name
     /// of a batch under a digest of its items, and fetch the batch that is there instead of paying twice.
     ///
     /// # Errors
-    /// [`BackendError`] if the batch failed as a whole: every item of it has then failed.
+    /// [`BackendError`] if the batch failed as a whole: every item of it has then failed, and each has its
+    /// part of the batch's bill.
     async fn complete_all(&self, items: &[T]) -> BatchOutcome<Self::Output>;
 }
 
@@ -198,36 +201,57 @@ where
 struct Outcome<O> {
     /// Each outcome is taken once.
     each: Vec<Option<Result<Completion<O>, BackendError>>>,
-    /// The bill of a batch that failed as a whole; the first caller gets it.
-    bill: Option<Usage>,
 }
 
 impl<O> Outcome<O> {
     fn new(outcome: BatchOutcome<O>, items: usize) -> Self {
-        match outcome {
-            Ok(each) => Self { each: each.into_iter().map(Some).collect(), bill: None },
-            Err(error) => {
-                // The batch has one bill. Without it, each item may have been billed an unknown amount.
-                let bill = error.usage();
-                let again = || match bill {
-                    Some(_) => error.again().with_usage(Usage::billed(Cost::ZERO)),
-                    None => error.again(),
-                };
-                Self { each: (0..items).map(|_| Some(Err(again()))).collect(), bill }
-            }
-        }
+        let each = match outcome {
+            Ok(each) if each.len() == items => each,
+            Ok(each) => failed(&mismatched(&each, items), items),
+            Err(error) => failed(&error, items),
+        };
+        Self { each: each.into_iter().map(Some).collect() }
     }
 
     fn take(&mut self, place: usize) -> Result<Completion<O>, BackendError> {
         let own = self.each.get_mut(place).and_then(Option::take);
-        match (own, self.bill.take()) {
-            (Some(Err(error)), Some(bill)) => Err(error.with_usage(bill)),
-            (Some(own), _) => own,
-            (None, _) => {
-                Err(BackendError::permanent("the batch returned no outcome for this item"))
-            }
-        }
+        own.unwrap_or_else(|| {
+            Err(BackendError::permanent("the batch returned no outcome for this item"))
+        })
     }
+}
+
+/// The same failure for every item of a batch, each with its part of the bill. If one call had the whole
+/// bill, a budget would learn from it that a single call may cost so much, and stop. Without a bill, each
+/// item may have been billed an unknown amount.
+fn failed<O>(error: &BackendError, items: usize) -> Vec<Result<Completion<O>, BackendError>> {
+    let of = items as u64;
+    let own = |at| match error.usage() {
+        Some(bill) => error.again().with_usage(bill.part(at, of)),
+        None => error.again(),
+    };
+    (0..of).map(|at| Err(own(at))).collect()
+}
+
+/// The failure of a batch with another number of outcomes than items: nobody knows whose they are.
+///
+/// It is permanent, so that no `Retry` buys the batch again. The requests were answered and probably billed,
+/// and a client that leaves out lines leaves them out again. Once it is mended, a resumed run can ask again
+/// ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
+fn mismatched<O>(each: &[Result<Completion<O>, BackendError>], items: usize) -> BackendError {
+    let used = |outcome: &Result<Completion<O>, BackendError>| match outcome {
+        Ok(answer) => Some(answer.usage.unwrap_or_default()),
+        Err(error) => error.kind().used(error.usage()),
+    };
+    // An item whose outcome is missing may have been billed as well.
+    let missing = (each.len()..items).map(|_| Usage::UNBILLED);
+    let bill = each.iter().filter_map(used).chain(missing).reduce(Usage::plus);
+    let outcomes = each.len();
+    let error = BackendError::permanent(format!(
+        "the batch backend returned {outcomes} outcomes for {items} items, and must return one for each, in \
+         their order"
+    ));
+    error.with_usage(bill.unwrap_or(Usage::billed(Cost::ZERO)))
 }
 
 #[async_trait]

@@ -125,6 +125,29 @@ impl Usage {
             && plausible(self.output_tokens)
     }
 
+    /// One of so many equal parts, the `at`-th from 0. Together they are the whole: no token, request or
+    /// nano-unit is lost or added.
+    pub(crate) fn part(self, at: u64, of: u64) -> Self {
+        let up_to = |whole: u64, parts: u64| {
+            let sum = u128::from(whole) * u128::from(parts) / u128::from(of.max(1));
+            u64::try_from(sum).unwrap_or(u64::MAX)
+        };
+        let cut = |whole: u64| up_to(whole, at + 1).saturating_sub(up_to(whole, at));
+        let money = |whole: Cost| Cost::from_nanos(cut(whole.as_nanos()));
+        // Cut apart, because a part must not have more cached tokens than tokens.
+        let cached = self.cached_input_tokens.unwrap_or(0);
+        let input = |all: u64| cut(cached.min(all)) + cut(all.saturating_sub(cached));
+        Self {
+            input_tokens: self.input_tokens.map(input),
+            cached_input_tokens: self.cached_input_tokens.map(cut),
+            output_tokens: self.output_tokens.map(cut),
+            cost: self.cost.map(money),
+            requests: Some(cut(self.requests.unwrap_or(1))),
+            beside: self.beside.map(money),
+            unbilled: cut(self.unbilled),
+        }
+    }
+
     /// The bill alone, without any counts.
     pub(crate) const fn without_counts(self) -> Self {
         let Self { cost, requests, beside, unbilled, .. } = self;
@@ -172,5 +195,32 @@ impl Usage {
                 unbilled,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_to_the_whole() {
+        let whole = Usage {
+            input_tokens: Some(13),
+            cached_input_tokens: Some(8),
+            output_tokens: Some(2),
+            cost: Some(Cost::from_nanos(u64::MAX)),
+            requests: None,
+            beside: Some(Cost::from_nanos(6)),
+            unbilled: 4,
+        };
+        for of in [1, 2, 5, 20] {
+            let parts: Vec<Usage> = (0..of).map(|at| whole.part(at, of)).collect();
+            assert!(parts.iter().all(|part| part.cached_input_tokens <= part.input_tokens));
+            let costs = parts.iter().filter_map(|part| part.cost).map(Cost::as_nanos);
+            assert!(costs.clone().max().unwrap() - costs.min().unwrap() <= 1, "parts are equal");
+            let sum = parts.into_iter().reduce(Usage::plus).unwrap();
+            assert_eq!(sum, whole.with_requests(1), "in {of} parts");
+        }
+        assert_eq!(Usage::UNKNOWN.part(0, 1), Usage::UNKNOWN.with_requests(1));
     }
 }
