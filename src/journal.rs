@@ -4,13 +4,12 @@
 //! call's answer is used. To **resume** a run, run it again with the same journal. Recorded calls are
 //! served from it, and the profiler comes to the same decisions from the same answers. Calls are made
 //! again only if they were under way when the run ended, were turned away by an open circuit breaker,
-//! or, if you ask for it, failed for now
+//! or, if you ask for it, failed in a way that is not due to the item
 //! ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
 //!
 //! A record is a call as its outermost wrapper ends it, retries included. If a run is dropped while a
 //! [`Retry`](crate::backend::Retry) waits for its next attempt, the attempts so far are in no record,
 //! and the call is made again.
-//! when the run was dropped is in no record; that call is made again.
 //!
 //! ```text
 //! recorder   one run's journal: recalls, checks, writes

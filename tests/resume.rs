@@ -134,8 +134,28 @@ fn what_an_open_circuit_turned_away_is_asked_when_the_run_is_resumed() {
 
 #[test]
 fn a_call_made_again_is_the_one_that_counts() {
-    for kind in [ErrorKind::Transient, ErrorKind::Unauthorized] {
+    use ErrorKind::{Panicked, Permanent, Transient, Unauthorized};
+    // The last two: a model that was not there, and a client's bug, both mended since.
+    for kind in [Transient, Unauthorized, Permanent, Panicked] {
         made_again(kind);
+    }
+}
+
+#[test]
+fn what_the_item_is_to_blame_for_is_not_asked_again() {
+    for kind in [ErrorKind::Refused, ErrorKind::InvalidRequest] {
+        let scratch = Scratch::new();
+        let large = Flaky { kind, down: (0, u64::MAX), ..Flaky::sound(false) };
+        for calls in [ITEMS, 0] {
+            large.calls.store(0, Ordering::Relaxed);
+            let large = Model::new("large", large.clone()).with_pricing(price(1.0));
+            let roster = Roster::new(large, []).unwrap();
+            let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+            let smart = smart.with_journal(scratch.journal()).with_failures_asked_again(true);
+            let report = block_on(smart.run(&items())).unwrap().report;
+            assert_eq!((unanswered(&report), report.delivered.items()), (ITEMS, ITEMS), "{kind}");
+            assert_eq!(report.spending(ModelId::REFERENCE).recalled, ITEMS - calls, "{kind}");
+        }
     }
 }
 

@@ -79,12 +79,6 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the failure depends on the moment and not on the item: at another time, the model might
-    /// have answered.
-    pub(crate) const fn is_of_the_moment(self) -> bool {
-        self.is_retryable() || matches!(self, Self::Unavailable | Self::Unauthorized)
-    }
-
     /// Whether the failure is due to the item: the model would fail on it at any other time as well. For
     /// every other kind nobody knows what the model would have answered.
     pub(crate) const fn is_of_the_item(self) -> bool {

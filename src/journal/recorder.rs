@@ -203,7 +203,10 @@ impl<O> Recorder<O> {
 /// Sets aside the failures that may have passed and were followed by another attempt, or, with `again`,
 /// will be.
 fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<Vain> {
-    let failed = |call: &Found<O>| call.kept.failed().is_some_and(ErrorKind::is_of_the_moment);
+    // Only the item's own failures would be the same again. A model that is not there (`Permanent`) or code
+    // that panics may have been mended since.
+    let passes = |kind: ErrorKind| !kind.is_of_the_item();
+    let failed = |call: &Found<O>| call.kept.failed().is_some_and(passes);
     let some = found.iter().filter(|(_, calls)| calls.iter().any(failed));
     let some: Vec<CallKey> = some.map(|(key, _)| *key).collect();
     let mut vain = Vec::new();
@@ -211,7 +214,7 @@ fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<V
         let calls = found.remove(&key).and_then(|calls| {
             calls.retain(|call, after| {
                 let Kept::Failure { kind, usage } = call.kept else { return true };
-                let passed = kind.is_of_the_moment() && (again || after > 0);
+                let passed = passes(kind) && (again || after > 0);
                 if passed {
                     vain.push(Vain { key, usage, kind, booked: false });
                 }

@@ -63,12 +63,18 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
-    /// Sets whether calls that failed for now (a time-out, a limit, a fault of the server) are made again
-    /// when the run is resumed. By default they are not, so that a resumed run decides as the first one did.
+    /// Sets whether calls that failed are made again when the run is resumed. By default they are not, so
+    /// that a resumed run decides as the first one did.
     ///
-    /// Set it after an outage. The items it left unanswered are asked about again, and profiling decides
-    /// on what is then known, as if the outage had not happened. What the failed calls cost stays on the
-    /// bill. A call that was never made, because the circuit breaker was open, is made in any case.
+    /// These are all failures but those that are due to the item and would be the same again
+    /// ([`Refused`](crate::ErrorKind::Refused), [`InvalidRequest`](crate::ErrorKind::InvalidRequest)): a
+    /// time-out, a limit, a fault of the server, a wrong key, a model that was not there, code that panicked,
+    /// an answer that the journal could not hold.
+    ///
+    /// Set it after an outage, or once what was wrong is mended. The items it left unanswered are asked about
+    /// again, and profiling decides on what is then known, as if the outage had not happened. What the failed
+    /// calls cost stays on the bill. A call that was never made, because the circuit breaker was open, is
+    /// made in any case.
     ///
     /// Decide to resume because of what happened (an outage), not because of the result: resuming a run
     /// *because* its plan disappoints is a second try at the same promise.
