@@ -439,7 +439,15 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let purse = self.ledger.purse()?;
         let (cap, over_bound) = (purse.cap(), purse.over_bound());
         let planned = self.planned.filter(|planned| *planned != cap);
-        Some(Budgeted { cap, over_bound, unbounded: purse.unbounded(), planned })
+        let continued = if purse.continues() { cap } else { Cost::ZERO };
+        let (unbounded, profiling) = (purse.unbounded(), Cost::ZERO);
+        Some(Budgeted { cap, over_bound, unbounded, planned, profiling, continued })
+    }
+
+    /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost.
+    pub(crate) fn taken(&self) -> Cost {
+        let models = self.ledger.models().iter().map(|spent| spent.cost).sum::<Cost>();
+        models + self.ledger.judge().cost + self.ledger.purse().map_or(Cost::ZERO, Purse::assumed)
     }
 
     /// Ends the run's book-keeping. Calls that earlier runs paid for and this one did not use are booked

@@ -21,7 +21,7 @@ pub use budget::Budget;
 pub(crate) use counter::{Counter, Counters};
 pub use faults::Fault;
 use faults::Faults;
-pub(crate) use purse::{Needs, Purse, Tab};
+pub(crate) use purse::{Before, Needs, Purse, Tab};
 
 /// Calls and money of one model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -106,6 +106,38 @@ pub struct Budgeted {
     /// The cap that profiling was planned within, if it differs: that of the run which began the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<Cost>,
+    /// The caps of runs that only profiled ([`Profiled::report`](crate::Profiled::report)). They count in the
+    /// [`cap`](Self::cap) as far as they are more than the caps in [`continued`](Self::continued).
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub profiling: Cost,
+    /// The caps of executors that counted what profiling spent as spent of their own budgets
+    /// ([`Budget`](crate::Budget)): profiling's cap over again.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub continued: Cost,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_nothing(cost: &Cost) -> bool {
+    *cost == Cost::ZERO
+}
+
+impl Budgeted {
+    /// Both together. What profiling was given, and executors that went on from it have again, is counted once:
+    /// beside `k` of such executors, `p` of profiling adds what they leave of it, `p - k`.
+    fn plus(self, other: Self) -> Self {
+        let more = |profiling: Cost, continued| profiling.saturating_sub(continued);
+        let executors = |one: &Self| one.cap.saturating_sub(more(one.profiling, one.continued));
+        let profiling = self.profiling + other.profiling;
+        let continued = self.continued + other.continued;
+        Self {
+            cap: executors(&self) + executors(&other) + more(profiling, continued),
+            over_bound: self.over_bound.saturating_add(other.over_bound),
+            unbounded: self.unbounded.saturating_add(other.unbounded),
+            planned: self.planned.max(other.planned),
+            profiling,
+            continued,
+        }
+    }
 }
 
 impl Report {

@@ -25,7 +25,7 @@ use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
 use crate::items::{Items, held};
 use crate::journal::{Binding, Header, Recorder, fingerprint, fold};
-use crate::ledger::{Bill, Budget, Ledger, Spending};
+use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::{Forecast, Plan};
@@ -347,7 +347,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             })
         });
         let digest = digest.transpose()?;
-        self.calls(self.order(items.count()), self.target, digest, None)
+        self.calls(self.order(items.count()), self.target, digest, None, None)
     }
 
     /// The random order of this many items, which says which of them are profiled, for callers that
@@ -356,14 +356,15 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Order::of(self.roster.spec(), population, self.seed)
     }
 
-    /// The calls of one run, with what its journal holds and what is left of its budget. The cost of a
-    /// call of the `reference` may be known from a plan.
+    /// The calls of one run, with what its journal holds and what is left of its budget. The cost of a call
+    /// of the `reference` may be known from a plan, and what was spent `before` by the run that profiled.
     fn calls(
         &self,
         order: Order,
         target: Target,
         items: Option<u64>,
         reference: Option<Cost>,
+        before: Option<Before<'_>>,
     ) -> Result<Arc<Calls<I, O>>, RunError> {
         if self.concurrency == 0 {
             return Err(SettingsError::NoConcurrency.into());
@@ -389,7 +390,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                     let pricing = if comparison { &judge } else { model.unwrap_or(&Pricing::NONE) };
                     (*key, Bill::new(pricing, usage.as_ref()).failed(*failed))
                 });
-                Some(budget.purse(roster, judge, bills, reference)?)
+                Some(budget.purse(roster, judge, bills, reference, before)?)
             }
         };
         let ledger = Ledger::new(roster.models().len(), purse);

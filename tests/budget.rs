@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use smart_core::backend::{Latency, RetryPolicy, Simulated, Wrap};
 use smart_core::conformance::{Fault, FaultPlan, Faulty};
 use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
-    Budget, Completion, Cost, ErrorKind, Families, Generated, Model, ModelId, Outcome, Pricing,
-    ProfileSettings, Reason, Roster, RunError, Smart, StopReason, Target, Usage, from_fn,
+    Budget, Completion, Cost, ErrorKind, Families, Generated, Handed, Model, ModelId, Outcome,
+    Part, Pricing, ProfileSettings, Reason, Roster, RunError, Smart, StopReason, Target, Usage,
+    from_fn,
 };
 
 const ITEMS: u64 = 600;
@@ -196,6 +198,72 @@ async fn calls_that_do_not_say_what_they_cost_take_their_bound() {
         }
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+/// Profiling and execution apart: nothing can be saved, so the reference answers until the money ends.
+#[tokio::test]
+async fn halves_of_a_run_have_one_purse() {
+    let usd = |amount| Cost::from_usd(amount).unwrap();
+    let smart = |cap: Cost, journal: Option<&std::path::Path>| {
+        let paid = Usage::default();
+        let large = from_fn(move |_: &u64| async move { Ok(Completion::new(0).with_usage(paid)) });
+        let small = from_fn(move |item: &u64| {
+            let output = u64::from(item.is_multiple_of(5));
+            async move { Ok(Completion::new(output).with_usage(paid)) }
+        });
+        let price = |cost: Cost| Pricing::per_request(cost.as_usd()).unwrap();
+        let roster = Roster::new(
+            Model::new("large", large).with_pricing(price(LARGE)),
+            [Model::new("small", small).with_pricing(price(SMALL))],
+        );
+        let budget = bounded(cap.as_nanos());
+        let smart = Smart::new(roster.unwrap(), Exact, Target::new(0.85, 0.95).unwrap());
+        let smart = smart.with_seed(3).with_budget(budget);
+        match journal {
+            Some(path) => smart.with_journal(FileJournal::open(path).unwrap()),
+            None => smart,
+        }
+    };
+    let (items, cap) = (Generated::new(2_000, |index| index), usd(8.0));
+    let path = std::env::temp_dir().join(format!("budget-halves-{}.jsonl", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    // With a journal, the second time both halves are resumed and nothing is left to spend.
+    for journal in [None, Some(&*path), Some(&*path)] {
+        let smart = smart(cap, journal);
+        let profiled = smart.profile(&items).await.unwrap();
+        let (first, plan) = (profiled.report().unwrap(), profiled.profile.plan().unwrap());
+        assert!(first.cost() > usd(0.2), "{first}");
+        let executor = smart.executor(plan, profiled).unwrap();
+        executor.execute(futures::stream::iter(0..2_000_u64)).count().await;
+        let second = executor.finish().unwrap();
+        assert_eq!(second.budget.unwrap().cap, cap);
+        let words = "of $8.00 spent; what the run that profiled spent counts too";
+        assert!(second.to_string().contains(words), "{second}");
+        for whole in [first.clone().merge(&second), second.clone().merge(&first)] {
+            let whole = whole.unwrap();
+            assert_eq!(whole.budget.unwrap().cap, cap, "one cap");
+            assert!(whole.cost() <= cap && whole.cost() + LARGE > cap, "{whole}");
+            assert!(!whole.to_string().contains("counts too"), "{whole}");
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+
+    // Workers share the cap by parts, and what profiling spent with it.
+    let profiled = smart(cap, None).profile(&items).await.unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    let mut whole = profiled.report().unwrap();
+    for worker in 0..4 {
+        let part = Part::even(worker, 4).unwrap();
+        let smart = smart(Cost::from_nanos(part.share(cap.as_nanos())), None);
+        let ours = 500 * worker..500 * (worker + 1);
+        let mine = Handed::from(profiled.clone()).only(|index| ours.contains(&index));
+        let executor = smart.executor(plan.clone(), mine).unwrap();
+        let items = futures::stream::iter(ours.map(|index| (index, index)));
+        executor.execute_indexed(items).count().await;
+        whole = whole.merge(&executor.finish().unwrap()).unwrap();
+        assert_eq!(whole.budget.unwrap().cap, cap, "one cap");
+    }
+    assert!(whole.is_whole() && whole.cost() <= cap && whole.cost() + LARGE.times(5) > cap);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Bill;
-use super::purse::{Bound, Purse};
+use super::purse::{Before, Bound, Purse};
 use crate::calls::CallKey;
 use crate::error::SettingsError;
 use crate::pricing::{Cost, Pricing};
@@ -34,6 +34,11 @@ use crate::roster::RosterSpec;
 /// price. If no certificate is in reach, profiling ends after the first items. A resumed run goes on
 /// planning within the cap it began with, whatever its cap is now, because what is tested must not
 /// depend on what was seen.
+///
+/// **Profiling and execution apart** have one cap as well: an [`Executor`](crate::Executor) that is handed a
+/// [`Profiled`](crate::Profiled) counts what profiling spent, or was taken to have spent, as spent of its own
+/// budget. Handed [only](crate::Handed::only) a part, it counts that part. A bare map of answers does not say
+/// what profiling cost, so nothing is counted then.
 ///
 /// **What decisions depend on.** With a bound for every model, whether an item is affordable depends on
 /// what the items before it cost, not on which call finished first. A [`Smart`](crate::Smart) takes the
@@ -75,14 +80,15 @@ impl Budget {
         self.cap
     }
 
-    /// The purse of a run, after the recorded calls. A cost known beforehand for a call of the
-    /// `reference` counts like a bill.
+    /// The purse of a run, after the recorded calls and what the run that profiled spent. A cost known
+    /// beforehand for a call of the `reference` counts like a bill.
     pub(crate) fn purse<'a>(
         &self,
         roster: &RosterSpec,
         judge: Pricing,
         recorded: impl IntoIterator<Item = (CallKey, Bill<'a>)>,
         reference: Option<Cost>,
+        before: Option<Before<'_>>,
     ) -> Result<Purse, SettingsError> {
         if let Some(model) = self.bounds.keys().find(|name| roster.find(name).is_none()) {
             return Err(SettingsError::Bound { model: model.clone() });
@@ -97,7 +103,7 @@ impl Budget {
         let free = (judge == Pricing::default()).then_some(Cost::ZERO);
         let judging = Bound { given: self.judge, largest: free };
         let recorded: Vec<_> = recorded.into_iter().collect();
-        Ok(Purse::new(self.cap, models, judging).after(&recorded))
+        Ok(Purse::new(self.cap, models, judging).after(&recorded, before))
     }
 }
 

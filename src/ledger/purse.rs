@@ -104,16 +104,23 @@ impl Bound {
     }
 }
 
+/// What the run that profiled spent of the same money, and which recorded calls are among that.
+pub(crate) type Before<'a> = (Cost, &'a dyn Fn(&CallKey) -> bool);
+
 /// The money of one run.
 #[derive(Debug)]
 pub(crate) struct Purse {
     cap: Cost,
+    /// Whether the run that profiled has spent of the same money.
+    continues: bool,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     spent: Cost,
+    /// How much of that no call reported: the bounds that were assumed instead.
+    assumed: Cost,
     reserved: Cost,
     /// One for each model.
     models: Vec<Bound>,
@@ -144,6 +151,7 @@ impl Purse {
     pub(crate) fn new(cap: Cost, models: Vec<Bound>, judge: Bound) -> Self {
         let state = State {
             spent: Cost::ZERO,
+            assumed: Cost::ZERO,
             reserved: Cost::ZERO,
             models,
             judge,
@@ -153,27 +161,50 @@ impl Purse {
             over_bound: 0,
             unbounded: 0,
         };
-        Self { cap, state: Mutex::new(state) }
+        Self { cap, continues: false, state: Mutex::new(state) }
     }
 
     /// The same purse after the calls of earlier runs. The bounds are learnt from all of them first,
     /// before a cost is assumed for those that did not report one.
-    pub(super) fn after(self, recorded: &[(CallKey, Bill<'_>)]) -> Self {
+    ///
+    /// What the run that profiled spent is spent here too, but only once: if both halves have one journal,
+    /// its calls are among the recorded ones.
+    pub(super) fn after(
+        mut self,
+        recorded: &[(CallKey, Bill<'_>)],
+        before: Option<Before<'_>>,
+    ) -> Self {
         let cap = self.cap;
+        self.continues = before.is_some();
+        let (mut elsewhere, among) = before.unwrap_or((Cost::ZERO, &|_| false));
         let mut state = self.lock();
         for (key, bill) in recorded {
             state.bound(key).learn(bill);
         }
         for (key, bill) in recorded {
-            let taken = state.bound(key).taken(bill);
-            state.spent += taken.unwrap_or(cap).max(bill.cost());
+            let taken = state.bound(key).taken(bill).unwrap_or(cap).max(bill.cost());
+            state.spent += taken;
+            if among(key) {
+                elsewhere = elsewhere.saturating_sub(taken);
+            }
         }
+        state.spent += elsewhere;
         drop(state);
         self
     }
 
     pub(crate) const fn cap(&self) -> Cost {
         self.cap
+    }
+
+    /// Whether the run that profiled has spent of the same money.
+    pub(crate) const fn continues(&self) -> bool {
+        self.continues
+    }
+
+    /// How much was taken to be spent that no call of this run reported.
+    pub(crate) fn assumed(&self) -> Cost {
+        self.lock().assumed
     }
 
     /// How many calls cost more than their given bound.
@@ -305,6 +336,7 @@ impl<'a> Tab<'a> {
         state.unbounded += u64::from(taken.is_none());
         let cost = taken.unwrap_or(aside).max(bill.cost());
         state.spent += cost;
+        state.assumed += cost.saturating_sub(bill.cost());
         let used = cost.min(aside);
         state.reserved = state.reserved.saturating_sub(used);
         let entry = ticket.and_then(|ticket| state.entries.get_mut(&ticket));

@@ -1,6 +1,6 @@
 //! Merges the reports of many workers into one: [`Report::merge`].
 
-use super::{Budgeted, REPORT_VERSION, Report, version};
+use super::{REPORT_VERSION, Report, version};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -10,7 +10,8 @@ impl Report {
     /// Merges this worker's report with another's under the same plan.
     ///
     /// Totals are sums: answers, calls, failures, money, audits, catches, and the caps of budgets (none,
-    /// if one of the workers had none). Promise, allowance, certificate and forecast are the plan's. The
+    /// if one of the workers had none; profiling's once, if executors [count what it
+    /// spent](crate::Budget)). Promise, allowance, certificate and forecast are the plan's. The
     /// result does not depend on order or grouping. Each part of the items should be in one report only;
     /// [`is_whole`](Self::is_whole) says whether the reports add up to the population.
     ///
@@ -76,12 +77,7 @@ impl Report {
             judging: self.judging.plus(other.judging),
             faults: Fault::merged(self.faults, &other.faults),
             delivered: self.delivered.plus(&other.delivered),
-            budget: self.budget.zip(other.budget).map(|(one, two)| Budgeted {
-                cap: one.cap + two.cap,
-                over_bound: one.over_bound.saturating_add(two.over_bound),
-                unbounded: one.unbounded.saturating_add(two.unbounded),
-                planned: one.planned.max(two.planned),
-            }),
+            budget: self.budget.zip(other.budget).map(|(one, two)| one.plus(two)),
             audit,
             self_agreement,
             // `estimated` recomputes the reference's cost if it rests on what both saw.

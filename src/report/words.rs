@@ -251,11 +251,15 @@ impl fmt::Display for Report {
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
-        if let Some(Budgeted { cap, over_bound, unbounded, planned }) = self.budget {
+        if let Some(budget) = self.budget {
+            let Budgeted { cap, over_bound, unbounded, planned, profiling, continued } = budget;
             write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
             if let Some(planned) = planned {
                 let began = "the cap that the journal was begun with";
                 write!(f, "; profiling was planned within {}, {began}", said(planned))?;
+            }
+            if continued > Cost::ZERO && profiling == Cost::ZERO {
+                write!(f, "; what the run that profiled spent counts too")?;
             }
             if over_bound > 0 {
                 write!(f, "; {over_bound} calls cost more than the bound given for them")?;

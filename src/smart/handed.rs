@@ -1,12 +1,13 @@
 //! What profiling hands to the executor that answers the rest: [`Handed`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Profiled;
 use crate::answer::Answer;
 use crate::calls::{CallKey, Kept};
 use crate::error::RunError;
 use crate::plan::Plan;
+use crate::pricing::Cost;
 use crate::profile::Profile;
 use crate::roster::RosterSpec;
 
@@ -21,15 +22,42 @@ pub struct Handed<O> {
     pub(super) late: Vec<(CallKey, Kept<O>)>,
     /// The evidence, for a forecast at other prices.
     pub(super) profile: Option<Profile>,
+    /// What profiling spent on all this, if it is known.
+    spent: Option<Cost>,
 }
 
 impl<O> Handed<O> {
-    /// Keeps only what belongs to one worker's items.
+    /// Keeps only what belongs to one worker's items. Of what profiling spent, the worker's
+    /// [budget](crate::Budget) counts the part that its share of the items handed over comes to.
     #[must_use]
     pub fn only(mut self, ours: impl Fn(u64) -> bool) -> Self {
+        let had = self.count();
         self.answers.retain(|index, _| ours(*index));
         self.late.retain(|(key, _)| ours(key.index));
+        let kept = self.count();
+        self.spent = self.spent.map(|spent| {
+            // Rounded up, so that the parts come to no less than the whole.
+            let part =
+                (u128::from(spent.as_nanos()) * u128::from(kept)).div_ceil(u128::from(had.max(1)));
+            Cost::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
+        });
         self
+    }
+
+    /// How many items it is about.
+    fn count(&self) -> u64 {
+        let late = self.late.iter().map(|(key, _)| key.index);
+        let late =
+            late.filter(|index| !self.answers.contains_key(index)).collect::<BTreeSet<u64>>();
+        (self.answers.len() + late.len()) as u64
+    }
+
+    /// What profiling spent on all this, if it is known, and whether a call is among that.
+    pub(super) fn before(&self) -> Option<(Cost, impl Fn(&CallKey) -> bool + use<O>)> {
+        let answered: BTreeSet<u64> = self.answers.keys().copied().collect();
+        let late: BTreeSet<CallKey> = self.late.iter().map(|(key, _)| *key).collect();
+        let among = move |key: &CallKey| answered.contains(&key.index) || late.contains(key);
+        Some((self.spent?, among))
     }
 }
 
@@ -52,13 +80,13 @@ impl<O> Handed<O> {
 
 impl<O> From<BTreeMap<u64, Answer<O>>> for Handed<O> {
     fn from(answers: BTreeMap<u64, Answer<O>>) -> Self {
-        Self { answers, late: Vec::new(), profile: None }
+        Self { answers, late: Vec::new(), profile: None, spent: None }
     }
 }
 
 impl<O> From<Profiled<O>> for Handed<O> {
     fn from(profiled: Profiled<O>) -> Self {
-        let Profiled { answers, late, profile, .. } = profiled;
-        Self { answers, late, profile: Some(profile) }
+        let Profiled { answers, late, profile, taken, .. } = profiled;
+        Self { answers, late, profile: Some(profile), spent: Some(taken) }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Handed, Smart};
 use crate::answer::Answer;
-use crate::calls::Calls;
+use crate::calls::{CallKey, Calls};
 use crate::error::{RunError, SettingsError};
 use crate::execute::Executor;
 use crate::order::Order;
@@ -40,7 +40,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let profiled = profiled.into();
         let plan = profiled.price(plan, self.roster.spec())?;
         // The journal belongs to the run, which asked for this target; the plan may aim higher.
-        let calls = self.calls(plan.order, self.target, None, plan.reference_call())?;
+        let before = profiled.before();
+        let before =
+            before.as_ref().map(|(spent, among)| (*spent, among as &dyn Fn(&CallKey) -> bool));
+        let calls = self.calls(plan.order, self.target, None, plan.reference_call(), before)?;
         let known = profiled.items();
         let Handed { answers, late, .. } = profiled;
         calls.hand_over(late)?;
@@ -74,7 +77,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
         plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
         plan.order = self.order(items.unwrap_or(Order::ENDLESS));
-        let calls = self.calls(plan.order, plan.target, None, plan.reference_call())?;
+        let calls = self.calls(plan.order, plan.target, None, plan.reference_call(), None)?;
         let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
         executor.announce();
         Ok(executor)

@@ -7,6 +7,7 @@ use crate::calls::{CallKey, Calls, Kept};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
+use crate::pricing::Cost;
 use crate::profile::{Profile, StopReason};
 use crate::report::{Budgeted, REPORT_VERSION, Report, ReportLabel};
 use crate::tally::Delivered;
@@ -31,13 +32,16 @@ pub struct Profiled<O> {
     pub budget: Option<Budgeted>,
     /// Paid calls about items that came too late to be evidence.
     pub(super) late: Vec<(CallKey, Kept<O>)>,
+    /// What is spent of the budget, calls that did not say what they cost included.
+    pub(super) taken: Cost,
 }
 
 impl<O> Profiled<O> {
     pub(super) fn new(profile: Profile, answers: BTreeMap<u64, Answer<O>>) -> Self {
         let (spent, judging) = (Vec::new(), Spending::default());
         let (faults, budget, late) = (Vec::new(), None, Vec::new());
-        Self { profile, answers, spent, judging, faults, budget, late }
+        let taken = Cost::ZERO;
+        Self { profile, answers, spent, judging, faults, budget, late, taken }
     }
 
     /// Adds what the calls cost, and the calls that nobody has used yet.
@@ -49,6 +53,7 @@ impl<O> Profiled<O> {
         self.faults = calls.ledger.faults.read();
         self.budget = calls.budgeted();
         self.late = calls.take_remembered();
+        self.taken = calls.taken();
         self
     }
 
@@ -61,12 +66,13 @@ impl<O> Profiled<O> {
     pub fn report(&self) -> Result<Report, RunError> {
         let (spent, judging) = (self.spent.clone(), self.judging);
         let report = Report::of_profiling(self.profile.plan()?, spent, judging);
+        let budget = self.budget.map(|budget| Budgeted { profiling: budget.cap, ..budget });
         Ok(Report {
             profiled: self.profile.evidence.len() as u64,
             overshoot: self.profile.late.len() as u64,
             stopped: self.profile.stopped,
             faults: self.faults.clone(),
-            budget: self.budget,
+            budget,
             ..report
         })
     }

@@ -99,7 +99,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let machine = ProfileMachine::new(roster, judge, self.target, order, &self.settings)?;
         let start = Start::new(machine, after)?;
         // No digest of the items, because a worker may hold only its own.
-        let calls = self.calls(order, self.target, None, None)?;
+        let calls = self.calls(order, self.target, None, None, None)?;
         let router = self.router.as_deref();
         let (shown, answers) =
             ask_ranks(&calls, items, router, &start, ranks.clone(), self.concurrency).await?;
