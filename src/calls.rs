@@ -129,7 +129,11 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     pub(crate) observers: Observers,
     pub(crate) ledger: Ledger,
     keeper: Option<Arc<dyn Keeper<O>>>,
-    fingerprint: Option<Arc<Fingerprint<I>>>,
+    /// What tells an item from others in evidence and plans, if the caller said so.
+    key: Option<Arc<Fingerprint<I>>>,
+    /// What tells it from others in the journal, and where the caller said nothing also in evidence and
+    /// plans.
+    recorded: Option<Arc<Fingerprint<I>>>,
     memory: Memory<O>,
     /// The cap that profiling plans within; execution is held to the budget's.
     pub(crate) planned: Option<Cost>,
@@ -138,7 +142,7 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
 impl<I: ?Sized + Sync, O> Calls<I, O> {
     /// What tells an item from others, if items have a key.
     pub(crate) fn fingerprint_of(&self, item: &I) -> Option<u64> {
-        self.fingerprint.as_ref().map(|of| of(item))
+        self.key.as_ref().or(self.recorded.as_ref()).map(|of| of(item))
     }
 }
 
@@ -151,24 +155,35 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     ) -> Self {
         let judge = equivalence.pricing();
         let memory = Memory::default();
-        let (keeper, fingerprint) = (None, None);
+        let (keeper, key, recorded) = (None, None, None);
         let planned = ledger.purse().map(Purse::cap);
-        Self { roster, equivalence, judge, observers, ledger, keeper, fingerprint, memory, planned }
+        Self {
+            roster,
+            equivalence,
+            judge,
+            observers,
+            ledger,
+            keeper,
+            key,
+            recorded,
+            memory,
+            planned,
+        }
     }
 
     /// Sets the function that tells items apart.
     pub(crate) fn with_item_key(mut self, key: Option<Arc<Fingerprint<I>>>) -> Self {
-        self.fingerprint = key;
+        self.key = key;
         self
     }
 
-    /// Sets the keeper to recall calls from and to write them down in.
+    /// Sets the keeper to recall calls from and to write them down in, and what tells items apart there.
     pub(crate) fn with_keeper(
         mut self,
         keeper: Arc<dyn Keeper<O>>,
-        fingerprint: Option<Arc<Fingerprint<I>>>,
+        recorded: Option<Arc<Fingerprint<I>>>,
     ) -> Self {
-        (self.keeper, self.fingerprint) = (Some(keeper), fingerprint);
+        (self.keeper, self.recorded) = (Some(keeper), recorded);
         self
     }
 
@@ -180,13 +195,14 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         item: &'a I,
         needs: impl FnOnce() -> Needs,
     ) -> Errand<'a, I> {
-        let fingerprint = self.fingerprint.as_ref().map(|of| of(item));
+        let recorded = self.recorded.as_ref().map(|of| of(item));
+        let fingerprint = self.key.as_ref().map(|of| of(item)).or(recorded);
         // A call that is paid for is already counted as spent, and must not be reserved a second time.
         let needs = || {
             let recorded = self.keeper.as_ref().map(|keeper| keeper.paid_for(index));
             needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
         };
-        Errand { index, item, fingerprint, tab: self.ledger.tab(needs) }
+        Errand { index, item, fingerprint, recorded, tab: self.ledger.tab(needs) }
     }
 
     /// Holds on to a paid call for whoever asks for it next.
@@ -250,7 +266,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         // Observers were already told of what this run paid for itself.
         let (kept, told) = match (self.memory.take(&key), &self.keeper) {
             (Some(kept), _) => (Some((kept, true)), true),
-            (None, Some(keeper)) => (keeper.recall(&key, errand.fingerprint)?, false),
+            (None, Some(keeper)) => (keeper.recall(&key, errand.recorded)?, false),
             (None, None) => (None, false),
         };
         let Some((kept, booked)) = kept else { return Ok(None) };
@@ -330,7 +346,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         error: Option<ErrorKind>,
     ) -> Result<(Cost, Option<ErrorKind>), RunError> {
         let mut unkept = None;
-        let keep = |keeper: &Arc<dyn Keeper<O>>| keeper.keep(&key, errand.fingerprint, keepsake);
+        let keep = |keeper: &Arc<dyn Keeper<O>>| keeper.keep(&key, errand.recorded, keepsake);
         let kept = self.keeper.as_ref().map_or(Ok(None), keep);
         if let Ok(Some(why)) = &kept {
             let error = BackendError::new(

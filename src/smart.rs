@@ -185,9 +185,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Sets what tells one item from another: an identifier, a content hash, or the item itself.
     ///
     /// Profiles and plans then recognise the profiled items by a fingerprint of the key, and an
-    /// [`executor`](Self::executor) with the same key refuses a plan, or answers, for other items.
-    /// Without a key nothing can tell yesterday's items from today's. Runs with a journal already have a
-    /// key: that of [`with_keyed_journal`](Self::with_keyed_journal), or the item itself.
+    /// [`executor`](Self::executor) with the same key refuses a plan, or answers, for other items. Without a
+    /// key nothing can tell yesterday's items from today's. In a run with a journal the item itself is the
+    /// key if none is set here. The key is for profiles and plans alone: the journal tells items apart by the
+    /// item itself in any case, since what it answers again must be the same item in every part.
     ///
     /// ```
     /// use smart_core::backend::Simulated;

@@ -88,6 +88,30 @@ fn a_journal_is_a_key_as_well() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// The key that the caller set is the one, with a journal or without; the journal looks at the item itself.
+#[test]
+fn a_key_is_the_key_with_a_journal_too() {
+    let path = std::env::temp_dir().join(format!("smart-core-key-{}.jsonl", std::process::id()));
+    let journal = || smart_core::journal::FileJournal::open(&path).unwrap();
+    let keyed = || smart().with_item_key(|item: &u64| item % 5_000);
+    let yesterday = profiled(&keyed().with_journal(journal()));
+    let plan = yesterday.profile.plan().unwrap();
+    assert_eq!(plan.items, profiled(&keyed()).profile.plan().unwrap().items);
+    for handed in [Some(&yesterday), None] {
+        assert_eq!(follow(&keyed(), &plan, handed, 0).unwrap(), 2_000);
+        assert!(follow(&keyed(), &plan, handed, 1).is_err());
+        // By their keys these are the profiled items.
+        assert_eq!(follow(&keyed(), &plan, handed, 5_000).unwrap(), 2_000);
+    }
+    // In a journal each part of a run must be about the very items that are recorded.
+    let others: Vec<u64> = (5_000..7_000).collect();
+    let error = block_on(keyed().with_journal(journal()).profile(&others)).unwrap_err();
+    assert!(error.to_string().contains("are not those of the journal"), "{error}");
+    let error = follow(&keyed().with_journal(journal()), &plan, None, 5_000).unwrap_err();
+    assert!(error.to_string().contains("is not the item recorded"), "{error}");
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn an_executor_is_watched_like_a_run() {
     let plan = profiled(&smart()).profile.plan().unwrap();

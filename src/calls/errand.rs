@@ -6,13 +6,15 @@ use crate::ledger::Tab;
 pub(crate) struct Errand<'a, I: ?Sized> {
     pub(crate) index: u64,
     pub(crate) item: &'a I,
-    /// What tells the item from others, in the journal and in plans.
+    /// What tells the item from others, in evidence and in plans.
     pub(super) fingerprint: Option<u64>,
+    /// What tells it from others in the journal.
+    pub(super) recorded: Option<u64>,
     pub(super) tab: Tab<'a>,
 }
 
 impl<I: ?Sized> Errand<'_, I> {
-    /// What tells the item from others, if items have a key.
+    /// What tells the item from others in evidence and in plans, if items have a key.
     pub(crate) const fn fingerprint(&self) -> Option<u64> {
         self.fingerprint
     }

@@ -13,8 +13,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Writes every paid call to a journal, and resumes from what it holds.
     ///
     /// To resume a run, run it again with the same items, roster, target, seed and settings: see
-    /// [`journal`](crate::journal). Items are told apart by their [`Hash`]; an item whose fingerprint
-    /// differs from the recorded one is refused.
+    /// [`journal`](crate::journal). The journal tells items apart by their [`Hash`]; an item whose
+    /// fingerprint differs from the recorded one is refused, whatever [key](Self::with_item_key) items have.
+    /// Profiles and plans tell items apart in the same way if no key is set.
     ///
     /// ```
     /// use smart_core::{Completion, Model, Roster, Smart, Target, from_fn};
@@ -42,24 +43,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         I: Hash,
         O: serde::Serialize + serde::de::DeserializeOwned,
     {
-        // The item is its own key, because plans and profiles are bound to items as well.
         self.journal = Some(Arc::new(Binding::json(journal, |item: &I| fingerprint(item))));
-        self
-    }
-
-    /// As `with_journal`, for items that are told apart by a key: an identifier, a content hash.
-    #[cfg(feature = "json")]
-    #[must_use]
-    pub fn with_keyed_journal<K: Hash>(
-        mut self,
-        journal: impl crate::journal::Journal + 'static,
-        key: impl Fn(&I) -> K + Send + Sync + 'static,
-    ) -> Self
-    where
-        O: serde::Serialize + serde::de::DeserializeOwned,
-    {
-        let binding = Binding::json(journal, move |item: &I| fingerprint(&key(item)));
-        self.journal = Some(Arc::new(binding));
         self
     }
 
