@@ -74,8 +74,10 @@ struct Shared<I: ?Sized + Sync, O> {
     router: Option<Arc<Router<I>>>,
     /// The answers from profiling, until they are delivered.
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
-    /// Fingerprints of the profiled items, by index.
+    /// Fingerprints of the items that were profiled, or came too late for that, by index.
     known: BTreeMap<u64, u64>,
+    /// A set of items that holds those in `known` and those in `asked`.
+    seen: First,
     /// The items that profiling answered: their calls are in the books of the run that profiled.
     handed: BTreeSet<u64>,
     tally: Tally,
@@ -85,12 +87,12 @@ struct Shared<I: ?Sized + Sync, O> {
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
-    /// The short way, if this item takes it: it was not profiled, and there is no audit, journal,
+    /// The short way, if this item takes it: nothing is known of it, and there is no audit, journal,
     /// observer or budget.
     #[inline]
     fn straight_for(&self, index: u64) -> Option<Straight> {
         let plain = self.auditor.is_none() && self.calls.is_plain();
-        self.straight.filter(|_| plain && !self.asked.contains(index))
+        self.straight.filter(|_| plain && !self.seen.contains(index))
     }
 }
 
@@ -144,6 +146,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         // The plan knows nothing about items other than the profiled ones.
         let ranks = (0..plan.asked).zip(&plan.items);
         let known = ranks.map(|(rank, item)| (plan.order.index(rank), *item)).collect();
+        let seen = asked.clone();
         let shared = Shared {
             calls,
             plan,
@@ -151,6 +154,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             router,
             profiled,
             known,
+            seen,
             handed,
             tally,
             auditor,
@@ -169,6 +173,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     pub(crate) fn knowing(mut self, items: BTreeMap<u64, u64>) -> Self {
         // Nothing else holds `shared` yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            let order = shared.plan.order;
+            let ranks = items.keys().map(|index| order.rank(*index).saturating_add(1));
+            shared.seen = order.first(ranks.max().unwrap_or(0).max(shared.plan.asked));
             shared.known.extend(items);
         }
         self
@@ -394,8 +401,9 @@ where
     O: Send + Sync,
 {
     let shared = &*lane.shared;
+    // Items that came too late are checked too: their paid answers are handed on as well.
+    shared.check(index, item)?;
     let answer = if shared.asked.contains(index) {
-        shared.check(index, item)?;
         if let Some(answer) = shared.take_profiled(index) {
             answer
         } else {

@@ -8,8 +8,8 @@ use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::progress::{Phase, Progress};
 use smart_core::{
-    Audit, Budget, Cost, Event, Model, Objective, Plan, Pricing, Profile, ProfileSettings,
-    Profiled, Roster, RunError, SettingsError, Smart, Target, Usage,
+    Audit, Budget, Completion, Cost, Event, Handed, Model, Objective, Plan, Pricing, Profile,
+    ProfileSettings, Profiled, Roster, RunError, SettingsError, Smart, Target, Usage, from_fn,
 };
 
 type Run = Smart<u64, u32>;
@@ -86,6 +86,48 @@ fn a_journal_is_a_key_as_well() {
     // Without a key here nobody can tell: so it is documented.
     assert_eq!(follow(&smart(), &plan, Some(&yesterday), 1).unwrap(), 2_000);
     std::fs::remove_file(path).unwrap();
+}
+
+/// Items that came too late to be evidence have answers that are paid for, and those are of these items.
+#[test]
+fn a_late_item_that_is_another_by_now_is_refused() {
+    const DAY: u64 = 1_000_000;
+    // Answers after some polls with the day of the item.
+    let model = |name: &str, slow: bool, usd: f64| {
+        let backend = from_fn(move |item: &u64| {
+            let (day, mut waits) = (item / DAY, if slow { item % 17 } else { 0 });
+            async move {
+                std::future::poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    let ready = waits == 0;
+                    waits = waits.saturating_sub(1);
+                    if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                })
+                .await;
+                Ok(Completion::new(u32::try_from(day).unwrap_or(0)).with_usage(Usage::default()))
+            }
+        });
+        Model::new(name, backend).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    let roster = Roster::new(model("large", true, 0.01), [model("small", false, 0.0001)]).unwrap();
+    let smart = Smart::new(roster, Exact, Target::new(0.9, 0.9).unwrap());
+    let smart = smart.with_concurrency(64).with_item_key(|item: &u64| *item);
+    let yesterday = profiled(&smart);
+    let late: Vec<u64> = yesterday.profile.late.iter().map(|item| item.index).collect();
+    assert!(late.len() > 3, "{late:?}");
+    let plan = yesterday.profile.plan().unwrap();
+    for index in late {
+        // With the calls handed over, or handed to another worker.
+        let whole = Handed::from(yesterday.clone());
+        for handed in [whole.clone(), whole.only(|other| other != index)] {
+            let executor = smart.executor(plan.clone(), handed).unwrap();
+            let today = stream::iter([(index, index + DAY)]);
+            let error = block_on(executor.execute_indexed(today).next()).unwrap().unwrap_err();
+            assert!(error.to_string().contains("is not the item that was profiled"), "{error}");
+            let same = block_on(executor.execute_indexed(stream::iter([(index, index)])).next());
+            assert_eq!(same.unwrap().unwrap().output, Some(0));
+        }
+    }
 }
 
 /// The key that the caller set is the one, with a journal or without; the journal looks at the item itself.
