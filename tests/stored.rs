@@ -88,6 +88,45 @@ fn a_journal_is_a_key_as_well() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// What was profiled with other models, in another order or on other items is not this plan's.
+#[test]
+fn a_plan_is_not_followed_with_what_another_run_profiled() {
+    let refused = |smart: &Run, plan: &Plan, handed: Profiled<u32>, why: &str| {
+        let error = smart.executor(plan.clone(), handed).unwrap_err();
+        assert!(matches!(error, RunError::Mismatch { what: "the stored profile", .. }), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    let smart = keyed();
+    let own = profiled(&smart);
+    let plan = own.profile.plan().unwrap();
+    refused(&smart, &plan, profiled(&keyed().with_seed(2)), "its seed or population");
+    let others: Vec<u64> = (5_000..7_000).collect();
+    let others = block_on(smart.profile(&others)).unwrap();
+    let why = if others.profile.asked == plan.asked { "its items are not" } else { "number of" };
+    refused(&smart, &plan, others, why);
+
+    let versioned = |version: &str| {
+        let tagged = |name: &str, conformity: f64, usd: f64| {
+            Model::new(name, Simulated::candidate(name, conformity, 7))
+                .with_pricing(Pricing::per_request(usd).unwrap())
+                .with_version(version)
+        };
+        let roster = Roster::new(tagged("large", 1.0, 0.01), [tagged("small", 0.97, 0.0005)]);
+        Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap())
+    };
+    let (old, new) = (versioned("1"), versioned("2"));
+    let plan = profiled(&new).profile.plan().unwrap();
+    refused(&new, &plan, profiled(&old), "version");
+
+    // Another target or other prices are no other run.
+    let laxer = own.profile.replan(
+        &own.profile.roster,
+        Target::new(0.8, 0.9).unwrap(),
+        &ProfileSettings::default(),
+    );
+    assert!(smart.executor(laxer.unwrap(), own).is_ok());
+}
+
 /// Items that came too late to be evidence have answers that are paid for, and those are of these items.
 #[test]
 fn a_late_item_that_is_another_by_now_is_refused() {

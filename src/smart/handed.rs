@@ -68,13 +68,32 @@ impl<O> Handed<O> {
         evidence.filter_map(|item| Some((item.index, item.item?))).collect()
     }
 
+    /// Refuses what another run profiled: the answers would be delivered without having been tested.
+    pub(super) fn check(&self, plan: &Plan) -> Result<(), RunError> {
+        let Some(profile) = &self.profile else { return Ok(()) };
+        profile.check(&plan.roster, &plan.equivalence)?;
+        let items = plan.items.iter().zip(&profile.evidence);
+        let difference = if profile.order != plan.order {
+            "its seed or population is not the plan's"
+        } else if profile.asked != plan.asked {
+            "it holds another number of profiled items than the plan"
+        } else if items.into_iter().any(|(known, item)| item.item.is_some_and(|own| own != *known))
+        {
+            "its items are not those that the plan was made for"
+        } else {
+            return Ok(());
+        };
+        Err(RunError::Mismatch { what: "the stored profile", difference: difference.to_owned() })
+    }
+
     /// The plan at these prices, with a forecast if its evidence was handed over.
     pub(super) fn price(&self, plan: Plan, roster: &RosterSpec) -> Result<Plan, RunError> {
         if plan.roster == *roster {
             return Ok(plan);
         }
-        let known = self.profile.as_ref().filter(|profile| profile.order == plan.order);
-        known.map_or_else(|| plan.at_prices(roster), |profile| profile.at_prices(&plan, roster))
+        self.profile
+            .as_ref()
+            .map_or_else(|| plan.at_prices(roster), |profile| profile.at_prices(&plan, roster))
     }
 }
 

@@ -30,7 +30,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// over, and the report compares what was spent with what the reference costs at them.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence.
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or if another run
+    /// profiled what is handed over (a map of answers does not say which run it is of).
     pub fn executor(
         &self,
         plan: Plan,
@@ -38,6 +39,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
         let profiled = profiled.into();
+        profiled.check(&plan)?;
         let plan = profiled.price(plan, self.roster.spec())?;
         // The journal belongs to the run, which asked for this target; the plan may aim higher.
         let before = profiled.before();
