@@ -88,6 +88,30 @@ fn a_journal_is_a_key_as_well() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// Evidence that was filtered is no random sample, however it looks.
+#[test]
+fn a_profile_without_some_of_its_rows_certifies_nothing() {
+    let profile = profiled(&smart()).profile;
+    let stored = || serde_json::to_value(&profile).unwrap();
+    let plan = |stored| serde_json::from_value::<Profile>(stored).unwrap().plan();
+    assert!(plan(stored()).unwrap().certificate.is_some());
+    let differs = |row: &serde_json::Value| row["candidates"][0]["agreement"] != "agrees";
+    let rows = |stored: &serde_json::Value| stored["evidence"].as_array().unwrap().clone();
+    let failing = rows(&stored()).iter().position(differs).unwrap();
+    let (mut thinned, mut moved, mut cut) = (stored(), stored(), stored());
+    thinned["evidence"].as_array_mut().unwrap().retain(|row| !differs(row));
+    moved["evidence"].as_array_mut().unwrap().swap(failing, failing + 1);
+    cut["evidence"].as_array_mut().unwrap().pop();
+    for damaged in [thinned, moved] {
+        let error = plan(damaged).unwrap_err();
+        assert!(matches!(error, RunError::Mismatch { what: "the stored profile", .. }), "{error}");
+        let words = format!("row {failing} of its evidence is about item");
+        assert!(error.to_string().contains(&words), "{error}");
+    }
+    let error = plan(cut).unwrap_err();
+    assert!(error.to_string().contains("rows and should have"), "{error}");
+}
+
 /// What was profiled with other models, in another order or on other items is not this plan's.
 #[test]
 fn a_plan_is_not_followed_with_what_another_run_profiled() {

@@ -88,20 +88,42 @@ impl Profile {
         }
     }
 
-    /// Checks that the profile has this version and was made with these models; prices may differ.
+    /// Checks that the profile has this version, was made with these models (prices may differ), and that its
+    /// evidence is whole: about the items of the first ranks, in their order.
     ///
     /// # Errors
     /// [`RunError::Mismatch`], which says what differs.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
         let version = (self.version, PROFILE_VERSION);
         let equivalence = (self.equivalence.as_str(), equivalence);
-        RunError::unless_fits("the stored profile", version, (&self.roster, roster), equivalence)
+        let what = "the stored profile";
+        RunError::unless_fits(what, version, (&self.roster, roster), equivalence)?;
+        let missing = self.incomplete();
+        missing.map_or(Ok(()), |difference| Err(RunError::Mismatch { what, difference }))
+    }
+
+    /// What is missing from the evidence, in words. A certificate counts failures in a random sample, and
+    /// rows that were left out or moved, perhaps by a query that kept those that agree, leave no such sample.
+    fn incomplete(&self) -> Option<String> {
+        let rows = self.evidence.len() as u64;
+        let ranks = (0..).zip(&self.evidence).map(|(rank, item)| (rank, item.index));
+        let moved = ranks.into_iter().find(|(rank, index)| *index != self.order.index(*rank));
+        if let Some((rank, index)) = moved {
+            let due = self.order.index(rank);
+            return Some(format!(
+                "row {rank} of its evidence is about item {index} and should be about item {due}: rows are \
+                 missing or were moved"
+            ));
+        }
+        let asked = self.asked;
+        (rows != asked).then(|| format!("its evidence has {rows} rows and should have {asked}"))
     }
 
     /// The plan that profiling ended with.
     ///
     /// # Errors
-    /// [`RunError::Settings`] if the stored settings make no sense.
+    /// [`RunError::Settings`] if the stored settings make no sense; [`RunError::Mismatch`] if rows of the
+    /// evidence are missing or were moved.
     pub fn plan(&self) -> Result<Plan, RunError> {
         self.replan(&self.roster, self.target, &self.settings)
     }
@@ -143,8 +165,8 @@ impl Profile {
     /// To keep a plan as it is, at whatever prices, no planning is needed: [`Plan::at_prices`].
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the roster differs in more than prices; [`RunError::Settings`] if
-    /// the settings make no sense.
+    /// [`RunError::Mismatch`] if the roster differs in more than prices, or rows of the evidence are missing
+    /// or were moved; [`RunError::Settings`] if the settings make no sense.
     pub fn replan(
         &self,
         roster: &RosterSpec,
