@@ -15,9 +15,10 @@ mod memory;
 mod plain;
 
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::backend::guard::guarded;
+use crate::backend::guard::{guarded, panicked};
 use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
@@ -121,6 +122,19 @@ enum Went<T> {
 /// Hashes an item, so that the journal and plans can tell it from others.
 pub(crate) type Fingerprint<I> = dyn Fn(&I) -> u64 + Send + Sync;
 
+/// Fingerprints an item. It is the caller's code that hashes: like a collection that panics over an item, it
+/// ends the run with an error, after the calls under way.
+pub(crate) fn told_apart<I: ?Sized>(
+    by: &Fingerprint<I>,
+    index: u64,
+    item: &I,
+) -> Result<u64, RunError> {
+    catch_unwind(AssertUnwindSafe(|| by(item))).map_err(|panic| {
+        let why = format!("its key panicked: {}", panicked(&*panic).message());
+        RunError::Item { index, why }
+    })
+}
+
 /// Makes the calls of one run.
 pub(crate) struct Calls<I: ?Sized + Sync, O> {
     pub(crate) roster: Roster<I, O>,
@@ -141,8 +155,9 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
 
 impl<I: ?Sized + Sync, O> Calls<I, O> {
     /// What tells an item from others, if items have a key.
-    pub(crate) fn fingerprint_of(&self, item: &I) -> Option<u64> {
-        self.key.as_ref().or(self.recorded.as_ref()).map(|of| of(item))
+    pub(crate) fn fingerprint_of(&self, index: u64, item: &I) -> Result<Option<u64>, RunError> {
+        let by = self.key.as_ref().or(self.recorded.as_ref());
+        by.map(|by| told_apart(&**by, index, item)).transpose()
     }
 }
 
@@ -194,15 +209,18 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         index: u64,
         item: &'a I,
         needs: impl FnOnce() -> Needs,
-    ) -> Errand<'a, I> {
-        let recorded = self.recorded.as_ref().map(|of| of(item));
-        let fingerprint = self.key.as_ref().map(|of| of(item)).or(recorded);
+    ) -> Result<Errand<'a, I>, RunError> {
+        let told = |by: &Option<Arc<Fingerprint<I>>>| {
+            by.as_ref().map(|by| told_apart(&**by, index, item)).transpose()
+        };
+        let recorded = told(&self.recorded)?;
+        let fingerprint = told(&self.key)?.or(recorded);
         // A call that is paid for is already counted as spent, and must not be reserved a second time.
         let needs = || {
             let recorded = self.keeper.as_ref().map(|keeper| keeper.paid_for(index));
             needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
         };
-        Errand { index, item, fingerprint, recorded, tab: self.ledger.tab(needs) }
+        Ok(Errand { index, item, fingerprint, recorded, tab: self.ledger.tab(needs) })
     }
 
     /// Holds on to a paid call for whoever asks for it next.

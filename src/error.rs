@@ -127,7 +127,7 @@ pub enum RunError {
     /// The profiler's state machine was driven out of turn.
     #[error("the profiler's steps were called in the wrong order")]
     Protocol(#[from] ProtocolError),
-    /// The collection of items panicked on one.
+    /// The collection of items panicked on one, or an item's key did.
     #[error("item {index} cannot be fetched: {why}")]
     Item {
         /// The item's index.

@@ -100,7 +100,7 @@ impl<I: ?Sized + Sync, O> Shared<I, O> {
     /// Refuses an item that differs from the one profiled under its index, if items have a key.
     fn check(&self, index: u64, item: &I) -> Result<(), RunError> {
         let Some(known) = self.known.get(&index) else { return Ok(()) };
-        if self.calls.fingerprint_of(item).is_none_or(|own| own == *known) {
+        if self.calls.fingerprint_of(index, item)?.is_none_or(|own| own == *known) {
             return Ok(());
         }
         let difference = format!(
@@ -408,13 +408,13 @@ where
             answer
         } else {
             // Profiled elsewhere, or asked for twice: the reference is asked again.
-            let errand = shared.calls.errand(index, item, route::reference_needs);
+            let errand = shared.calls.errand(index, item, route::reference_needs)?;
             route::reference(&shared.calls, &errand, Reason::Profiled).await?
         }
     } else {
         let router = score(shared.router.as_deref(), item).map(Confidence::as_f64);
         let needs = || route::needs(&shared.calls, &shared.plan, shared.auditor.is_some());
-        let errand = shared.calls.errand(index, item, needs);
+        let errand = shared.calls.errand(index, item, needs)?;
         let auditor = shared.auditor.as_ref();
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };

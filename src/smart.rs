@@ -19,7 +19,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::answer::Answer;
-use crate::calls::{Calls, Fingerprint};
+use crate::calls::{Calls, Fingerprint, told_apart};
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
@@ -188,7 +188,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// [`executor`](Self::executor) with the same key refuses a plan, or answers, for other items. Without a
     /// key nothing can tell yesterday's items from today's. In a run with a journal the item itself is the
     /// key if none is set here. The key is for profiles and plans alone: the journal tells items apart by the
-    /// item itself in any case, since what it answers again must be the same item in every part.
+    /// item itself in any case, since what it answers again must be the same item in every part. A panic in
+    /// `key` ends the run as [`RunError::Item`], after the calls under way.
     ///
     /// ```
     /// use smart_core::backend::Simulated;
@@ -344,7 +345,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let digest = self.journal.as_ref().map(|binding| {
             (0..items.count()).try_fold(0, |digest, index| {
                 let item = held(items, index)?;
-                Ok::<_, RunError>(fold(digest, (binding.fingerprint)((*item).borrow())))
+                let item = told_apart(&*binding.fingerprint, index, (*item).borrow())?;
+                Ok::<_, RunError>(fold(digest, item))
             })
         });
         let digest = digest.transpose()?;

@@ -197,3 +197,27 @@ fn a_panic_over_an_item_ends_the_run_after_the_calls_under_way() {
     let ended = block_on(smart.with_journal(scratch.journal()).run(&items));
     assert!(matches!(ended.unwrap_err(), RunError::Item { index: 40, .. }));
 }
+
+#[test]
+fn a_panic_in_a_key_ends_the_run_after_the_calls_under_way() {
+    let smart = || {
+        let backend = from_fn(|item: &u64| {
+            let item = *item;
+            async move { Ok(Completion::new(item)) }
+        });
+        Smart::new(alone(backend), Exact, target()).with_item_key(|item: &u64| {
+            assert!(*item != 40, "row 40 has no identifier");
+            *item
+        })
+    };
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let scratch = Scratch::new();
+    for error in [
+        block_on(smart().run(&items)).unwrap_err(),
+        block_on(smart().with_journal(scratch.journal()).run(&items)).unwrap_err(),
+    ] {
+        let words = "item 40 cannot be fetched: its key panicked: row 40 has no identifier";
+        assert_eq!(error.to_string(), words);
+        assert!(matches!(error, RunError::Item { index: 40, .. }));
+    }
+}

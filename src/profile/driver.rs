@@ -195,7 +195,7 @@ where
     let index = request.index;
     let held = items::held(items, index)?;
     let item: &I = (*held).borrow();
-    let errand = calls.errand(index, item, || needs(request));
+    let errand = calls.errand(index, item, || needs(request))?;
     let errand = &errand;
     let at_once = request.unless.map_or(request.ask, |first| std::iter::once(first).collect());
     let rate = if request.unless.is_some() { ModelSet::EMPTY } else { request.rate };

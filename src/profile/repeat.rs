@@ -109,7 +109,7 @@ where
     let Some(first) = first else { return Ok(None) };
     let held = held(items, index)?;
     let needs = || Needs { calls: vec![(ModelId::REFERENCE, CallKind::Repeat)], comparisons: 1 };
-    let errand = calls.errand(index, (*held).borrow(), needs);
+    let errand = calls.errand(index, (*held).borrow(), needs)?;
     let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await?
     else {
         return Ok(None);
