@@ -15,7 +15,6 @@ const MOST_BITS: u64 = 1 << 24;
 /// because the order is random and spreads them evenly. An item whose bit is not set is no member. An item
 /// whose bit is set is a member or, rarely, another item with the same low bits, and its rank decides. The
 /// answer is exact, and the screen's size depends on the bound and not on the population.
-/// the bound and not on the population.
 #[derive(Debug, Clone)]
 pub struct First {
     order: Order,
@@ -27,7 +26,8 @@ pub struct First {
 impl First {
     pub(super) fn new(order: Order, count: u64) -> Self {
         let count = count.min(order.population());
-        let bits = count.saturating_mul(BITS_PER_ITEM).next_power_of_two().max(64);
+        let bits = count.saturating_mul(BITS_PER_ITEM).checked_next_power_of_two();
+        let bits = bits.unwrap_or(u64::MAX).max(64);
         let mut screen = Vec::new();
         if bits <= MOST_BITS {
             screen.resize(usize::try_from(bits / 64).unwrap_or(0), 0);
@@ -61,6 +61,16 @@ const fn place(index: u64, words: usize) -> (usize, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_of_any_size_can_be_made() {
+        let order = Order::new(u64::MAX, 1);
+        for count in [1 << 58, (1 << 58) + 1, 1 << 60, u64::MAX] {
+            let first = order.first(count);
+            assert!(first.contains(order.index(count - 1)), "{count}");
+            assert!(count == u64::MAX || !first.contains(order.index(count)), "{count}");
+        }
+    }
 
     #[test]
     fn membership_is_that_of_the_ranks() {
