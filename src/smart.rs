@@ -229,6 +229,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
 
     /// Asks the reference a second time about `items` of the profiled items, to report how far it agrees
     /// with itself. This costs that many calls and changes no decision.
+    ///
+    /// With a [budget](Self::with_budget) the answers come first: only as many items are asked about again as
+    /// the cap leaves money for beyond the [forecast](Plan::forecast)'s upper end, at the mean cost of a
+    /// call.
     #[must_use]
     pub const fn with_reference_check(mut self, items: u64) -> Self {
         self.repeats = items;
@@ -286,7 +290,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let calls = self.calls_for(items)?;
         let Profiled { profile, answers, .. } = self.profile_with(&calls, items).await?;
         let plan = Arc::new(profile.plan()?);
-        let self_agreement = self.repeat(&calls, items, &profile, &answers).await?;
+        let self_agreement = self.repeat(&calls, items, &profile, &plan, &answers).await?;
         let spent = calls.ledger.models();
         calls.observers.emit(&Event::Planned { plan: &plan });
         let population = Some(plan.order.population());
@@ -322,17 +326,19 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         calls: &Calls<I, O>,
         items: &S,
         profile: &Profile,
+        plan: &Plan,
         answers: &BTreeMap<u64, Answer<O>>,
     ) -> Result<Option<SelfAgreement>, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        if self.repeats == 0 {
+        let wanted = self.repeats.min(affordable_repeats(calls, plan));
+        if wanted == 0 {
             return Ok(None);
         }
         let about = (profile.order, profile.asked, self.target);
-        let how = (self.repeats, self.concurrency);
+        let how = (wanted, self.concurrency);
         let agreement = repeat(calls, items, answers, about, how).await?;
         calls.observers.emit(&Event::ReferenceRepeated { agreement });
         Ok(Some(agreement))
@@ -459,4 +465,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         }
         .estimated()
     }
+}
+
+/// About how many items the reference can be asked twice, so that no item goes without an answer for it. A
+/// resumed run comes to the same number: it depends on the plan and on what profiling cost, not on what is
+/// left.
+fn affordable_repeats<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan) -> u64 {
+    let Some(purse) = calls.ledger.purse() else { return u64::MAX };
+    let judging = calls.ledger.judge();
+    let judged = judging.cost.as_nanos() / judging.comparisons.max(1);
+    let each = plan.reference_call().unwrap_or_default().as_nanos().saturating_add(judged);
+    let spare = purse.cap().saturating_sub(plan.forecast.high).as_nanos();
+    spare.checked_div(each).unwrap_or(u64::MAX)
 }

@@ -11,8 +11,9 @@ use smart_core::conformance::{Fault, FaultPlan, Faulty};
 use smart_core::equivalence::Exact;
 use smart_core::stats::{Probability, max_caught, two_sided_rate};
 use smart_core::{
-    Audit, BackendError, Completion, ErrorKind, Event, Executor, Families, LlmBackend, Model, Plan,
-    Pricing, ProfileSettings, Reason, Roster, Smart, Target, Usage, async_trait, from_fn,
+    Audit, BackendError, Budget, Completion, Cost, ErrorKind, Event, Executor, Families,
+    LlmBackend, Model, Plan, Pricing, ProfileSettings, Reason, Roster, Smart, Target, Usage,
+    async_trait, from_fn,
 };
 
 const ITEMS: u64 = 1_000;
@@ -393,4 +394,37 @@ async fn the_reference_is_asked_twice_and_its_noise_is_told() {
     assert!(noise.is_below_target() && noise.interval.1 < 1.0);
     assert!(checked.report.to_string().contains("asks for more than that"));
     assert_eq!(checked.report.plan, plain.report.plan, "evidence is untouched");
+}
+
+/// The money goes into answers first: the check gets what is left beyond them.
+#[tokio::test]
+async fn a_budget_leaves_no_item_unanswered_for_the_check_of_the_reference() {
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let run = |check: u64, usd: f64| {
+        let price = |p| Pricing::per_request(p).unwrap();
+        let cost = |usd| Cost::from_usd(usd).unwrap();
+        // A candidate that saves nothing: the reference answers everything, for $10.00.
+        let small = Simulated::candidate("small", 0.5, 1).with_labels(2);
+        let roster = Roster::new(
+            Model::new("large", Simulated::reference(1)).with_pricing(price(0.01)),
+            [Model::new("small", small).with_pricing(price(0.0001))],
+        );
+        let bounds = Budget::new(cost(usd)).with_call_bound("large", cost(0.01));
+        let target = Target::new(0.95, 0.95).unwrap();
+        let smart = Smart::new(roster.unwrap(), Exact, target)
+            .with_budget(bounds.with_call_bound("small", cost(0.0001)))
+            .with_reference_check(check);
+        let items = &items;
+        async move { smart.run(items).await.unwrap().report }
+    };
+    for (usd, most) in [(9.0, 0), (10.05, 4), (10.5, 49), (20.0, 100)] {
+        let (plain, checked) = (run(0, usd).await, run(100, usd).await);
+        assert_eq!(plain.delivered.answered(), checked.delivered.answered(), "{checked}");
+        let asked = checked.self_agreement.map_or(0, |agreement| agreement.asked);
+        assert!(
+            asked <= most && 2 * asked >= most.min(checked.profiled),
+            "{asked} of {usd}: {checked}"
+        );
+        assert!(checked.cost() <= Cost::from_usd(usd).unwrap());
+    }
 }
