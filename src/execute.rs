@@ -266,10 +266,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// items ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)). An error ends the
     /// run, for instance if the journal failed or the stream holds more items than the plan is for.
     ///
-    /// A stream works only while it is polled. **With a budget** all streams of an executor share one
-    /// purse, and an item waits in line until the money set aside for earlier items is released. A
-    /// stream that holds calls under way but is not polled keeps the others waiting for ever. Poll all
-    /// streams together, or drop the one you do not want.
+    /// A stream works only while it is polled. **With a budget or audits** the streams of an executor wait
+    /// for one another. With a budget they share one purse, and an item waits in line until the money set
+    /// aside for earlier items is released. Under audit, a candidate's answer is held back while it depends
+    /// on audits under way, in whatever stream, whether one more failure may be delivered. So a stream that
+    /// holds calls under way but is not polled may keep the others waiting for ever. Poll all streams
+    /// together, or drop the one you do not want.
     ///
     /// A stream that is **dropped** loses what was paid for items not yet delivered. This executor asks about
     /// them again, even with a journal, because it has recalled each record once. To pay for nothing twice,
@@ -289,8 +291,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// Answers any part of the population, in any order: pairs of index and item.
     ///
     /// An index is answered in the same way whatever part it comes in, so parts may be spread over
-    /// workers. What [`execute`](Self::execute) says of dropped streams, and of several streams with one
-    /// budget, holds here too.
+    /// workers. What [`execute`](Self::execute) says of dropped streams, and of several streams with a budget
+    /// or audits, holds here too.
     pub fn execute_indexed<T, S>(&self, items: S) -> Answers<O>
     where
         T: Borrow<I> + Send + 'static,
