@@ -6,7 +6,6 @@
 //! written down everything it was told. What a wrapper learns *within* a call is not recorded until the
 //! call ends: a [`Retry`](crate::backend::Retry) that is dropped while it waits takes along what its
 //! failed attempts reported.
-//! that is dropped while it waits takes along what its failed attempts reported.
 
 mod dropped;
 mod errand;

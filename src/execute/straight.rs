@@ -6,7 +6,6 @@
 //! instead of twice, draws a coin only where one matters, and holds nothing between calls.
 //! [`route::follow`](super::route::follow) comes to the same answers at the same cost, and a test
 //! compares the two.
-//! same cost, which a test compares.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -13,7 +13,6 @@ use crate::roster::ModelId;
 /// at once that is an eighth of its time, whether a single count or a whole account is locked. The
 /// futures of a stream are polled one after the other by whoever polls the stream, so there is a single
 /// writer: it reads and writes its counts as plain numbers, and others may read them at any time.
-/// who counts: it reads and writes its counts as plain numbers, and others may read them at any time.
 #[derive(Debug)]
 pub(crate) struct Counter {
     models: Vec<Counts>,

@@ -3,7 +3,6 @@
 //! The published algorithm only ever needs tails of binomial distributions: the limits of Clopper and
 //! Pearson are the success rates at which a tail equals a level, and a Beta quantile is the same thing
 //! under another name.
-//! same thing under another name.
 
 use std::f64::consts::TAU;
 
