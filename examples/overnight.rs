@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example overnight -- --journal FILE [--items N] [--seed S]
-//!     [--latency-ms L] [--faults RATE] [--budget USD] [--calls FILE] [--json]
+//!     [--latency-ms L] [--faults RATE] [--budget USD] [--stop-after SECONDS] [--calls FILE] [--json]
 //! ```
 //! The models are simulated, with a heavy-tailed latency. `--faults` is the share of attempts that fail for
-//! the moment; a few items fail for good as well. With `--calls` every backend appends a line `item model` to
+//! the moment; a few items fail for good as well. After `--stop-after` it ends gracefully, to be gone on with
+//! like a killed one. With `--calls` every backend appends a line `item model` to
 //! a file for each call it really receives, outside the journal, so that anyone can count the calls.
 
 use std::error::Error;
@@ -21,7 +22,7 @@ use smart_core::journal::FileJournal;
 use smart_core::sleep::TokioSleeper;
 use smart_core::{
     BackendError, Budget, Completion, Cost, ErrorKind, Generated, LlmBackend, Model, Outcome,
-    Pricing, Roster, Smart, Target, Usage, async_trait,
+    Pricing, Roster, Smart, Stop, Target, Usage, async_trait,
 };
 
 struct Options {
@@ -31,6 +32,7 @@ struct Options {
     latency: f64,
     faults: f64,
     budget: Option<Cost>,
+    stop_after: Option<Duration>,
     calls: Option<String>,
     json: bool,
 }
@@ -43,6 +45,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         latency: 1.0,
         faults: 0.0,
         budget: None,
+        stop_after: None,
         calls: None,
         json: false,
     };
@@ -56,6 +59,9 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--latency-ms" => options.latency = value()?.parse()?,
             "--faults" => options.faults = value()?.parse()?,
             "--budget" => options.budget = Some(Cost::from_usd(value()?.parse()?)?),
+            "--stop-after" => {
+                options.stop_after = Some(Duration::try_from_secs_f64(value()?.parse()?)?);
+            }
             "--calls" => options.calls = Some(value()?),
             "--json" => options.json = true,
             other => return Err(format!("unknown argument {other}").into()),
@@ -164,6 +170,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .with_journal(journal);
     if options.budget.is_some() {
         smart = smart.with_budget(budget);
+    }
+    if let Some(after) = options.stop_after {
+        smart = smart.with_stop(Stop::when(tokio::time::sleep(after)));
     }
     let items = Generated::new(options.items, |index| index);
     let outcome = smart.run(&items).await?;

@@ -37,6 +37,8 @@ pub enum Reason {
     ReferenceFailed(ErrorKind),
     /// No answer: the budget would not bear the call.
     Unaffordable,
+    /// No answer: the caller stopped the run before the item was begun ([`Stop`](crate::Stop)).
+    Stopped,
 }
 
 /// Names the reason in a few words, short enough for a table cell.
@@ -52,6 +54,7 @@ impl fmt::Display for Reason {
             Self::Audited => f.write_str("audited"),
             Self::ReferenceFailed(kind) => write!(f, "unanswered, the reference failed: {kind}"),
             Self::Unaffordable => f.write_str("unanswered, the budget is used up"),
+            Self::Stopped => f.write_str("unanswered, the run was stopped"),
         }
     }
 }

@@ -12,6 +12,7 @@ mod errand;
 mod kept;
 mod memory;
 mod plain;
+mod stopping;
 
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +34,7 @@ use kept::Paid;
 pub(crate) use kept::{Keeper, Keepsake, Kept};
 use memory::Memory;
 pub(crate) use plain::Underway;
+use stopping::{Begun, Stopping};
 
 /// What identifies a call within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,7 +83,7 @@ pub(crate) enum Asked<O> {
         usage: Option<Usage>,
         cost: Cost,
     },
-    /// Not asked, because the budget would not bear it.
+    /// Not asked, because the budget would not bear it or the run was stopped ([`Errand::refusal`]).
     Unaffordable,
 }
 
@@ -148,6 +150,7 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     /// plans.
     recorded: Option<Arc<Fingerprint<I>>>,
     memory: Memory<O>,
+    stopping: Stopping,
     /// The cap that profiling plans within; execution is held to the budget's.
     pub(crate) planned: Option<Cost>,
 }
@@ -168,7 +171,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         ledger: Ledger,
     ) -> Self {
         let judge = equivalence.pricing();
-        let memory = Memory::default();
+        let (memory, stopping) = (Memory::default(), Stopping::default());
         let (keeper, key, recorded) = (None, None, None);
         let planned = ledger.purse().map(Purse::cap);
         Self {
@@ -181,6 +184,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             key,
             recorded,
             memory,
+            stopping,
             planned,
         }
     }
@@ -219,7 +223,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             let recorded = self.keeper.as_ref().map(|keeper| keeper.paid_for(index));
             needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
         };
-        Ok(Errand { index, item, fingerprint, recorded, tab: self.ledger.tab(needs) })
+        let (tab, begun) = (self.ledger.tab(needs), Begun::default());
+        Ok(Errand { index, item, fingerprint, recorded, tab, begun })
     }
 
     /// Holds on to a paid call for whoever asks for it next.
@@ -320,8 +325,13 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let comparison = key.kind == CallKind::Comparison;
         // If judging costs nothing, an empty purse is no reason not to compare.
         let free = comparison && self.judge == Pricing::default();
-        if !free && !errand.tab.open().await {
-            return Ok(Went::Unaffordable);
+        if !free {
+            let may_begin = || errand.begun.may(|| self.is_stopped());
+            // A stopped item takes no place in the queue for money, nor one whose stop came while it waited.
+            let left = self.is_stopped() && !may_begin();
+            if left || !errand.tab.open().await || !may_begin() {
+                return Ok(Went::Unaffordable);
+            }
         }
         if let Some(keeper) = &self.keeper {
             keeper.is_ready()?;

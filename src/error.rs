@@ -3,6 +3,8 @@
 //!
 //! A call that fails is not an error here: its item escalates or stays unanswered, and the report says so.
 
+use std::error::Error;
+
 use crate::journal::JournalError;
 use crate::profile::ProtocolError;
 use crate::roster::{RosterError, RosterSpec};
@@ -143,6 +145,9 @@ pub enum RunError {
         /// The population the plan was made for.
         population: u64,
     },
+    /// The caller's own code failed on an answer ([`Smart::try_run_each`](crate::Smart::try_run_each)).
+    #[error(transparent)]
+    Caller(Box<dyn Error + Send + Sync>),
 }
 
 impl RunError {

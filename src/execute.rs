@@ -18,18 +18,20 @@ mod turns;
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use self::flow::Flow;
 use crate::answer::{Answer, Reason};
 use crate::backend::Confidence;
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
+use crate::evidence::ModelSet;
 use crate::items::{self, Items, Owned};
 use crate::ledger::Spending;
 use crate::observe::Event;
@@ -38,6 +40,7 @@ use crate::plan::Plan;
 use crate::pricing::Cost;
 use crate::profile::{Router, StopReason, score};
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
+use crate::stop::Stop;
 use crate::tally::Tally;
 
 use audit::Auditor;
@@ -84,6 +87,8 @@ struct Shared<I: ?Sized + Sync, O> {
     auditor: Option<Auditor>,
     /// The short way of items whose answer no call can decide, if the plan has one.
     straight: Option<Straight>,
+    /// Whether a stop ended a stream before its items did.
+    ended: AtomicBool,
 }
 
 impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
@@ -93,6 +98,20 @@ impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
     fn straight_for(&self, index: u64) -> Option<Straight> {
         let plain = self.auditor.is_none() && self.calls.is_plain();
         self.straight.filter(|_| plain && !self.seen.contains(index))
+    }
+}
+
+impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
+    /// Whether anything about an item is paid for that is not delivered yet.
+    fn is_paid(&self, index: u64) -> bool {
+        self.profiled().contains_key(&index) || self.calls.is_recorded(index)
+    }
+
+    /// Leaves an item that a stop kept from being begun.
+    fn leave(&self, index: u64) -> Answer<O> {
+        let (output, by, reason) = (None, None, Reason::Stopped);
+        self.tally.add(by, reason);
+        Answer { index, output, by, reason, asked: ModelSet::EMPTY, cost: Cost::ZERO }
     }
 }
 
@@ -119,8 +138,8 @@ impl<I: ?Sized + Sync, O> Shared<I, O> {
         }
     }
 
-    fn take_profiled(&self, index: u64) -> Option<Answer<O>> {
-        self.profiled.lock().unwrap_or_else(PoisonError::into_inner).remove(&index)
+    fn profiled(&self) -> MutexGuard<'_, BTreeMap<u64, Answer<O>>> {
+        self.profiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,6 +178,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             tally,
             auditor,
             straight,
+            ended: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared), concurrency: concurrency.max(1), in_order: None }
     }
@@ -218,6 +238,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             profiled: plan.asked,
             overshoot: 0,
             stopped: StopReason::Elsewhere,
+            cut_short: self.is_cut_short(),
             profiling: vec![Spending::default(); models],
             execution: calls.ledger.models(),
             judging: calls.ledger.judge(),
@@ -260,6 +281,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         &self.shared.tally
     }
 
+    /// Whether a stop kept items from being begun.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        let Shared { calls, tally, ended, .. } = &*self.shared;
+        ended.load(Ordering::Relaxed) || calls.is_halted() || tally.read(0).stopped > 0
+    }
+
     /// Answers the whole population: the first item of the stream has index 0.
     ///
     /// Answers come as they are ready, and [`Answer::index`] tells them apart; or in the order of the
@@ -273,6 +300,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// holds calls under way but is not polled may keep the others waiting for ever. Poll all streams
     /// together, or drop the one you do not want.
     ///
+    /// A stream that is **stopped** ([`Smart::with_stop`](crate::Smart::with_stop)) delivers what is under
+    /// way and ends, whatever its items do; those it did not take are not named.
+    ///
     /// A stream that is **dropped** loses what was paid for items not yet delivered. This executor asks about
     /// them again, even with a journal, because it has recalled each record once. To pay for nothing twice,
     /// drop the executor too and make another one on the same journal, which finds all records.
@@ -282,7 +312,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         S: Stream<Item = T> + Send + 'static,
     {
         let mut next = 0;
-        self.execute_indexed(futures::StreamExt::map(items, move |item| {
+        self.execute_indexed(items.map(move |item| {
             next += 1;
             (next - 1, item)
         }))
@@ -298,7 +328,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         T: Borrow<I> + Send + 'static,
         S: Stream<Item = (u64, T)> + Send + 'static,
     {
-        let one = |lane: Arc<Lane<I, O>>, index, item: T| one_item(lane, index, || Ok(Owned(item)));
+        let one = |lane: Arc<Lane<I, O>>, index, item: T| {
+            one_item(lane, index, Turn::Comes, || Ok(Owned(item)))
+        };
+        let items = items.take_until(self.end());
         let lane = Arc::new(Lane::new(Arc::clone(&self.shared)));
         let shared = Arc::clone(&self.shared);
         let handed_over = move |answer: &Answer<O>| shared.handed_over(answer);
@@ -310,27 +343,49 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         Answers { flow: Box::pin(InOrder::new(flow, turns).inspect_ok(handed_over)) }
     }
 
-    /// Answers a whole collection, borrowing its items, and passes each answer to `each`.
+    /// Waits for a stop, and notes that it ended a stream.
+    fn end(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        let over = shared.calls.stop().map(Stop::over);
+        async move {
+            match over {
+                Some(over) => over.await,
+                None => std::future::pending().await,
+            }
+            shared.ended.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Answers a whole collection, borrowing its items, and passes each answer to `each` until it breaks
+    /// off; then what is under way is finished, and no answer is passed on.
     pub(crate) async fn execute_items<S>(
         &self,
         items: &S,
-        mut each: impl FnMut(Answer<O>),
+        mut each: impl FnMut(Answer<O>) -> ControlFlow<()>,
     ) -> Result<(), RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let order = self.shared.plan.order;
+        let (order, calls) = (self.shared.plan.order, &*self.shared.calls);
         // If the money may run out before the items do, they are answered in the random order: then the
         // answered items are a random sample of all, however the collection is sorted.
-        let random = self.in_order.is_none() && self.shared.calls.ledger.purse().is_some();
+        let random = self.in_order.is_none() && calls.ledger.purse().is_some();
         let indices = (0..items.count()).map(move |at| if random { order.index(at) } else { at });
-        let indices = futures::stream::iter(indices.map(|index| (index, ())));
+        let indices = indices.take_while(|_| !calls.is_halted());
+        // All items are dealt with, those too that a stop leaves.
+        let turn = || if calls.is_stopped() { Turn::Passes } else { Turn::Comes };
+        let indices = futures::stream::iter(indices.map(|index| (index, turn())));
         let lane = &Lane::new(Arc::clone(&self.shared));
-        let one = |lane, index, ()| one_item(lane, index, move || items::held(items, index));
+        let one =
+            |lane, index, turn| one_item(lane, index, turn, move || items::held(items, index));
         let each = |answer: Answer<O>| {
-            self.shared.handed_over(&answer);
-            each(answer);
+            if !calls.is_halted() {
+                self.shared.handed_over(&answer);
+                if each(answer).is_break() {
+                    calls.halt();
+                }
+            }
             std::future::ready(Ok(()))
         };
         let Some(most) = self.in_order else {
@@ -371,11 +426,20 @@ impl<O> Stream for Answers<O> {
     }
 }
 
+/// Whether an item's turn came before the run was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Comes,
+    /// The run was stopped before: the item is answered only if what is paid for suffices.
+    Passes,
+}
+
 /// Answers one item and returns the lane it borrowed. If only one call is to be made, this is the only
 /// layer around it, because every further layer would move its arguments and the answer once more.
 async fn one_item<I, O, T, L, H>(
     lane: L,
     index: u64,
+    turn: Turn,
     item: impl FnOnce() -> Result<H, RunError>,
 ) -> (L, Result<Answer<O>, RunError>)
 where
@@ -385,11 +449,17 @@ where
     L: Deref<Target = Lane<I, O>>,
     H: Deref<Target = T>,
 {
+    if turn == Turn::Passes && !lane.shared.is_paid(index) {
+        let left = lane.shared.leave(index);
+        return (lane, Ok(left));
+    }
     let held = match item() {
         Ok(held) => held,
         Err(error) => return (lane, Err(error)),
     };
-    let answer = match lane.shared.straight_for(index) {
+    // The short way makes its call at once.
+    let straight = lane.shared.straight_for(index).filter(|_| turn == Turn::Comes);
+    let answer = match straight {
         Some(straight) => Ok(Way::new(straight, &lane, index, (*held).borrow()).await),
         None => answer(&lane, index, (*held).borrow()).await,
     };
@@ -406,7 +476,7 @@ where
     // Items that came too late are checked too: their paid answers are handed on as well.
     shared.check(index, item)?;
     let answer = if shared.asked.contains(index) {
-        if let Some(answer) = shared.take_profiled(index) {
+        if let Some(answer) = shared.profiled().remove(&index) {
             answer
         } else {
             // Profiled elsewhere, or asked for twice: the reference is asked again.
@@ -421,7 +491,7 @@ where
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?
     };
     shared.tally.add(answer.by, answer.reason);
-    if !shared.calls.observers.is_empty() {
+    if !shared.calls.observers.is_empty() && answer.reason != Reason::Stopped {
         let Answer { index, by, cost, .. } = answer;
         shared.calls.observers.emit(&Event::Answered { index, by, cost });
     }

@@ -86,6 +86,7 @@ pub mod simulation;
 pub mod sleep;
 mod smart;
 pub mod stats;
+mod stop;
 mod tally;
 mod target;
 #[cfg(feature = "tracing")]
@@ -112,6 +113,7 @@ pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
 pub use smart::{Handed, Outcome, Profiled, Smart, Stretched};
+pub use stop::Stop;
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};
 

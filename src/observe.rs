@@ -155,7 +155,7 @@ pub enum Event<'a> {
         /// The plan.
         plan: &'a Plan,
     },
-    /// An item was answered, or given up.
+    /// An item was answered, or given up; not told of items that a [stop](crate::Stop) left.
     Answered {
         /// The item.
         index: u64,
@@ -186,7 +186,7 @@ pub enum Event<'a> {
         /// How far it agrees with itself; [`SelfAgreement::is_below_target`] is a warning.
         agreement: SelfAgreement,
     },
-    /// The run is over, or [`Executor::finish`](crate::Executor::finish) says that it is.
+    /// The run is over, stopped or not, or [`Executor::finish`](crate::Executor::finish) says that it is.
     Finished {
         /// What happened.
         report: &'a Report,

@@ -12,6 +12,7 @@ use crate::observe::Observer;
 use crate::profile::ProfileSettings;
 use crate::roster::Roster;
 use crate::smart::{Profiled, Smart};
+use crate::stop::Stop;
 use crate::target::Target;
 
 /// Finds out how far the candidates agree with the reference, for as long as that is expected to pay.
@@ -87,6 +88,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Profiler<I, O> {
     #[must_use]
     pub fn with_observer(self, observer: impl Observer + 'static) -> Self {
         Self(self.0.with_observer(observer))
+    }
+
+    /// Ends profiling gracefully when `stop` says so: see [`Smart::with_stop`].
+    #[must_use]
+    pub fn with_stop(self, stop: Stop) -> Self {
+        Self(self.0.with_stop(stop))
     }
 
     /// Profiles until the best plan in reach is certified, or more profiling is not expected to pay.

@@ -93,6 +93,8 @@ pub enum Phase {
     Answering,
     /// Everything is done.
     Finished,
+    /// The caller stopped it, and what was under way is done ([`Smart::with_stop`](crate::Smart::with_stop)).
+    Stopped,
 }
 
 impl fmt::Display for Phase {
@@ -102,6 +104,7 @@ impl fmt::Display for Phase {
             Self::Profiling => "profiling",
             Self::Answering => "answering",
             Self::Finished => "finished",
+            Self::Stopped => "stopped",
         })
     }
 }
@@ -270,7 +273,10 @@ impl Observer for Progress {
                 slow.forecast = Some(plan.forecast);
                 slow.policy = Some(plan.policy.describe(&plan.roster));
             }
-            Event::Finished { .. } => self.slow().phase = Phase::Finished,
+            Event::Finished { report } => {
+                let phase = if report.cut_short { Phase::Stopped } else { Phase::Finished };
+                self.slow().phase = phase;
+            }
             _ => {}
         }
     }
@@ -284,7 +290,9 @@ impl fmt::Display for Snapshot {
             Phase::Waiting => return write!(f, "{phase}"),
             Phase::Profiling => write!(f, "{phase} {profiled} of {items} items")?,
             _ if *items == Order::ENDLESS => write!(f, "{phase} {answered} items of a stream")?,
-            Phase::Answering | Phase::Finished => write!(f, "{phase} {answered} of {items} items")?,
+            Phase::Answering | Phase::Finished | Phase::Stopped => {
+                write!(f, "{phase} {answered} of {items} items")?;
+            }
         }
         let bare = f.alternate();
         let said = |cost: Cost| cost.said(bare);
@@ -295,7 +303,8 @@ impl fmt::Display for Snapshot {
             write!(f, " against about {reference} for the reference alone")?;
         }
         let forecast = self.forecast.filter(Forecast::is_known);
-        if let (Some(forecast), false) = (forecast, *phase == Phase::Finished) {
+        let over = matches!(phase, Phase::Finished | Phase::Stopped);
+        if let (Some(forecast), false) = (forecast, over) {
             let [cost, low, high] = [forecast.cost, forecast.low, forecast.high].map(said);
             write!(f, ", forecast {cost} ({low} to {high})")?;
         }

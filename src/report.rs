@@ -49,6 +49,9 @@ pub struct Report {
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
+    /// Whether the caller stopped the run, or one of the workers, before all its items were begun
+    /// ([`Smart::with_stop`](crate::Smart::with_stop)).
+    pub cut_short: bool,
     /// What each model cost in profiling, by position.
     pub profiling: Vec<Spending>,
     /// What each model cost in execution, by position.

@@ -11,11 +11,13 @@ mod kept;
 mod plans;
 mod profiled;
 mod ranks;
+mod stopped;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hash;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::answer::Answer;
@@ -35,6 +37,7 @@ use crate::profile::{
 };
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
+use crate::stop::Stop;
 use crate::target::Target;
 
 pub use handed::Handed;
@@ -84,6 +87,7 @@ pub struct Smart<I: ?Sized + Sync, O> {
     budget: Option<Budget>,
     audit: Option<Audit>,
     in_order: Option<usize>,
+    stop: Option<Stop>,
     repeats: u64,
     /// Whether calls whose recorded failures may have passed are made again.
     again: bool,
@@ -130,6 +134,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             budget: None,
             audit: None,
             in_order: None,
+            stop: None,
             repeats: 0,
             again: false,
         }
@@ -272,33 +277,52 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let mut answers = Vec::new();
-        let report = self.run_by(items, None, |answer| answers.push(answer)).await?;
+        let each = |answer| {
+            answers.push(answer);
+            ControlFlow::Continue(())
+        };
+        let report = self.run_by(items, None, each).await?;
         answers.sort_unstable_by_key(|answer| answer.index);
         Ok(Outcome { answers, report })
     }
 
+    /// Runs, and hands answers to `each` until it breaks off; then the run ends as if it was stopped.
     async fn run_by<S>(
         &self,
         items: &S,
         in_order: Option<usize>,
-        each: impl FnMut(Answer<O>),
+        each: impl FnMut(Answer<O>) -> ControlFlow<()>,
     ) -> Result<Report, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
         let calls = self.calls_for(items)?;
-        let Profiled { profile, answers, .. } = self.profile_with(&calls, items).await?;
+        calls.attend(self.run_with(&calls, items, in_order, each)).await
+    }
+
+    async fn run_with<S>(
+        &self,
+        calls: &Arc<Calls<I, O>>,
+        items: &S,
+        in_order: Option<usize>,
+        each: impl FnMut(Answer<O>) -> ControlFlow<()>,
+    ) -> Result<Report, RunError>
+    where
+        S: Items<I> + ?Sized,
+        S::Item: Sync,
+    {
+        let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
         let plan = Arc::new(profile.plan()?);
-        let self_agreement = self.repeat(&calls, items, &profile, &plan, &answers).await?;
+        let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
         let spent = calls.ledger.models();
         calls.observers.emit(&Event::Planned { plan: &plan });
         let population = Some(plan.order.population());
-        let executor = self.executor_with(&calls, Arc::clone(&plan), answers, population)?;
+        let executor = self.executor_with(calls, Arc::clone(&plan), answers, population)?;
         let executor = executor.in_order(in_order);
         executor.execute_items(items, each).await?;
         calls.close(|_| true)?;
-        let mut report = self.report(&calls, &profile, plan, &executor, spent);
+        let mut report = self.report(calls, &profile, plan, &executor, spent);
         report.self_agreement = self_agreement;
         calls.observers.emit(&Event::Finished { report: &report });
         Ok(report)
@@ -314,7 +338,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let calls = self.calls_for(items)?;
-        let profiled = self.profile_with(&calls, items).await?;
+        let profiled = calls.attend(self.profile_with(&calls, items)).await?;
         // Records of other items are left for the run that answers those items.
         let asked = profiled.profile.order.first(profiled.profile.evidence.len() as u64);
         calls.close(|index| asked.contains(index))?;
@@ -340,6 +364,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let about = (profile.order, profile.asked, self.target);
         let how = (wanted, self.concurrency);
         let agreement = repeat(calls, items, answers, about, how).await?;
+        // After a stop nothing is asked, and nothing was found out.
+        if agreement.asked == 0 && calls.is_stopped() {
+            return Ok(None);
+        }
         calls.observers.emit(&Event::ReferenceRepeated { agreement });
         Ok(Some(agreement))
     }
@@ -406,7 +434,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let observers = self.observers.fresh();
         let mut calls =
             Calls::new(self.roster.clone(), Arc::clone(&self.equivalence), observers, ledger)
-                .with_item_key(self.key.clone());
+                .with_item_key(self.key.clone())
+                .with_stop(self.stop.clone());
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
             let (records, torn) = (recorder.records(), recorder.torn());
             calls.planned = recorder.budget();
@@ -452,6 +481,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             profiled: profile.evidence.len() as u64,
             overshoot: profile.late.len() as u64,
             stopped: profile.stopped,
+            cut_short: executor.is_cut_short(),
             execution: execution.collect(),
             profiling,
             judging: calls.ledger.judge(),

@@ -40,6 +40,9 @@ pub struct Delivered {
     pub reference_failures: u64,
     /// Items without an answer because the budget did not cover one.
     pub unaffordable: u64,
+    /// Items without an answer because the caller stopped the run before they were begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stopped: u64,
 }
 
 impl Delivered {
@@ -70,23 +73,25 @@ impl Delivered {
             audited: self.audited.saturating_add(other.audited),
             reference_failures: self.reference_failures.saturating_add(other.reference_failures),
             unaffordable: self.unaffordable.saturating_add(other.unaffordable),
+            stopped: self.stopped.saturating_add(other.stopped),
         }
     }
 
     /// Items without an answer.
     pub const fn unanswered(&self) -> u64 {
-        self.reference_failures.saturating_add(self.unaffordable)
+        self.reference_failures.saturating_add(self.unaffordable).saturating_add(self.stopped)
     }
 
     /// Why some items have no answer, in words; only the reasons that occurred.
     pub(crate) fn why_unanswered(&self) -> String {
-        let failed = format!("the reference failed on {}", self.reference_failures);
-        let broke = format!("the budget ended before {}", self.unaffordable);
-        match (self.reference_failures, self.unaffordable) {
-            (_, 0) => failed,
-            (0, _) => broke,
-            _ => format!("{failed}, {broke}"),
-        }
+        let reasons = [
+            ("the reference failed on", self.reference_failures),
+            ("the budget ended before", self.unaffordable),
+            ("the run was stopped before", self.stopped),
+        ];
+        let there = reasons.iter().filter(|(_, items)| *items > 0);
+        let said: Vec<String> = there.map(|(why, items)| format!("{why} {items}")).collect();
+        said.join(", ")
     }
 }
 
@@ -101,7 +106,7 @@ pub(crate) struct Tally {
 }
 
 /// Kinds of reasons.
-const REASONS: usize = 8;
+const REASONS: usize = 9;
 /// A place for each model, and one for no model.
 const PLACES: usize = MAX_MODELS + 1;
 
@@ -123,6 +128,7 @@ const fn place(reason: Reason) -> usize {
         Reason::Audited => 5,
         Reason::ReferenceFailed(_) => 6,
         Reason::Unaffordable => 7,
+        Reason::Stopped => 8,
     }
 }
 
@@ -157,7 +163,7 @@ impl Tally {
             }
         }
         drop(counters);
-        let [profiled, accepted, routed, escalated, failed, audited, reference, broke] =
+        let [profiled, accepted, routed, escalated, failed, audited, reference, broke, stopped] =
             counts.map(|counts| counts.iter().sum());
         let by_model = |model| counts.iter().filter_map(|counts| counts.get(model)).sum();
         Delivered {
@@ -170,6 +176,7 @@ impl Tally {
             audited,
             reference_failures: reference,
             unaffordable: broke,
+            stopped,
         }
     }
 }
@@ -191,6 +198,7 @@ mod tests {
             audited: most,
             reference_failures: most,
             unaffordable: most,
+            stopped: most,
         };
         assert_eq!((absurd.items(), absurd.plus(&absurd)), (most, absurd.clone()));
     }

@@ -6,11 +6,11 @@
 mod cases;
 
 use cases::{Case, Failure, Pattern, Tally, cases};
-use smart_core::profile::{ProfileMachine, Step};
+use smart_core::profile::{Decision, ProfileMachine, Step};
 use smart_core::published::{Agreements, Column, ItemCosts, OutcomeMatrix};
 use smart_core::simulation::{MatrixOutcomes, delivers_failure, evidence, profile_from};
 use smart_core::stats::{Boundary, Design, Probability};
-use smart_core::{Families, Order, Plan, Pricing, ProfileSettings, Target};
+use smart_core::{Families, Order, Plan, Pricing, ProfileSettings, StopReason, Target};
 
 /// Every family and population at the small sizes: misses above 5 % at a significance of 1e-4.
 #[test]
@@ -134,5 +134,43 @@ fn folding_in_order_of_completion_would_break_the_promise() -> Result<(), Failur
     }
     assert!(tally.keeps_the_promise()?, "{tally:?}");
     assert!(fooled > 290, "in order of completion {fooled} of 300 were certified");
+    Ok(())
+}
+
+/// Whoever stops a profile chooses the moment, and may have seen everything before. So this counts the
+/// orders in which there is *any* moment at which the plan in force would deliver too many failures.
+#[test]
+fn no_moment_to_stop_breaks_the_promise() -> Result<(), Failure> {
+    let (items, target) = (2_000_u64, Target::new(0.90, 0.95)?);
+    let allowance = target.allowance(items);
+    let matrix = population(usize::try_from(items)?, usize::try_from(allowance + 10)?)?;
+    let outcomes = MatrixOutcomes::new(&matrix)?;
+    let (roster, order) = (outcomes.roster(), Order::new(items, 0));
+    for families in [Families::Single, Families::Auto] {
+        let settings = ProfileSettings::default().with_families(families);
+        let fresh = ProfileMachine::new(roster, Pricing::default(), target, order, &settings)?;
+        let mut tally = Tally::default();
+        for seed in 0..600 {
+            let mut machine = fresh.clone().with_seed(seed)?;
+            let mut wrong = false;
+            while let Step::Profile(request) = machine.poll_step() {
+                machine.handle_outcome(evidence(&outcomes, 2, &request))?;
+                let decisions = std::iter::from_fn(|| machine.poll_decision());
+                let certified =
+                    decisions.filter(|d| matches!(d, Decision::Certified { .. })).count();
+                // A plan comes into force where it is certified, and delivers fewer failures later.
+                if certified > 0 {
+                    let mut stopped = machine.clone();
+                    stopped.stop(StopReason::Caller);
+                    let plan = stopped.plan("simulated");
+                    let failures = (0..items).filter(|i| delivers_failure(&plan, &outcomes, *i));
+                    wrong |= failures.count() as u64 > allowance;
+                }
+            }
+            tally.runs += 1;
+            tally.misses += u64::from(wrong);
+        }
+        assert!(tally.keeps_the_promise()? && tally.misses > 0, "{families:?}: {tally:?}");
+    }
     Ok(())
 }

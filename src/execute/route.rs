@@ -205,7 +205,7 @@ async fn escalate<I: ?Sized + Sync, O: Send + Sync>(
             cost += paid;
             (None, None, Reason::ReferenceFailed(kind))
         }
-        Asked::Unaffordable => (None, None, Reason::Unaffordable),
+        Asked::Unaffordable => (None, None, errand.refusal()),
     };
     Ok(Answer { index: errand.index, output, by, reason, asked, cost })
 }

@@ -178,6 +178,9 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
 fn notices(page: &mut Page, scene: &Scene<'_>) {
     let report = scene.report;
     let delivered = &report.delivered;
+    if let Some(stopped) = report.stopped_early() {
+        page.put(format_args!("<p class=\"notice\">The run was stopped {stopped}.</p>"));
+    }
     if delivered.unanswered() > 0 {
         page.put(format_args!(
             "<p class=\"notice\">{} items have no answer: {}.</p>",

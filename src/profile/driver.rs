@@ -55,13 +55,13 @@ where
     let mut pool = Pool::new();
     // Items asked about but not folded yet, by rank.
     let mut early: BTreeMap<u64, Early<O>> = BTreeMap::new();
-    // The first rank that the budget did not cover.
-    let mut refused: Option<u64> = None;
+    // The first rank that the budget did not cover or a stop left, and which of the two it was.
+    let mut refused: Option<(u64, StopReason)> = None;
     let mut ending = Ending::default();
     loop {
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
-                if refused.is_some() || ending.is_near() {
+                if refused.is_some() || ending.is_near() || is_left(calls, machine) {
                     return None;
                 }
                 match machine.poll_step() {
@@ -71,7 +71,7 @@ where
             })
         });
         let Some(profiled) = next.await else { break };
-        let Profiled { rank, answer, evidence, paid, unaffordable } = match profiled {
+        let Profiled { rank, answer, evidence, paid, short } = match profiled {
             Ok(profiled) => profiled,
             Err(error) => {
                 ending.note(error)?;
@@ -80,14 +80,14 @@ where
         };
         early.insert(rank, Early { answer, paid });
         let before = machine.profiled();
-        if unaffordable {
-            refused = Some(refused.map_or(rank, |first| first.min(rank)));
+        if let Some(why) = short {
+            refused = refused.filter(|(first, _)| *first < rank).or(Some((rank, why)));
         } else {
             machine.handle_outcome(evidence)?;
         }
-        // The budget ends profiling at a rank and not at a time: everything below that rank counts.
-        if refused.is_some_and(|rank| rank <= machine.profiled()) {
-            machine.stop(StopReason::Budget);
+        // Budget and stop end profiling at a rank and not at a time: everything below that rank counts.
+        if let Some((_, why)) = refused.filter(|(rank, _)| *rank <= machine.profiled()) {
+            machine.stop(why);
         }
         let later = early.split_off(&machine.profiled());
         for folded in std::mem::replace(&mut early, later).into_values() {
@@ -97,6 +97,11 @@ where
     }
     if let Some(error) = ending.take() {
         return Err(error);
+    }
+    // Everything asked about is folded, so a stop has ended profiling at a rank, too.
+    if calls.is_stopped() {
+        machine.stop(StopReason::Caller);
+        announce(calls, machine, machine.profiled());
     }
     // What is still early came too late to be evidence. The plan decides about these items, and finds
     // their calls paid for.
@@ -112,6 +117,15 @@ where
     Ok(())
 }
 
+/// Whether the run was stopped, and nothing about the next item is paid for.
+fn is_left<I: ?Sized + Sync, O: Send + Sync>(
+    calls: &Calls<I, O>,
+    machine: &ProfileMachine,
+) -> bool {
+    let (order, next) = (machine.brain().order(), machine.asked());
+    calls.is_stopped() && (next >= order.population() || !calls.is_recorded(order.index(next)))
+}
+
 /// An item that was asked about but is not evidence yet.
 struct Early<O> {
     answer: Answer<O>,
@@ -123,7 +137,7 @@ pub(super) struct Paid<O> {
     /// What the reference's answer used.
     reference: Option<Usage>,
     pub(super) rest: Vec<(CallKey, Kept<O>)>,
-    /// Whether the budget prevented a comparison.
+    /// Whether the budget or a stop prevented a comparison.
     short: bool,
 }
 
@@ -149,8 +163,8 @@ pub(super) struct Profiled<O> {
     pub(super) answer: Answer<O>,
     pub(super) evidence: ItemEvidence,
     pub(super) paid: Paid<O>,
-    /// Whether the budget prevented a call.
-    pub(super) unaffordable: bool,
+    /// What prevented a call, the budget or a stop, if one was not made.
+    pub(super) short: Option<StopReason>,
 }
 
 /// A candidate's answer while its item is being profiled.
@@ -217,7 +231,7 @@ where
             paid.rest.push((key, Kept::Failure { kind, usage }));
             (None, usage, Reason::ReferenceFailed(kind))
         }
-        Asked::Unaffordable => (None, None, Reason::Unaffordable),
+        Asked::Unaffordable => (None, None, errand.refusal()),
     };
 
     let mut evidence = ItemEvidence {
@@ -258,7 +272,7 @@ where
         candidates.extend(others);
         candidates.sort_by_key(|held| held.id);
     }
-    let unaffordable = reason == Reason::Unaffordable
+    let unaffordable = matches!(reason, Reason::Unaffordable | Reason::Stopped)
         || paid.short
         || candidates.iter().any(|held| held.missing == Some(Missing::Unaffordable));
     cost += candidates.iter().map(|held| held.cost).sum();
@@ -272,7 +286,9 @@ where
     }
     let by = output.is_some().then_some(ModelId::REFERENCE);
     let answer = Answer { index, output, by, reason, asked, cost };
-    Ok(Profiled { rank: request.rank, answer, evidence, paid, unaffordable })
+    let why = if errand.is_left() { StopReason::Caller } else { StopReason::Budget };
+    let short = unaffordable.then_some(why);
+    Ok(Profiled { rank: request.rank, answer, evidence, paid, short })
 }
 
 /// The most calls that an item may take in profiling.

@@ -296,7 +296,7 @@ impl Start {
 
 /// Asks everything that could be wanted about some ranks.
 ///
-/// Items that the budget does not cover are left out.
+/// Items that the budget does not cover, or that a stop leaves, are left out.
 pub(crate) async fn ask_ranks<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
@@ -322,20 +322,24 @@ where
     loop {
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
-                let rank = left.next().filter(|_| !ending.is_near())?;
+                let next = order.index(left.clone().next()?);
+                if ending.is_near() || (calls.is_stopped() && !calls.is_recorded(next)) {
+                    return None;
+                }
+                let rank = left.next()?;
                 let request = Request::new(rank, order.index(rank), demand, true);
                 Some(one(calls, items, router, request))
             })
         });
         let Some(profiled) = next.await else { break };
-        let Profiled { rank, answer, evidence, paid, unaffordable } = match profiled {
+        let Profiled { rank, answer, evidence, paid, short } = match profiled {
             Ok(profiled) => profiled,
             Err(error) => {
                 ending.note(error)?;
                 continue;
             }
         };
-        if unaffordable {
+        if short.is_some() {
             continue;
         }
         let mut item =

@@ -11,8 +11,9 @@ impl Report {
     ///
     /// Totals are sums: answers, calls, failures, money, audits, catches, and the caps of budgets (none,
     /// if one of the workers had none; profiling's once, if executors [count what it
-    /// spent](crate::Budget)). Promise, allowance, certificate and forecast are the plan's. The
-    /// result does not depend on order or grouping. Each part of the items should be in one report only;
+    /// spent](crate::Budget)). It was cut short if one of them was. Promise, allowance, certificate and
+    /// forecast are the plan's. The result does not depend on order or grouping. Each part of the items
+    /// should be in one report only;
     /// [`is_whole`](Self::is_whole) says whether the reports add up to the population.
     ///
     /// # Errors
@@ -72,6 +73,7 @@ impl Report {
             // profiled under one plan asked about the same items.
             overshoot: self.overshoot.max(other.overshoot),
             stopped,
+            cut_short: self.cut_short || other.cut_short,
             profiling: sums(&self.profiling, &other.profiling),
             execution: sums(&self.execution, &other.execution),
             judging: self.judging.plus(other.judging),

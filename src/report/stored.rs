@@ -26,6 +26,8 @@ struct Stored {
     #[serde(default)]
     overshoot: u64,
     stopped: StopReason,
+    #[serde(default, skip_serializing_if = "is_false")]
+    cut_short: bool,
     profiling: Vec<Spending>,
     execution: Vec<Spending>,
     judging: Spending,
@@ -39,6 +41,12 @@ struct Stored {
     audit: Option<Audited>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     self_agreement: Option<SelfAgreement>,
+}
+
+/// Only reports that were cut short say so.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Computes the summary that is written beside the fields; a report has no such field.
@@ -74,6 +82,7 @@ impl From<Stored> for Report {
             profiled,
             overshoot,
             stopped,
+            cut_short,
             profiling,
             execution,
             judging,
@@ -92,6 +101,7 @@ impl From<Stored> for Report {
             profiled,
             overshoot,
             stopped,
+            cut_short,
             profiling,
             execution,
             judging,

@@ -30,6 +30,9 @@ pub struct Summary {
     pub answered: u64,
     /// How many items were dealt with and have no answer.
     pub unanswered: u64,
+    /// Whether the caller stopped the run before all its items were begun: [`Report::cut_short`].
+    #[serde(default)]
+    pub cut_short: bool,
     /// How many items were profiled.
     pub profiled: u64,
     /// The agreement promised, between 0 and 1.
@@ -102,6 +105,7 @@ impl Report {
             items: Some(plan.order.population()).filter(|items| *items < Order::ENDLESS),
             answered,
             unanswered: self.delivered.unanswered(),
+            cut_short: self.cut_short,
             profiled: self.profiled,
             agreement: plan.target.agreement().as_f64(),
             confidence: plan.target.confidence().as_f64(),

@@ -47,6 +47,17 @@ impl Report {
         Some(format!("best agreement within {}; {came_to}{money}", said(within)))
     }
 
+    /// That the caller stopped the run, and how far it had come; `None` if nothing is missing for it.
+    pub(crate) fn stopped_early(&self) -> Option<String> {
+        let (answered, items) = (self.delivered.answered(), self.plan.order.population());
+        let far = if items == Order::ENDLESS {
+            format!("{answered} items answered")
+        } else {
+            format!("{answered} of {items} items answered")
+        };
+        (self.cut_short && answered < items).then(|| format!("by the caller; {far}"))
+    }
+
     /// Why the plan has no forecast, in words.
     fn why_no_forecast(&self) -> &'static str {
         match self.plan.order.population() {
@@ -241,6 +252,9 @@ impl fmt::Display for Report {
             Verdict::MoneySuffices => {
                 writeln!(f, "Verdict    the money is enough for the reference alone")?;
             }
+        }
+        if let Some(stopped) = self.stopped_early() {
+            writeln!(f, "Stopped    {stopped}")?;
         }
         self.write_money(f)?;
         self.write_models(f)?;

@@ -89,6 +89,7 @@ impl Report {
             profiled: plan.asked,
             overshoot: 0,
             stopped: StopReason::Elsewhere,
+            cut_short: false,
             profiling,
             execution: vec![Spending::default(); models],
             judging,

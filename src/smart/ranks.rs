@@ -101,8 +101,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         // No digest of the items, because a worker may hold only its own.
         let calls = self.calls(order, self.target, None, None, None)?;
         let router = self.router.as_deref();
-        let (shown, answers) =
-            ask_ranks(&calls, items, router, &start, ranks.clone(), self.concurrency).await?;
+        let asking = ask_ranks(&calls, items, router, &start, ranks.clone(), self.concurrency);
+        let (shown, answers) = calls.attend(asking).await?;
         calls.close(|index| ranks.contains(&order.rank(index)))?;
         let equivalence = self.equivalence.name().into_owned();
         let ledger = &calls.ledger;

@@ -1,5 +1,6 @@
 //! The plan, and what it says about everything that was considered.
 
+use super::super::StopReason;
 use super::super::settings::Families;
 use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
@@ -125,6 +126,9 @@ impl Brain {
         }
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less than the reference".to_owned();
+        }
+        if self.stop == Some(StopReason::Caller) {
+            return "profiling was ended before a policy could be certified".to_owned();
         }
         self.stored.unwrap_or("no policy could be certified at a cost that pays").to_owned()
     }
