@@ -10,15 +10,14 @@
 mod dropped;
 mod errand;
 mod kept;
+mod key;
 mod memory;
 mod plain;
 mod stopping;
 
-use std::ops::RangeInclusive;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::backend::guard::{guarded, panicked};
+use crate::backend::guard::guarded;
 use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
@@ -29,45 +28,13 @@ use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
 use dropped::Sent;
-pub(crate) use errand::Errand;
+pub(crate) use errand::{Errand, Fingerprint, told_apart};
 use kept::Paid;
 pub(crate) use kept::{Keeper, Keepsake, Kept};
+pub(crate) use key::CallKey;
 use memory::Memory;
 pub(crate) use plain::Underway;
 use stopping::{Begun, Stopping};
-
-/// What identifies a call within a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct CallKey {
-    pub(crate) index: u64,
-    pub(crate) model: ModelId,
-    pub(crate) kind: CallKind,
-    /// The other model, in a comparison.
-    pub(crate) other: ModelId,
-}
-
-impl CallKey {
-    pub(crate) const fn answer(index: u64, model: ModelId) -> Self {
-        Self { index, model, kind: CallKind::Answer, other: model }
-    }
-    pub(crate) const fn rating(index: u64, model: ModelId) -> Self {
-        Self { index, model, kind: CallKind::Rating, other: model }
-    }
-    /// The range in which all keys of an item lie.
-    pub(crate) const fn all_of(index: u64) -> RangeInclusive<Self> {
-        let first = Self::answer(index, ModelId::REFERENCE);
-        let last = ModelId::new(u8::MAX);
-        first..=Self { index, model: last, kind: CallKind::Repeat, other: last }
-    }
-    pub(crate) const fn comparison(index: u64, left: ModelId, right: ModelId) -> Self {
-        Self { index, model: left, kind: CallKind::Comparison, other: right }
-    }
-    /// The key for asking the reference once more and comparing its two answers.
-    pub(crate) const fn repeat(index: u64) -> Self {
-        let model = ModelId::REFERENCE;
-        Self { index, model, kind: CallKind::Repeat, other: model }
-    }
-}
 
 /// The outcome of asking for an answer.
 #[derive(Debug)]
@@ -118,22 +85,6 @@ enum Went<T> {
     Well(T, Cost),
     Badly(ErrorKind, Option<Usage>, Cost),
     Unaffordable,
-}
-
-/// Hashes an item, so that the journal and plans can tell it from others.
-pub(crate) type Fingerprint<I> = dyn Fn(&I) -> u64 + Send + Sync;
-
-/// Fingerprints an item. It is the caller's code that hashes: like a collection that panics over an item, it
-/// ends the run with an error, after the calls under way.
-pub(crate) fn told_apart<I: ?Sized>(
-    by: &Fingerprint<I>,
-    index: u64,
-    item: &I,
-) -> Result<u64, RunError> {
-    catch_unwind(AssertUnwindSafe(|| by(item))).map_err(|panic| {
-        let why = format!("its key panicked: {}", panicked(&*panic).message());
-        RunError::Item { index, why }
-    })
 }
 
 /// Makes the calls of one run.

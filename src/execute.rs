@@ -7,6 +7,7 @@
 //! the report. Concurrency is bounded. Only the calls under way are held and, in order, the answers that
 //! wait for their turn. Dropping the stream cancels its calls.
 
+mod answers;
 mod audit;
 mod flow;
 mod lane;
@@ -19,10 +20,8 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{ControlFlow, Deref};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 
@@ -43,6 +42,7 @@ use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
+pub use answers::Answers;
 use audit::Auditor;
 pub use audit::{Audit, Audited};
 use lane::Lane;
@@ -336,11 +336,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let shared = Arc::clone(&self.shared);
         let handed_over = move |answer: &Answer<O>| shared.handed_over(answer);
         let Some(most) = self.in_order else {
-            return Answers { flow: Box::pin(self.flow(items, lane, one).inspect_ok(handed_over)) };
+            return Answers::new(self.flow(items, lane, one).inspect_ok(handed_over));
         };
         let turns = Turns::default();
         let flow = self.flow(turns.admit(items, most), lane, one);
-        Answers { flow: Box::pin(InOrder::new(flow, turns).inspect_ok(handed_over)) }
+        Answers::new(InOrder::new(flow, turns).inspect_ok(handed_over))
     }
 
     /// Waits for a stop, and notes that it ended a stream.
@@ -404,25 +404,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         C: Clone,
     {
         Flow::new(items, self.shared.plan.order.population(), self.concurrency, shared, one)
-    }
-}
-
-/// The stream of answers: see [`Executor::execute`].
-pub struct Answers<O> {
-    flow: Pin<Box<dyn Stream<Item = Result<Answer<O>, RunError>> + Send>>,
-}
-
-impl<O> fmt::Debug for Answers<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").finish_non_exhaustive()
-    }
-}
-
-impl<O> Stream for Answers<O> {
-    type Item = Result<Answer<O>, RunError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.flow.as_mut().poll_next(cx)
     }
 }
 

@@ -1,8 +1,28 @@
-//! The calls of one item: which item it is, and what they may still spend.
+//! The calls of one item: which item it is, what tells it from others, and what they may still spend.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::stopping::Begun;
 use crate::answer::Reason;
+use crate::backend::guard::panicked;
+use crate::error::RunError;
 use crate::ledger::Tab;
+
+/// Hashes an item, so that the journal and plans can tell it from others.
+pub(crate) type Fingerprint<I> = dyn Fn(&I) -> u64 + Send + Sync;
+
+/// Fingerprints an item. It is the caller's code that hashes: like a collection that panics over an item, it
+/// ends the run with an error, after the calls under way.
+pub(crate) fn told_apart<I: ?Sized>(
+    by: &Fingerprint<I>,
+    index: u64,
+    item: &I,
+) -> Result<u64, RunError> {
+    catch_unwind(AssertUnwindSafe(|| by(item))).map_err(|panic| {
+        let why = format!("its key panicked: {}", panicked(&*panic).message());
+        RunError::Item { index, why }
+    })
+}
 
 /// An item while its calls are made; the calls share one place in the queue for the budget.
 pub(crate) struct Errand<'a, I: ?Sized> {
