@@ -242,6 +242,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             profiling: vec![Spending::default(); models],
             execution: calls.ledger.models(),
             judging: calls.ledger.judge(),
+            profiling_judged: Cost::ZERO,
             faults: calls.ledger.faults.read(),
             delivered: tally.read(models),
             reference_cost: plan.forecast.reference_cost,

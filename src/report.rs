@@ -58,6 +58,8 @@ pub struct Report {
     pub execution: Vec<Spending>,
     /// What judging cost.
     pub judging: Spending,
+    /// How much of that was spent in profiling.
+    pub profiling_judged: Cost,
     /// How many items were answered by whom, and why.
     pub delivered: Delivered,
     /// How calls failed for good, by model and kind.
@@ -150,9 +152,9 @@ impl Report {
         models.map(|spent| spent.cost).sum::<Cost>() + self.judging.cost
     }
 
-    /// What profiling cost.
+    /// What profiling cost, its comparisons included.
     pub fn profiling_cost(&self) -> Cost {
-        self.profiling.iter().map(|spent| spent.cost).sum()
+        self.profiling.iter().map(|spent| spent.cost).sum::<Cost>() + self.profiling_judged
     }
 
     /// How many times cheaper the run was than the reference alone is estimated to be, on the items that

@@ -314,7 +314,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
         let plan = Arc::new(profile.plan()?);
         let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
-        let spent = calls.ledger.models();
+        let spent = (calls.ledger.models(), calls.ledger.judge().cost);
         calls.observers.emit(&Event::Planned { plan: &plan });
         let population = Some(plan.order.population());
         let executor = self.executor_with(calls, Arc::clone(&plan), answers, population)?;
@@ -441,7 +441,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         profile: &Profile,
         plan: Arc<Plan>,
         executor: &Executor<I, O>,
-        profiling: Vec<Spending>,
+        (profiling, judged): (Vec<Spending>, Cost),
     ) -> Report {
         let plan = Arc::unwrap_or_clone(plan);
         let total = calls.ledger.models();
@@ -457,6 +457,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             execution: execution.collect(),
             profiling,
             judging: calls.ledger.judge(),
+            profiling_judged: judged,
             faults: calls.ledger.faults.read(),
             delivered: executor.tally().read(self.roster.spec().models().len()),
             reference_cost: plan.forecast.reference_cost,

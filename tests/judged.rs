@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use futures::executor::block_on;
 use smart_core::backend::Simulated;
 use smart_core::{
-    BackendError, Equivalence, Generated, Model, Pricing, Report, Roster, SettingsError, Smart,
-    Target, Usage, Verdict, async_trait,
+    BackendError, Cost, Equivalence, Generated, Model, Pricing, Report, Roster, SettingsError,
+    Smart, Target, Usage, Verdict, async_trait,
 };
 
 const ITEMS: u64 = 5_000;
@@ -69,6 +69,9 @@ fn a_dear_judge_is_asked_less_often_than_a_free_one() {
     for seed in 1..5 {
         let (free, dear) = (report(&[0.94], 0.0, seed), report(&[0.94], LARGE, seed));
         assert!(2 * dear.judging.comparisons < free.judging.comparisons, "{free}\n{dear}");
+        // One candidate is compared in profiling alone, where the report counts it.
+        let calls = dear.profiling.iter().map(|spent| spent.cost).sum::<Cost>();
+        assert_eq!(dear.profiling_cost(), calls + dear.judging.cost);
         spent += dear.cost().as_usd();
     }
     assert!(spent < 0.8 * 4.0 * ITEMS as f64 * LARGE, "{spent} for four runs");

@@ -77,6 +77,7 @@ impl Report {
             profiling: sums(&self.profiling, &other.profiling),
             execution: sums(&self.execution, &other.execution),
             judging: self.judging.plus(other.judging),
+            profiling_judged: self.profiling_judged + other.profiling_judged,
             faults: Fault::merged(self.faults, &other.faults),
             delivered: self.delivered.plus(&other.delivered),
             budget: self.budget.zip(other.budget).map(|(one, two)| one.plus(two)),

@@ -31,6 +31,8 @@ struct Stored {
     profiling: Vec<Spending>,
     execution: Vec<Spending>,
     judging: Spending,
+    #[serde(default, skip_serializing_if = "is_free")]
+    profiling_judged: Cost,
     delivered: Delivered,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
@@ -41,6 +43,12 @@ struct Stored {
     audit: Option<Audited>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     self_agreement: Option<SelfAgreement>,
+}
+
+/// Only reports with a judge that cost something tell what it cost in profiling.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_free(cost: &Cost) -> bool {
+    *cost == Cost::ZERO
 }
 
 /// Only reports that were cut short say so.
@@ -86,6 +94,7 @@ impl From<Stored> for Report {
             profiling,
             execution,
             judging,
+            profiling_judged,
             delivered,
             faults,
             reference_cost,
@@ -105,6 +114,7 @@ impl From<Stored> for Report {
             profiling,
             execution,
             judging,
+            profiling_judged,
             delivered,
             faults,
             reference_cost,

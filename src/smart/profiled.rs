@@ -93,6 +93,7 @@ impl Report {
             profiling,
             execution: vec![Spending::default(); models],
             judging,
+            profiling_judged: judging.cost,
             faults: Vec::new(),
             delivered: Delivered { by_model: vec![0; models], ..Delivered::default() },
             reference_cost: plan.forecast.reference_cost,
