@@ -76,8 +76,8 @@ pub enum SettingsError {
     },
     /// Audits are to continue earlier ones, but have another share or another limit of catches.
     #[error(
-        "the earlier audits had another share or limit; to continue them, use the same share, target, part and \
-         number of items"
+        "the earlier audits had another share or limit; to continue them, use the same share, target, part \
+         and number of items"
     )]
     OtherAudit,
     /// A stored plan is to run on new items without audits, which alone could back a promise about them.

@@ -198,7 +198,7 @@ fn a_late_item_that_is_another_by_now_is_refused() {
 fn a_key_is_the_key_with_a_journal_too() {
     let path = std::env::temp_dir().join(format!("smart-core-key-{}.jsonl", std::process::id()));
     let journal = || smart_core::journal::FileJournal::open(&path).unwrap();
-    let keyed = || smart().with_item_key(|item: &u64| item % 5_000);
+    let keyed = || smart().with_item_key(|item: &u64| (item + 1) % 5_000);
     let yesterday = profiled(&keyed().with_journal(journal()));
     let plan = yesterday.profile.plan().unwrap();
     assert_eq!(plan.items, profiled(&keyed()).profile.plan().unwrap().items);
@@ -214,6 +214,45 @@ fn a_key_is_the_key_with_a_journal_too() {
     assert!(error.to_string().contains("are not those of the journal"), "{error}");
     let error = follow(&keyed().with_journal(journal()), &plan, None, 5_000).unwrap_err();
     assert!(error.to_string().contains("is not the item recorded"), "{error}");
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A reading is a float, and has no hash: the journal goes by the key.
+#[test]
+fn items_without_a_hash_can_have_a_journal() {
+    struct Reading {
+        sensor: u64,
+        volts: f64,
+    }
+    let path = std::env::temp_dir().join(format!("smart-core-float-{}.jsonl", std::process::id()));
+    let smart = || {
+        let model = |name: &str, limit: f64| {
+            Model::new(
+                name,
+                from_fn(move |reading: &Reading| {
+                    let high = reading.volts > limit;
+                    async move { Ok(Completion::new(high)) }
+                }),
+            )
+        };
+        let price = |usd| Pricing::per_request(usd).unwrap();
+        let (large, small) = (model("large", 5.0), model("small", 5.1));
+        let roster =
+            Roster::new(large.with_pricing(price(0.01)), [small.with_pricing(price(0.0001))]);
+        let journal = smart_core::journal::FileJournal::open(&path).unwrap();
+        Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap())
+            .with_keyed_journal(journal, |reading: &Reading| reading.sensor)
+    };
+    let readings = |from: u64| -> Vec<Reading> {
+        let reading = |sensor| Reading { sensor, volts: (sensor % 100) as f64 / 10.0 };
+        (from..from + 500).map(reading).collect()
+    };
+    let first = block_on(smart().run(&readings(0))).unwrap();
+    let again = block_on(smart().run(&readings(0))).unwrap();
+    assert_eq!(first.answers, again.answers);
+    assert_eq!(first.report.cost(), again.report.cost());
+    let error = block_on(smart().run(&readings(1))).unwrap_err();
+    assert!(error.to_string().contains("are not those of the journal"), "{error}");
     std::fs::remove_file(path).unwrap();
 }
 

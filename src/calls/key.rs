@@ -1,7 +1,7 @@
 //! What identifies a call within a run: [`CallKey`].
 //!
-//! Books, journals and recalled calls all find a call by its item, its model and its kind; keys are ordered, so
-//! that the calls of one item lie together.
+//! Books, journals and recalled calls all find a call by its item, its model and its kind. Keys are ordered,
+//! so that the calls of one item lie together.
 
 use std::ops::RangeInclusive;
 

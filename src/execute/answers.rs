@@ -1,6 +1,7 @@
 //! What an executor's stream is to its caller: [`Answers`].
 //!
-//! The streams underneath differ, with the items' type and with the order of answers. One boxed type hides that.
+//! The streams underneath differ, with the items' type and with the order of answers. One boxed type hides
+//! that.
 
 use std::fmt;
 use std::pin::Pin;

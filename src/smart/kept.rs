@@ -47,6 +47,23 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         self
     }
 
+    /// As `with_journal`, for items without a [`Hash`] of their own: the journal tells them apart by a key,
+    /// such as an identifier or a hash of their content. Items with the same key are the same to it.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn with_keyed_journal<K: Hash>(
+        mut self,
+        journal: impl crate::journal::Journal + 'static,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let binding = Binding::json(journal, move |item: &I| fingerprint(&key(item)));
+        self.journal = Some(Arc::new(binding));
+        self
+    }
+
     /// Sets whether calls that failed are made again when the run is resumed. By default they are not, so
     /// that a resumed run decides as the first one did.
     ///

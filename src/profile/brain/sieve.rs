@@ -25,8 +25,8 @@
 //!   late in the population a far candidate may pass rightly, and the error there is not small.
 //! * Unless a near candidate is sieved, `|A|` is at least `near`, the number of near candidates. The
 //!   level `(alpha - s) / |A|` depends on the data, but whatever it comes to, it is at most
-//!   `(alpha - s) / near`, and its boundary lies within the boundary at that level; so does the one used
-//!   before item 30. So each near candidate is certified wrongly with probability at most
+//!   `(alpha - s) / near`, and its boundary lies within the boundary at that level (`Shares::fall`); so
+//!   does the one used before item 30. So each near candidate is certified wrongly with probability at most
 //!   `(alpha - s) / near`, and some near candidate with probability at most `alpha - s`.
 //!
 //! Together the error is at most `near p + far q + alpha - s <= alpha`, with `far` the number of far
@@ -83,6 +83,7 @@ impl Brain {
             && let Some(shares) = self.shares(all)
             && let (Some(before), Some(boundary)) = (shares.of(all), shares.of(left.max(1)))
             && within(&before, &boundary, ITEMS)
+            && shares.fall(left)
         {
             for test in self.tests.iter_mut().filter(|test| test.live) {
                 test.boundary = boundary.clone();
@@ -105,6 +106,15 @@ impl Shares {
         let looks = self.whole.looks().as_slice();
         let boundary = boundaries::single_policy_at(self.whole.design(), level, looks).ok()?;
         Some(boundary.below(CUT)).filter(|boundary| within(boundary, &self.whole, u64::MAX))
+    }
+
+    /// Whether the boundary at one of `parts` shares lies within those at all larger shares: each lies
+    /// within the next larger one. Levels are calibrated one by one, so this is checked, not assumed.
+    fn fall(&self, parts: usize) -> bool {
+        (1..parts).all(|larger| {
+            let pair = self.of(larger).zip(self.of(larger + 1));
+            pair.is_some_and(|(larger, smaller)| within(&smaller, &larger, u64::MAX))
+        })
     }
 }
 
@@ -161,6 +171,7 @@ mod tests {
                 let all: Vec<Boundary> =
                     [1, 2, 3, 8, 40].iter().filter_map(|parts| shares.of(*parts)).collect();
                 assert_eq!(all.len(), 5, "each lies within the whole: {population} {alpha}");
+                assert!(shares.fall(12), "{population} {alpha}");
                 for pair in all.windows(2) {
                     assert!(within(&pair[1], &pair[0], u64::MAX), "{population} {alpha}");
                     assert!(!within(&pair[0], &pair[1], u64::MAX), "{population} {alpha}");
