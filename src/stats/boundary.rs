@@ -272,6 +272,16 @@ impl Boundary {
         self
     }
 
+    /// The same boundary, changed so that it certifies nothing that `other`, over the same looks, does not.
+    ///
+    /// It certifies less often, so its error is no larger.
+    pub(crate) fn cut_to(mut self, other: &Self) -> Self {
+        for (limit, most) in self.limits.iter_mut().zip(&other.limits) {
+            *limit = limit.zip(*most).map(|(limit, most)| limit.min(most));
+        }
+        self
+    }
+
     fn index(&self, draws: u64) -> Result<usize, usize> {
         self.looks.as_slice().binary_search(&draws)
     }

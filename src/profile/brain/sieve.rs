@@ -8,12 +8,14 @@
 //! *sieved* if it fails on at least 28 of the first 30 items. Let `A` be the others, **whether they are
 //! still tested or were given up for money**: giving one up because it looks bad is a choice by its
 //! data, so its share must not be passed on. From item 30 on those in `A` are tested at
-//! `(alpha - s) / |A|`. All boundaries use the looks of the one at `alpha`, and are *cut down* so that
-//! they certify no candidate that fails on 40 % or more of the items seen.
+//! `(alpha - s) / |A|`. All boundaries use the looks of the one at `alpha`, and are *cut down*: they
+//! certify no candidate that fails on 40 % or more of the items seen, and tolerate no more than the
+//! boundary at any larger share of the level does, that at `alpha` included.
 //!
 //! Call a candidate *near* if it fails on at most `W = 0.6 N` items, else *far*. The allowance is at
-//! most `0.2 N`. (If it is larger, if `s` is no less than `alpha`, or if a boundary is not [`within`]
-//! another as required below, each candidate is tested at `alpha / M`, and no level moves.)
+//! most `0.2 N`. (If it is larger, or if `s` is no less than `alpha`, each candidate is tested at
+//! `alpha / M`, and no level moves. Nor does it if the boundary used before item 30 is not [`within`] the
+//! later one.)
 //!
 //! * A near candidate is sieved with probability at most `p = P(Hyp(N, W, 30) >= 28)`.
 //! * A far candidate is certified wrongly, at any level up to `alpha`, with probability at most `q`. More
@@ -25,8 +27,8 @@
 //!   late in the population a far candidate may pass rightly, and the error there is not small.
 //! * Unless a near candidate is sieved, `|A|` is at least `near`, the number of near candidates. The
 //!   level `(alpha - s) / |A|` depends on the data, but whatever it comes to, it is at most
-//!   `(alpha - s) / near`, and its boundary lies within the boundary at that level (`Shares::fall`); so
-//!   does the one used before item 30. So each near candidate is certified wrongly with probability at most
+//!   `(alpha - s) / near`, and its boundary is cut to lie within the boundary at that level; the one used
+//!   before item 30 is checked to do so too. So each near candidate is certified wrongly with probability at most
 //!   `(alpha - s) / near`, and some near candidate with probability at most `alpha - s`.
 //!
 //! Together the error is at most `near p + far q + alpha - s <= alpha`, with `far` the number of far
@@ -81,9 +83,8 @@ impl Brain {
         let left = all - sieved.len();
         if left < all
             && let Some(shares) = self.shares(all)
-            && let (Some(before), Some(boundary)) = (shares.of(all), shares.of(left.max(1)))
+            && let (Some(before), Some(boundary)) = (shares.of(all), shares.narrowed(left.max(1)))
             && within(&before, &boundary, ITEMS)
-            && shares.fall(left)
         {
             for test in self.tests.iter_mut().filter(|test| test.live) {
                 test.boundary = boundary.clone();
@@ -100,21 +101,20 @@ struct Shares {
 }
 
 impl Shares {
-    /// The boundary at one of `parts` equal shares.
+    /// The boundary at one of `parts` equal shares, cut to the one at the whole.
+    ///
+    /// Each level is calibrated by itself, on a grid, so at some look a smaller share may tolerate a failure
+    /// more than a larger one. The cut makes sure that it does not.
     fn of(&self, parts: usize) -> Option<Boundary> {
         let level = Probability::new(self.level / parts as f64).ok()?;
         let looks = self.whole.looks().as_slice();
         let boundary = boundaries::single_policy_at(self.whole.design(), level, looks).ok()?;
-        Some(boundary.below(CUT)).filter(|boundary| within(boundary, &self.whole, u64::MAX))
+        Some(boundary.below(CUT).cut_to(&self.whole))
     }
 
-    /// Whether the boundary at one of `parts` shares lies within those at all larger shares: each lies
-    /// within the next larger one. Levels are calibrated one by one, so this is checked, not assumed.
-    fn fall(&self, parts: usize) -> bool {
-        (1..parts).all(|larger| {
-            let pair = self.of(larger).zip(self.of(larger + 1));
-            pair.is_some_and(|(larger, smaller)| within(&smaller, &larger, u64::MAX))
-        })
+    /// The boundary at one of `parts` equal shares, cut to those at all larger shares.
+    fn narrowed(&self, parts: usize) -> Option<Boundary> {
+        (1..parts).try_fold(self.of(parts)?, |own, larger| Some(own.cut_to(&self.of(larger)?)))
     }
 }
 
@@ -171,7 +171,11 @@ mod tests {
                 let all: Vec<Boundary> =
                     [1, 2, 3, 8, 40].iter().filter_map(|parts| shares.of(*parts)).collect();
                 assert_eq!(all.len(), 5, "each lies within the whole: {population} {alpha}");
-                assert!(shares.fall(12), "{population} {alpha}");
+                for parts in 1..13 {
+                    let narrowed = shares.narrowed(parts).unwrap();
+                    let inside = |larger| within(&narrowed, &shares.of(larger).unwrap(), u64::MAX);
+                    assert!((1..=parts).all(inside), "{population} {alpha} {parts}");
+                }
                 for pair in all.windows(2) {
                     assert!(within(&pair[1], &pair[0], u64::MAX), "{population} {alpha}");
                     assert!(!within(&pair[0], &pair[1], u64::MAX), "{population} {alpha}");
