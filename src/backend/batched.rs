@@ -50,10 +50,11 @@ pub trait BatchBackend<T>: Send + Sync {
 /// A batch is sent once it is full, or once no call has joined it for a while. So let as many items be
 /// under way as a batch may hold ([`Smart::with_concurrency`](crate::Smart::with_concurrency)), and give
 /// the model its [discount](crate::Pricing::with_batch_discount). Profiling asks for a few items at a
-/// time, because what it finds decides what it asks next. Expect some dozen small batches for each model
+/// time, because what it finds decides what it asks next. Expect about a dozen small batches for each model
 /// before the large one, and many more under a budget too small for answering every item with the
 /// reference: there, no item is asked beyond the next look. A call that is dropped leaves its item in
-/// the batch; the batch is dropped with its last call.
+/// the batch; the batch is dropped with its last call. To a [`Breaker`](super::Breaker) around it, a batch
+/// that fails is as many failures as it has items, so one is enough to open it.
 ///
 /// ```
 /// use smart_core::backend::{BatchBackend, BatchOutcome, Batched};
