@@ -440,8 +440,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
 
     /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost.
     pub(crate) fn taken(&self) -> Cost {
-        let models = self.ledger.models().iter().map(|spent| spent.cost).sum::<Cost>();
-        models + self.ledger.judge().cost + self.ledger.purse().map_or(Cost::ZERO, Purse::assumed)
+        self.ledger.spent() + self.ledger.purse().map_or(Cost::ZERO, Purse::assumed)
     }
 
     /// Ends the run's book-keeping. Calls that earlier runs paid for and this one did not use are booked

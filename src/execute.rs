@@ -99,9 +99,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
         let plain = self.auditor.is_none() && self.calls.is_plain();
         self.straight.filter(|_| plain && !self.seen.contains(index))
     }
-}
 
-impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
     /// Whether anything about an item is paid for that is not delivered yet.
     fn is_paid(&self, index: u64) -> bool {
         self.profiled().contains_key(&index) || self.calls.is_recorded(index)
@@ -483,7 +481,6 @@ where
 impl<I: ?Sized + Sync, O> Executor<I, O> {
     /// What this executor's calls cost so far, without the cost of profiling.
     pub fn spent(&self) -> Cost {
-        let ledger = &self.shared.calls.ledger;
-        ledger.models().iter().map(|s| s.cost).sum::<Cost>() + ledger.judge().cost
+        self.shared.calls.ledger.spent()
     }
 }

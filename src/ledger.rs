@@ -251,6 +251,11 @@ impl Ledger {
         models
     }
 
+    /// What all calls cost so far, as far as known.
+    pub(crate) fn spent(&self) -> Cost {
+        self.models().iter().map(|spent| spent.cost).sum::<Cost>() + self.judge().cost
+    }
+
     /// What judging cost so far.
     pub(crate) fn judge(&self) -> Spending {
         self.judge.read()

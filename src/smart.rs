@@ -296,35 +296,24 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let calls = self.calls_for(items)?;
-        calls.attend(self.run_with(&calls, items, in_order, each)).await
-    }
-
-    async fn run_with<S>(
-        &self,
-        calls: &Arc<Calls<I, O>>,
-        items: &S,
-        in_order: Option<usize>,
-        each: impl FnMut(Answer<O>) -> ControlFlow<()>,
-    ) -> Result<Report, RunError>
-    where
-        S: Items<I> + ?Sized,
-        S::Item: Sync,
-    {
-        let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
-        let plan = Arc::new(profile.plan()?);
-        let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
-        let spent = (calls.ledger.models(), calls.ledger.judge().cost);
-        calls.observers.emit(&Event::Planned { plan: &plan });
-        let population = Some(plan.order.population());
-        let executor = self.executor_with(calls, Arc::clone(&plan), answers, population)?;
-        let executor = executor.in_order(in_order);
-        executor.execute_items(items, each).await?;
-        calls.close(|_| true)?;
-        let mut report = self.report(calls, &profile, plan, &executor, spent);
-        report.self_agreement = self_agreement;
-        calls.observers.emit(&Event::Finished { report: &report });
-        Ok(report)
+        let calls = &self.calls_for(items)?;
+        let run = async {
+            let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
+            let plan = Arc::new(profile.plan()?);
+            let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
+            let spent = (calls.ledger.models(), calls.ledger.judge().cost);
+            calls.observers.emit(&Event::Planned { plan: &plan });
+            let population = Some(plan.order.population());
+            let executor = self.executor_with(calls, Arc::clone(&plan), answers, population)?;
+            let executor = executor.in_order(in_order);
+            executor.execute_items(items, each).await?;
+            calls.close(|_| true)?;
+            let mut report = self.report(calls, &profile, plan, &executor, spent);
+            report.self_agreement = self_agreement;
+            calls.observers.emit(&Event::Finished { report: &report });
+            Ok(report)
+        };
+        calls.attend(run).await
     }
 
     /// Profiles only: the result can be stored, planned from, or handed to workers.

@@ -170,13 +170,13 @@ impl Pilot<'_> {
         found
     }
 
-    /// What asking a candidate about one more item costs, with its share of the comparisons made so far:
-    /// with the reference's answer, and with those of other candidates.
-    fn tried(&self, id: ModelId) -> f64 {
+    /// What judging costs per candidate's answer, as seen so far: comparisons with the reference's answer,
+    /// and with those of other candidates.
+    fn judging(&self) -> f64 {
         let made: u64 = self.items.iter().map(|item| item.comparisons()).sum();
         let answers: usize =
             self.items.iter().map(|item| item.candidates.iter().flatten().count()).sum();
-        self.till.means.answer(id) + self.till.comparison * made as f64 / answers.max(1) as f64
+        self.till.comparison * made as f64 / answers.max(1) as f64
     }
 
     /// Whether two of these may check each other for less than the reference costs.
@@ -223,10 +223,12 @@ impl Pilot<'_> {
             horizons.iter().zip(gains).any(|(more, gain)| share * gain > *more as f64 * price)
         };
         let worth = |gains: &[f64; 2], price: f64| pays(gains, price, ONE_CALL);
+        let judging = self.judging();
+        let tried = |id: ModelId| self.till.means.answer(id) + judging;
         let mut keep: ModelSet =
             best.chain.models().iter().filter(|id| !id.is_reference()).collect();
         for id in self.asked.iter().filter(|id| !keep.contains(*id)).collect::<Vec<_>>() {
-            let price = self.tried(id);
+            let price = tried(id);
             if others.iter().any(|(p, gains)| p.chain.models().contains(id) && worth(gains, price))
             {
                 keep.insert(id);
@@ -240,7 +242,7 @@ impl Pilot<'_> {
                 rate.insert(id);
             }
         }
-        let calls: f64 = keep.iter().map(|id| self.tried(id)).sum::<f64>()
+        let calls: f64 = keep.iter().map(tried).sum::<f64>()
             + rate.iter().map(|id| self.till.rating_guess(id)).sum::<f64>();
         let price = reference + calls - best.priced.per_item;
         let known = |p: &Prospect| p.chain.models().iter().all(|id| keep.contains(id));

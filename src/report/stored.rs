@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, version};
+use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, is_nothing, version};
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -31,7 +31,7 @@ struct Stored {
     profiling: Vec<Spending>,
     execution: Vec<Spending>,
     judging: Spending,
-    #[serde(default, skip_serializing_if = "is_free")]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     profiling_judged: Cost,
     delivered: Delivered,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -43,12 +43,6 @@ struct Stored {
     audit: Option<Audited>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     self_agreement: Option<SelfAgreement>,
-}
-
-/// Only reports with a judge that cost something tell what it cost in profiling.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_free(cost: &Cost) -> bool {
-    *cost == Cost::ZERO
 }
 
 /// Only reports that were cut short say so.

@@ -25,9 +25,8 @@ const CHEAP: f64 = 0.2;
 /// candidate fails too often.
 ///
 /// If it does, testing all of it would ask it about many items that go to the reference anyway. Those calls
-/// then cost more than the items that a share, certified at a look or two, loses to chance. On simulated
-/// candidates that fail on 1 to 40 % of 20,000 and 200,000 items (target .95), waiting saves 2 % at a tenth
-/// of the reference's price and 4 % at a fifth; at a twentieth, and on 4,000 items, it saves nothing.
+/// then cost more than the items that a share, certified at a look or two, loses to chance. Below this share
+/// of the reference's cost the calls are too cheap for that, and on fewer items the wait is too dear.
 const WATCHED: (f64, u64, u64) = (0.05, 8_000, 27);
 
 impl Brain {
