@@ -168,3 +168,33 @@ fn planned_again_the_promise_holds() {
         }
     }
 }
+
+/// At a lax target every candidate is tested; read again, the tests share the level as they did.
+#[test]
+fn tests_of_all_candidates_are_read_again_at_their_shares() {
+    let settings = ProfileSettings::default();
+    let made = Made { seed: 5, failing: [0.1, 0.2], scores: true };
+    let recorded = profile(&made, 5, 0.6, Families::Auto);
+    let was = recorded.plan().unwrap();
+    assert_eq!(was.certificate.as_ref().map(|certificate| certificate.pilot), Some(1));
+    for laxer in [0.6, 0.55, 0.3] {
+        let plan = recorded.replan(&recorded.roster, target(laxer), &settings).unwrap();
+        assert_eq!(plan.verdict, Verdict::Pays, "{laxer}");
+        let level = plan.certificate.as_ref().unwrap().level;
+        assert!((level - 0.025).abs() < 1e-12, "half of the level each: {level}");
+    }
+    for (asked, again) in [(0.62, 0.6), (0.58, 0.6), (0.6, 0.59)] {
+        let (mut runs, mut misses) = (0, 0);
+        for seed in 0..400 {
+            let failing = 1.0 - again + 0.008;
+            let made = Made { seed: seed % 8, failing: [failing, failing], scores: false };
+            let profile = profile(&made, seed, asked, Families::Auto);
+            let plan = profile.replan(&roster(0.01), target(again), &settings).unwrap();
+            let failures = (0..ITEMS).filter(|index| delivers_failure(&plan, &made, *index));
+            runs += 1;
+            misses += u64::from(failures.count() as u64 > target(again).allowance(ITEMS));
+        }
+        let p = rate_p_value(runs, runs - misses, Probability::new(0.95).unwrap()).unwrap();
+        assert!(p > 1e-4, "{asked} {again}: {misses} of {runs} missed");
+    }
+}

@@ -78,6 +78,17 @@ const LEAST: f64 = 0.7;
 /// The sizes of the populations.
 const SIZES: [usize; 3] = [1300, 5574, 50_000];
 
+/// The tolerated shares of failures, in hundredths, for which a pattern is hard.
+const fn deltas(pattern: Pattern, families: Families) -> &'static [u32] {
+    match (pattern, families) {
+        // Only with a large delta are there looks before the first candidates are dropped, and only with
+        // one is every candidate tested without a pilot.
+        (Pattern::ManyDear, Families::Auto) => &[10, 20, 25, 40],
+        (Pattern::ManyDear, _) => &[10, 20],
+        _ => &[5, 10],
+    }
+}
+
 /// Every case.
 pub(crate) fn cases() -> Vec<Case> {
     use Families::{Auto, Cascade, Consensus, Mix, Single};
@@ -97,10 +108,10 @@ pub(crate) fn cases() -> Vec<Case> {
     for (pattern, families) in table {
         for families in families {
             for items in SIZES {
-                // Only with a large delta are there looks before the first candidates are dropped.
-                for delta in if pattern == Pattern::ManyDear { [10, 20] } else { [5, 10] } {
+                for delta in deltas(pattern, *families) {
                     let within = None;
-                    cases.push(Case { pattern, families: *families, items, delta, within });
+                    let (families, delta) = (*families, *delta);
+                    cases.push(Case { pattern, families, items, delta, within });
                 }
             }
         }

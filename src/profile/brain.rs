@@ -2,7 +2,7 @@
 //!
 //! The brain folds items strictly in rank order and looks at nothing else. So its decisions depend on
 //! the seed and the recorded answers alone. In the pilot it narrows the candidates (`choose`, `lone`);
-//! then it opens the test of a chain and judges it at its looks. Between looks it reviews whether going
+//! then it opens the test of a chain, or one test for each candidate (`lax`), and judges it at its looks. Between looks it reviews whether going
 //! on pays (`review`) and forecasts the bill (`outlook`). In the end it makes the plan (`planning`).
 //! [`search`] proves that its choices keep the promise; `sieve` proves it for several single candidates
 //! under test at once, `aim` for a target read off the test, and `retest` for a recorded test read again
@@ -10,6 +10,7 @@
 
 mod aim;
 mod choose;
+mod lax;
 mod lone;
 mod outlook;
 mod planning;
@@ -450,8 +451,8 @@ impl Brain {
         Self { budget, ..self }
     }
 
-    /// Whether one chain is tested after a pilot for the target asked for.
-    pub(super) fn tests_one_chain(&self) -> bool {
+    /// Whether what is tested for the target asked for is chosen by what comes before the test.
+    pub(super) fn tests_what_it_chose(&self) -> bool {
         let pilots = !matches!(self.settings.families, Families::Single | Families::Reference);
         pilots && self.settings.objective == Objective::LeastCost
     }

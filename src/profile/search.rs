@@ -39,7 +39,9 @@
 //! * *Calls run past a look.* Items asked about beyond the last folded rank are no evidence and follow
 //!   the plan like all the others: they are among the `W_t - f_k` that the test bounds.
 //!
-//! Only one chain is opened after a pilot, so there is nothing to correct for.
+//! Only one chain is opened after a pilot, so there is nothing to correct for. (At a lax target there is no
+//! pilot but an item or so, and every candidate is tested at a share of the level: see the brain's module
+//! `lax`.)
 
 use super::belief::Beliefs;
 use super::curve::CostCurve;

@@ -186,7 +186,7 @@ impl Profile {
             let recorded = self.refold(begun(&self.roster, self.target, &self.settings)?);
             // Which way is taken depends on what is asked for, and on no answer.
             let families = self.settings.families == settings.families;
-            if families && recorded.tests_one_chain() && brain.tests_one_chain() {
+            if families && recorded.tests_what_it_chose() && brain.tests_what_it_chose() {
                 brain.retold(recorded)
             } else {
                 // After the recorded pilot less was found out about each item. Where it ended depends on

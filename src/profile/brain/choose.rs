@@ -94,12 +94,16 @@ impl Brain {
             return;
         }
         let Some(schedule) = self.looks() else { return };
+        if let Some(tests) = self.lax_tests() {
+            self.pilot = profiled;
+            return self.open(tests);
+        }
         if self.watches() {
             return;
         }
         if let Some(test) = self.lone_test(&schedule) {
             self.pilot = profiled;
-            return self.open(test);
+            return self.open(vec![test]);
         }
         if early {
             return;
@@ -147,7 +151,10 @@ impl Brain {
             return self.halt(StopReason::NotWorthMore);
         }
         if let Some(test) = self.aim() {
-            return self.open(test);
+            return self.open(vec![test]);
+        }
+        if let Some(tests) = self.lax_tests() {
+            return self.open(tests);
         }
         let (Ok(design), Some(schedule)) = (self.design(self.pilot), self.looks()) else { return };
         let items: Vec<&ItemEvidence> = self.evidence.iter().collect();
@@ -197,9 +204,9 @@ impl Brain {
         }
     }
 
-    /// Opens this test and no other.
-    fn open(&mut self, test: ChainTest) {
-        self.tests.push(test);
+    /// Opens these tests and no other.
+    fn open(&mut self, tests: Vec<ChainTest>) {
+        self.tests = tests;
         self.review_demand();
     }
 

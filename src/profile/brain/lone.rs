@@ -30,9 +30,10 @@ const CHEAP: f64 = 0.2;
 const WATCHED: (f64, u64, u64) = (0.05, 8_000, 27);
 
 impl Brain {
-    /// The first rank at which a pilot of one candidate may end, if it may end before all other gates.
+    /// The first rank at which the pilot may end, if it may end before all other gates.
     pub(super) fn first_gate(&self) -> Option<u64> {
-        (self.only_candidate().is_some() && self.pilot > 1).then_some(1)
+        let soon = self.only_candidate().is_some() || self.is_lax();
+        (soon && self.pilot > 1).then_some(1)
     }
 
     /// Whether more is to be seen of an only candidate before anything is decided about it.

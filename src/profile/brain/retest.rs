@@ -18,6 +18,9 @@
 //! 4. The evidence ends somewhere, for reasons of its own. That leaves looks out, which makes nothing
 //!    easier to certify.
 //!
+//! Where every candidate was tested at a share of the level (module `lax`), `E` chose all of these tests, each
+//! is read again at the same share, and 2 and 3 hold for them together.
+//!
 //! The recorded certificate is not used beside this test. Delivering it where there is one, and otherwise
 //! what a *new* search certifies on the same items, would be two chances to err, and their levels would add
 //! up. That is why a profile is not searched anew: its chain is tested, whether that turned out well or not.
@@ -35,7 +38,7 @@ use super::boundaries;
 use crate::evidence::ItemEvidence;
 use crate::plan::Considered;
 use crate::profile::chain_test::ChainTest;
-use crate::stats::{Boundary, BoundaryKind, Design};
+use crate::stats::{Boundary, BoundaryKind, Design, Probability};
 
 /// The outcome of a chain that the evidence does not certify for what is asked for now.
 const TOO_LITTLE: &str = "the stored evidence is too little for this target";
@@ -48,8 +51,9 @@ impl Brain {
         self.considered = recorded.considered.into_iter().map(told).collect();
         self.pilot = recorded.pilot;
         self.tests.clear();
+        let level = self.level().split(u32::try_from(recorded.tests.len()).unwrap_or(u32::MAX));
         for test in recorded.tests {
-            let mut again = match self.read_again(&test.boundary, test.start) {
+            let mut again = match self.read_again(&test.boundary, test.start, level) {
                 Some(boundary) => ChainTest::new(test.chain, boundary, test.start),
                 None => continue,
             };
@@ -77,10 +81,9 @@ impl Brain {
     }
 
     /// The limits for this target at the looks of a recorded boundary.
-    fn read_again(&self, was: &Boundary, start: u64) -> Option<Boundary> {
+    fn read_again(&self, was: &Boundary, start: u64, level: Probability) -> Option<Boundary> {
         let rest = self.order.population().checked_sub(start)?;
         let allowance = self.target.allowance(self.order.population());
-        let level = self.level();
         let laxer = was.allowance().is_some_and(|least| allowance >= least)
             && level.get() >= was.alpha().get();
         let looks = was.looks().as_slice();
