@@ -117,10 +117,12 @@ fn models(options: &Options) -> Result<(Roster<u64, u32>, Budget), Box<dyn Error
             .with_items(options.faults / 50.0, Fault::Error(ErrorKind::InvalidRequest));
         let retry = RetryPolicy::default().with_base(median.max(Duration::from_micros(100)));
         let logged = Logged { inner: simulated, log: log.clone() };
+        let attempts = u64::from(retry.max_attempts);
         let backend =
             Faulty::new(logged, faults).with_retry(retry).with_sleeper(TokioSleeper::new());
         let pricing = Pricing::per_million(input, output)?;
-        budget = budget.clone().with_call_bound(&name, pricing.cost(Some(&usage)));
+        // A bound is on a call with all of its attempts, each of which may have been billed.
+        budget = budget.clone().with_call_bound(&name, pricing.cost(Some(&usage)).times(attempts));
         Ok::<_, Box<dyn Error>>(Model::new(name, backend).with_pricing(pricing))
     };
     let seed = options.seed;

@@ -64,6 +64,12 @@ pub enum SettingsError {
     /// The share of audited items is out of range.
     #[error("the share of audited items must lie in (0, 1), got {0}")]
     AuditShare(f64),
+    /// Too many answers are expected to fail for any share of audits to last.
+    #[error(
+        "if a share of {0} of the answers fails, too many are caught: no share of audits up to a half is \
+         likely to last"
+    )]
+    Unlasting(f64),
     /// A part of a whole is empty, or not within its whole.
     #[error("a part must not be empty and must lie within its whole, got {from} to {to} of {of}")]
     Part {

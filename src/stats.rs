@@ -44,7 +44,7 @@ mod partial;
 mod passage;
 mod saddle;
 
-pub use audit::{max_caught, max_delivered, uncaught_tail};
+pub use audit::{lasting_share, max_caught, max_delivered, uncaught_tail};
 pub use beta::RatePosterior;
 pub use boundary::{Boundary, BoundaryKind};
 pub use drift::DriftDetector;

@@ -261,6 +261,17 @@ mod rates {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn fewer_may_go_at_once_than_in_a_minute() {
+        let limits = Limits::default().with_requests_per_minute(60).with_burst(4);
+        let at = moments(limits, None, 10).await;
+        assert_eq!(at[3], Duration::ZERO);
+        assert!(at[4] >= SECOND && at[9] >= 6 * SECOND && at[9] < 7 * SECOND, "{at:?}");
+        let at = moments(limits.with_burst(1_000), None, 61).await;
+        assert_eq!(at[59], Duration::ZERO);
+        assert!(at[60] >= SECOND, "never more than a minute's worth: {:?}", at[60]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn tokens_are_reconciled_with_what_was_used() {
         let limits = |expected| {
             Limits::default().with_tokens_per_minute(6_000).with_expected_tokens(expected)

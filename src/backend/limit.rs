@@ -46,6 +46,9 @@ pub struct Limits {
     /// The most requests a minute.
     #[cfg(feature = "governor")]
     pub requests_per_minute: Option<NonZeroU32>,
+    /// The most requests at once, after a pause; a minute's worth if unset.
+    #[cfg(feature = "governor")]
+    pub burst: Option<NonZeroU32>,
     /// The most tokens a minute, input and output together.
     #[cfg(feature = "governor")]
     pub tokens_per_minute: Option<NonZeroU32>,
@@ -76,6 +79,16 @@ impl Limits {
         self
     }
 
+    /// Bounds the requests at once, after a pause; 0 counts as 1, and more than a minute's worth as that.
+    ///
+    /// A provider that allows 300 requests a minute may well count them by the second: without this, a run
+    /// begins with 300 at once.
+    #[must_use]
+    pub fn with_burst(mut self, requests: u32) -> Self {
+        self.burst = Some(NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN));
+        self
+    }
+
     /// Bounds the tokens a minute, input and output together; 0 counts as 1.
     #[must_use]
     pub fn with_tokens_per_minute(mut self, tokens: u32) -> Self {
@@ -99,7 +112,7 @@ impl Limits {
 ///
 /// * **Concurrency** is always available and needs no clock.
 /// * **Requests and tokens per minute** (feature `governor`) allow a burst of up to one minute's worth
-///   and then an even flow. How many tokens a call will use is not known before its answer, so a call
+///   ([`Limits::with_burst`]: of fewer requests) and then an even flow. How many tokens a call will use is not known before its answer, so a call
 ///   reserves what recent ones used on average. Once it reports its usage, tokens reserved in vain go to
 ///   the next calls, and tokens short are paid by them. A call whose usage stays unknown is taken to
 ///   have used its reservation.
@@ -193,10 +206,12 @@ impl<B> Limit<B> {
     }
 
     fn on(mut self, sleeper: crate::sleep::SharedSleeper) -> Self {
-        let Limits { requests_per_minute, tokens_per_minute, expected_tokens, .. } = self.limits;
+        let Limits { requests_per_minute, burst, tokens_per_minute, expected_tokens, .. } =
+            self.limits;
         self.rates = (requests_per_minute.is_some() || tokens_per_minute.is_some()).then(|| {
             let expected = expected_tokens.map_or(1_000, NonZeroU32::get);
-            Arc::new(Rates::new(requests_per_minute, tokens_per_minute, expected, sleeper))
+            let requests = requests_per_minute.map(|limit| (limit, burst.unwrap_or(limit)));
+            Arc::new(Rates::new(requests, tokens_per_minute, expected, sleeper))
         });
         self
     }

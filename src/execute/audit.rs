@@ -16,7 +16,7 @@ use super::part::Part;
 use crate::error::SettingsError;
 use crate::observe::{Event, Observers};
 use crate::order::Order;
-use crate::stats::{DriftDetector, Probability, max_caught, max_delivered};
+use crate::stats::{DriftDetector, Probability, lasting_share, max_caught, max_delivered};
 use crate::target::{Share, Target};
 
 /// Mean number of audits between false drift alarms, unless the caller sets another.
@@ -99,6 +99,46 @@ impl Audit {
         let share = Share::new(share).ok_or(SettingsError::AuditShare(share))?;
         let earlier = Earlier::default();
         Ok(Self { share, tolerated: None, mean_run: MEAN_RUN, part: Part::WHOLE, earlier })
+    }
+
+    /// The smallest share that is likely to last: audits that go through to the end in 19 of 20 runs if this
+    /// share of the candidates' answers fails, instead of sending everything to the reference half way.
+    ///
+    /// `failing` is what you expect, such as the failure rate that the certificate shows, or a little more.
+    /// The promise does not rest on it. With several workers that do not talk, each has only its part of the
+    /// catches, and a larger share lasts. [`limit`](Self::limit) says how many catches a share tolerates.
+    ///
+    /// # Errors
+    /// [`SettingsError::AuditShare`] unless `failing` lies in `[0, 1]`; [`SettingsError::Unlasting`] if not
+    /// even auditing half of the answers would last, because too many fail.
+    ///
+    /// ```
+    /// use smart_core::{Audit, Target};
+    /// let target = Target::new(0.95, 0.95)?;
+    /// let audit = Audit::lasting(target, 4_000, 0.02)?; // about 8 % of the answers
+    /// assert_eq!(audit.limit(target, 4_000), Some(10));
+    /// assert_eq!(Audit::new(0.05)?.limit(target, 4_000), Some(4)); // as many as are to be expected
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lasting(target: Target, items: u64, failing: f64) -> Result<Self, SettingsError> {
+        if !(0.0..=1.0).contains(&failing) {
+            return Err(SettingsError::AuditShare(failing));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+        let failures = (items as f64 * failing).ceil() as u64;
+        let alpha = Probability::new(target.alpha())?;
+        let share = lasting_share(target.allowance(items), failures, alpha);
+        Self::new(share.ok_or(SettingsError::Unlasting(failing))?.get())
+    }
+
+    /// The most catches after which candidates still answer, on this many items; `None` if no number is safe,
+    /// and everything would go to the reference from the start.
+    pub fn limit(&self, target: Target, items: u64) -> Option<u64> {
+        let q = Probability::new(self.share.as_f64()).ok()?;
+        let whole = max_caught(target.allowance(items), q, Probability::new(target.alpha()).ok()?);
+        // The parts share out the number of catches at which to switch, one more than the limit.
+        let switch = whole.map_or(0, |limit| self.part.share(limit.saturating_add(1)));
+        switch.checked_sub(1)
     }
 
     /// Sets the failure rate of candidates' answers above which the drift alarm should sound; by default
@@ -267,10 +307,7 @@ impl Auditor {
         let q = Probability::new(audit.share.as_f64())?;
         let alpha = Probability::new(target.alpha())?;
         let rule = if let Some(items) = population {
-            let whole = max_caught(target.allowance(items), q, alpha);
-            // The parts share out the number of catches at which to switch, one more than the limit.
-            let switch = whole.map_or(0, |limit| audit.part.share(limit.saturating_add(1)));
-            Rule::Known(switch.checked_sub(1))
+            Rule::Known(audit.limit(target, items))
         } else {
             let alpha = Probability::new(alpha.get() * audit.part.fraction())?;
             Rule::OpenEnded { delta: target.delta(), alpha }

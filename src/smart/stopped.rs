@@ -7,8 +7,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Ends the run gracefully when `stop` says so: by hand, at a deadline, on a signal.
     ///
     /// After the stop no item is begun. Calls under way are finished, booked and written to the journal,
-    /// and their answers are delivered; a [`Retry`](crate::backend::Retry) that waits is under way, an item
-    /// that waits for money is not. Then the run ends as usual, and the report says that it was stopped
+    /// and their answers are delivered; a [`Retry`](crate::backend::Retry) or a
+    /// [`Limit`](crate::backend::Limit) that waits is under way, an item that waits for money is not. Then
+    /// the run ends as usual, and the report says that it was stopped
     /// ([`Report::cut_short`](crate::Report::cut_short)). What an earlier run paid for is still read from
     /// the journal: a run that is stopped before it begins delivers what is recorded, and makes no call.
     ///

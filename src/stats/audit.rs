@@ -12,6 +12,12 @@ use super::saddle::ln_binomial;
 
 /// The search for a largest number stops here.
 const MOST: u64 = 1 << 52;
+/// The shares that [`lasting_share`] tries: from the least to the most, each this many times the one before.
+const LEAST_SHARE: f64 = 0.001;
+const MOST_SHARE: f64 = 0.5;
+const FINER: f64 = 1.03;
+/// How often an execution with a lasting share may still switch.
+const UNLIKELY: f64 = 0.05;
 
 /// The chance that more than `allowance` failures are delivered before more than `caught` are caught.
 ///
@@ -56,6 +62,39 @@ pub fn max_caught(allowance: u64, q: Probability, alpha: Probability) -> Option<
         return None;
     }
     largest(safe)
+}
+
+/// The smallest share of audits at which an execution with this many failing answers is likely to last.
+///
+/// It *lasts* if cheap delivery goes on to the end, and is likely to if it does in 19 of 20 runs:
+///
+/// ```text
+/// q = min { q : P( Bin(failures, q) > f_max(q) ) <= 0.05 }
+/// ```
+///
+/// A smaller share costs fewer audits, but tolerates so few catches that the usual ones switch the run to the
+/// reference. `None` if not even auditing half of the answers would do. (Audited answers are the reference's and
+/// cannot fail, so even a few more failures than allowed may be borne.)
+///
+/// # Example
+/// ```
+/// use smart_core::stats::{Probability, lasting_share};
+/// let alpha = Probability::new(0.05)?;
+/// // 4,000 items, of which 5 % may fail and 2 % do.
+/// let share = lasting_share(200, 80, alpha).map(Probability::get);
+/// assert!(share.is_some_and(|q| (0.07..0.09).contains(&q)), "{share:?}");
+/// assert_eq!(lasting_share(200, 400, alpha), None);
+/// # Ok::<(), smart_core::stats::StatsError>(())
+/// ```
+pub fn lasting_share(allowance: u64, failures: u64, alpha: Probability) -> Option<Probability> {
+    let lasts = |q: &Probability| {
+        let switch = max_caught(allowance, *q, alpha).map(|most| most + 1);
+        switch.is_some_and(|switch| ln_upper_tail(failures, q.get(), switch) <= UNLIKELY.ln())
+    };
+    let shares = std::iter::successors(Some(LEAST_SHARE), |q| Some(q * FINER));
+    let mut shares =
+        shares.take_while(|q| *q <= MOST_SHARE).filter_map(|q| Probability::new(q).ok());
+    shares.find(lasts)
 }
 
 /// The most failures that may have been delivered when `caught` were caught, at any time, with
@@ -127,6 +166,27 @@ mod tests {
 
     fn p(x: f64) -> Probability {
         Probability::new(x).unwrap()
+    }
+
+    #[test]
+    fn a_lasting_share_lasts_and_a_smaller_one_does_not() {
+        let alpha = p(0.05);
+        for (allowance, failures) in [(50, 10), (200, 80), (2_500, 1_900), (2_500, 2_700)] {
+            let share = lasting_share(allowance, failures, alpha).unwrap();
+            let switches = |q: Probability| {
+                let most = max_caught(allowance, q, alpha).map_or(0, |most| most + 1);
+                ln_upper_tail(failures, q.get(), most).exp()
+            };
+            assert!(switches(share) <= 0.05, "{allowance} {failures}");
+            assert!(switches(p(share.get() / FINER)) > 0.05, "{allowance} {failures}");
+        }
+        // The more there is to spare, the smaller the share.
+        let shares: Vec<f64> = [20, 80, 150]
+            .into_iter()
+            .filter_map(|failures| lasting_share(200, failures, alpha).map(Probability::get))
+            .collect();
+        assert!(shares.len() == 3 && shares.is_sorted(), "{shares:?}");
+        assert_eq!(lasting_share(1, 1, alpha), None, "no share makes sure of the last failure");
     }
 
     #[test]

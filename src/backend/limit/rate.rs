@@ -33,17 +33,18 @@ pub(super) struct Rates {
 }
 
 impl Rates {
+    /// Limits requests a minute and at once, and tokens a minute.
     pub(super) fn new(
-        requests: Option<NonZeroU32>,
+        requests: Option<(NonZeroU32, NonZeroU32)>,
         tokens: Option<NonZeroU32>,
         expected: u32,
         sleeper: SharedSleeper,
     ) -> Self {
         Self {
             turn: Semaphore::new(1),
-            requests: requests.map(|limit| bucket(limit, &sleeper)),
+            requests: requests.map(|(limit, burst)| bucket(limit, burst, &sleeper)),
             tokens: tokens.map(|limit| Tokens {
-                bucket: bucket(limit, &sleeper),
+                bucket: bucket(limit, limit, &sleeper),
                 limit,
                 ledger: Mutex::new(Ledger { expected: f64::from(expected), credit: 0, debt: 0 }),
             }),
@@ -143,8 +144,9 @@ impl Tokens {
     }
 }
 
-fn bucket(limit: NonZeroU32, sleeper: &SharedSleeper) -> Bucket {
-    RateLimiter::direct_with_clock(Quota::per_minute(limit), SleeperClock(sleeper.clone()))
+fn bucket(limit: NonZeroU32, burst: NonZeroU32, sleeper: &SharedSleeper) -> Bucket {
+    let quota = Quota::per_minute(limit).allow_burst(burst.min(limit));
+    RateLimiter::direct_with_clock(quota, SleeperClock(sleeper.clone()))
         .with_middleware::<StateInformationMiddleware>()
 }
 
