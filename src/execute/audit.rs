@@ -116,7 +116,7 @@ impl Audit {
     /// use smart_core::{Audit, Target};
     /// let target = Target::new(0.95, 0.95)?;
     /// let audit = Audit::lasting(target, 4_000, 0.02)?; // about 8 % of the answers
-    /// assert_eq!(audit.limit(target, 4_000), Some(10));
+    /// assert_eq!(audit.limit(target, 4_000), Some(11));
     /// assert_eq!(Audit::new(0.05)?.limit(target, 4_000), Some(4)); // as many as are to be expected
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
