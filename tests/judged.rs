@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use futures::executor::block_on;
 use smart_core::backend::Simulated;
 use smart_core::{
-    BackendError, Cost, Equivalence, Generated, Model, Pricing, Report, Roster, SettingsError,
-    Smart, Target, Usage, Verdict, async_trait,
+    BackendError, Cost, Equivalence, Families, Generated, Model, Pricing, ProfileSettings, Report,
+    Roster, SettingsError, Smart, Target, Usage, Verdict, async_trait,
 };
 
 const ITEMS: u64 = 5_000;
@@ -60,6 +60,21 @@ fn no_run_pays_more_for_judging_than_the_reference_would_cost() {
                 assert!(cost < 1.05 * alone, "{cost} instead of {alone}:\n{report}");
             }
         }
+    }
+}
+
+/// Judging one answer costs a third of what the reference costs for all items.
+#[test]
+fn the_first_comparison_shows_that_a_judge_is_too_dear() {
+    let items = Generated::new(300, |index| index);
+    for families in [Families::Auto, Families::Single, Families::Mix, Families::Consensus] {
+        let settings = ProfileSettings::default().with_families(families);
+        let smart = smart(&[0.98, 0.97, 0.96, 0.95], price(100.0 * LARGE)).with_settings(settings);
+        let report = block_on(smart.run(&items)).unwrap().report;
+        assert_eq!(report.profiled, 1, "{families:?}");
+        assert!(report.judging.comparisons <= 10, "{families:?}: {report}");
+        let why = "judging its answers costs more than it could save";
+        assert!(families != Families::Single || report.to_string().contains(why), "{report}");
     }
 }
 

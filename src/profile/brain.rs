@@ -10,6 +10,7 @@
 
 mod aim;
 mod choose;
+mod judged;
 mod lax;
 mod lone;
 mod outlook;
@@ -231,6 +232,9 @@ impl Brain {
     /// or end profiling.
     pub(super) fn horizon(&self) -> u64 {
         let profiled = self.profiled();
+        if self.waits_for_judge() {
+            return profiled + 1;
+        }
         if profiled < self.pilot {
             return self.next_gate(profiled);
         }
@@ -268,6 +272,7 @@ impl Brain {
     pub(super) fn fold(&mut self, item: ItemEvidence) {
         let rank = self.profiled();
         let coin = self.order.coin(item.index);
+        let unjudged = self.comparisons == 0;
         self.book(&item);
         for test in &mut self.tests {
             if test.live && rank >= test.start {
@@ -276,6 +281,12 @@ impl Brain {
         }
         self.evidence.push(item);
         let profiled = self.profiled();
+        if unjudged && self.comparisons > 0 {
+            self.weigh_judge();
+        }
+        if self.stop.is_some() {
+            return;
+        }
         if profiled == self.pilot {
             self.open_tests();
         } else if profiled < self.pilot && self.next_gate(profiled - 1) == profiled {

@@ -97,7 +97,8 @@ pub(super) fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
     ask.iter().filter(|id| roster.rates(*id)).collect()
 }
 
-fn compares(families: Families, ask: ModelSet) -> bool {
+/// Whether candidates are to be compared with each other.
+pub(super) fn compares(families: Families, ask: ModelSet) -> bool {
     matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1
 }
 

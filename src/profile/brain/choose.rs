@@ -132,16 +132,13 @@ impl Brain {
     }
 
     /// Whether the budget covers the pilot up to its next gate and the cheapest candidate's shortest test.
-    ///
-    /// The shortest test that can certify anything has `(1 - F / N)^k <= alpha`.
     fn bears_a_test(&self, design: Design) -> bool {
         let reference = self.means.answer(ModelId::REFERENCE);
         let till = self.till();
         let calls = || self.demand.ask.iter().map(|id| till.trial(id));
         let pilot = self.next_gate(self.profiled()).saturating_sub(self.profiled()) as f64;
         let cheapest = calls().fold(f64::INFINITY, f64::min);
-        let shortest = (1.0 / self.level().get()).ln() / design.rate().max(1e-9);
-        let test = shortest.min(self.order.population() as f64) * (reference + cheapest);
+        let test = self.shortest_test(design) * (reference + cheapest);
         self.thrift().bears(pilot * (reference + calls().sum::<f64>()) + test)
     }
 
