@@ -40,8 +40,8 @@
 //!   the plan like all the others: they are among the `W_t - f_k` that the test bounds.
 //!
 //! Only one chain is opened after a pilot, so there is nothing to correct for. (At a lax target there is no
-//! pilot but an item or so, and every candidate is tested at a share of the level: see the brain's module
-//! `lax`.)
+//! pilot but an item or so, and every cheap candidate is tested at a share of the level: see the brain's
+//! module `lax`.)
 
 use super::belief::Beliefs;
 use super::curve::CostCurve;

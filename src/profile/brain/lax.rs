@@ -1,8 +1,8 @@
-//! A lax target: every candidate is tested whole from the second item on, and there is no pilot.
+//! A lax target: every cheap candidate is tested whole from the second item on, and there is no pilot.
 //!
 //! A pilot finds out what is worth testing, and its items are lost to the test. Where half of the answers may
 //! fail, a dozen items certify a candidate, and a pilot would take as many. It is cheaper then to test every
-//! candidate at its share of the level and to deliver the first that passes, or a cheaper one that follows.
+//! cheap candidate at its share of the level and to deliver the first that passes, or a cheaper one that follows.
 //! With a stricter target it is not: the share costs more items than the pilot, and a candidate that fails too
 //! often as a whole may still serve for the answers that it is sure of, which only a chain certifies.
 //!
@@ -34,6 +34,9 @@ const LAX: f64 = 0.4;
 /// Where this share may fail, they are on fewer than [`LARGE`] items, if nothing orders the answers or if
 /// there is one candidate only.
 const UNORDERED: f64 = 0.25;
+/// Candidates at or above this share of the reference's cost are tested only if there is no cheaper one: a
+/// cheap one is likely to pass, and every test takes its share of the level.
+const CHEAP: f64 = 0.25;
 
 impl Brain {
     /// Whether the target may be lax enough to do without a pilot.
@@ -51,8 +54,11 @@ impl Brain {
             return None;
         }
         let reference = self.means.answer(ModelId::REFERENCE);
-        let cheaper = |id: &ModelId| self.means.answer(*id) < reference;
-        let tested: Vec<ModelId> = self.demand.ask.iter().filter(cheaper).collect();
+        let below = |share: f64| -> Vec<ModelId> {
+            self.demand.ask.iter().filter(|id| self.means.answer(*id) < share * reference).collect()
+        };
+        let cheap = below(CHEAP);
+        let tested = if cheap.is_empty() { below(1.0) } else { cheap };
         let shares = u32::try_from(tested.len()).ok().filter(|count| *count > 0)?;
         let start = self.profiled();
         let level = self.level().split(shares);
@@ -171,6 +177,13 @@ mod tests {
         let brain = brain(2_000, 0.6, &[dear, PLAIN], 1);
         assert_eq!(open(&brain), (1, brain.level().get()));
         assert_eq!(brain.demand.ask.len(), 1, "and is asked no more");
+    }
+
+    #[test]
+    fn dear_candidates_are_tested_only_if_there_is_no_cheap_one() {
+        let dear = (REFERENCE / 2, None, Agreement::Agrees);
+        assert_eq!(open(&brain(2_000, 0.6, &[dear, PLAIN, dear, PLAIN], 1)).0, 2);
+        assert_eq!(open(&brain(2_000, 0.6, &[dear, dear], 1)).0, 2);
     }
 
     #[test]
