@@ -1,14 +1,15 @@
 //! Answers the items that profiling left, by the plan: [`Executor`].
 //!
-//! A stream of items goes in and a stream of answers comes out, each with its provenance. Answers come
-//! as they are ready, or in the order of the items
-//! ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)). Every item follows the
+//! A stream of items goes in and a stream of answers comes out, each with its provenance; or a collection is
+//! answered where it is, its items borrowed (`collection`). Answers come as they are ready, or in the order
+//! of the items ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)). Every item follows the
 //! plan's policy call by call (`route`), optionally under audit (`audit`); what happened is counted for
 //! the report. Concurrency is bounded. Only the calls under way are held and, in order, the answers that
 //! wait for their turn. Dropping the stream cancels its calls.
 
 mod answers;
 mod audit;
+mod collection;
 mod flow;
 mod lane;
 mod part;
@@ -19,7 +20,7 @@ mod turns;
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::{ControlFlow, Deref};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +32,7 @@ use crate::backend::Confidence;
 use crate::calls::Calls;
 use crate::error::{RunError, SettingsError};
 use crate::evidence::ModelSet;
-use crate::items::{self, Items, Owned};
+use crate::items::Owned;
 use crate::ledger::Spending;
 use crate::observe::Event;
 use crate::order::First;
@@ -45,12 +46,16 @@ use crate::tally::Tally;
 pub use answers::Answers;
 use audit::Auditor;
 pub use audit::{Audit, Audited};
+pub(crate) use collection::or_break;
 use lane::Lane;
 pub use part::Part;
 use straight::{Straight, Way};
 use turns::{InOrder, Turns};
 
-/// Follows a [`Plan`] over streams of items; made by [`Smart`](crate::Smart).
+/// Follows a [`Plan`] over items; made by [`Smart`](crate::Smart).
+///
+/// A collection is answered by [`run`](Self::run) or [`run_each`](Self::run_each), a worker's part of one by
+/// [`run_part`](Self::run_part), and a stream by [`execute`](Self::execute).
 ///
 /// Observers are told of [`Event::Started`] and [`Event::Planned`] when the executor is made. An
 /// executor cannot know that no more items will come, so they are told of [`Event::Finished`] by
@@ -286,7 +291,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         ended.load(Ordering::Relaxed) || calls.is_halted() || tally.read(0).stopped > 0
     }
 
-    /// Answers the whole population: the first item of the stream has index 0.
+    /// Answers a stream that holds the whole population: its first item has index 0.
     ///
     /// Answers come as they are ready, and [`Answer::index`] tells them apart; or in the order of the
     /// items ([`Smart::with_answers_in_order`](crate::Smart::with_answers_in_order)). An error ends the
@@ -317,7 +322,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         }))
     }
 
-    /// Answers any part of the population, in any order: pairs of index and item.
+    /// Answers a stream of any part of the population, in any order: pairs of index and item.
     ///
     /// An index is answered in the same way whatever part it comes in, so parts may be spread over
     /// workers. What [`execute`](Self::execute) says of dropped streams, and of several streams with a budget
@@ -353,46 +358,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             }
             shared.ended.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Answers a whole collection, borrowing its items, and passes each answer to `each` until it breaks
-    /// off; then what is under way is finished, and no answer is passed on.
-    pub(crate) async fn execute_items<S>(
-        &self,
-        items: &S,
-        mut each: impl FnMut(Answer<O>) -> ControlFlow<()>,
-    ) -> Result<(), RunError>
-    where
-        S: Items<I> + ?Sized,
-        S::Item: Sync,
-    {
-        let (order, calls) = (self.shared.plan.order, &*self.shared.calls);
-        // If the money may run out before the items do, they are answered in the random order: then the
-        // answered items are a random sample of all, however the collection is sorted.
-        let random = self.in_order.is_none() && calls.ledger.purse().is_some();
-        let indices = (0..items.count()).map(move |at| if random { order.index(at) } else { at });
-        let indices = indices.take_while(|_| !calls.is_halted());
-        // All items are dealt with, those too that a stop leaves.
-        let turn = || if calls.is_stopped() { Turn::Passes } else { Turn::Comes };
-        let indices = futures::stream::iter(indices.map(|index| (index, turn())));
-        let lane = &Lane::new(Arc::clone(&self.shared));
-        let one =
-            |lane, index, turn| one_item(lane, index, turn, move || items::held(items, index));
-        let each = |answer: Answer<O>| {
-            if !calls.is_halted() {
-                self.shared.handed_over(&answer);
-                if each(answer).is_break() {
-                    calls.halt();
-                }
-            }
-            std::future::ready(Ok(()))
-        };
-        let Some(most) = self.in_order else {
-            return self.flow(indices, lane, one).try_for_each(each).await;
-        };
-        let turns = Turns::default();
-        let flow = self.flow(turns.admit(indices, most), lane, one);
-        InOrder::new(flow, turns).try_for_each(each).await
     }
 
     fn flow<T, S, M, F, C>(&self, items: S, shared: C, one: M) -> Flow<S, M, F, C>

@@ -6,6 +6,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::backend::guard::panicked;
 use crate::error::RunError;
@@ -13,8 +14,9 @@ use crate::error::RunError;
 /// A finite collection of items that can be fetched by index, in any order.
 ///
 /// Slices, vectors and arrays implement it, for anything that borrows as the backends' item type: a
-/// `Vec<String>` or a `[&str; 3]` serves backends over `str`, a `Vec<Row>` backends over `Row`.
-/// [`Generated`] computes its items and stores none.
+/// `Vec<String>` or a `[&str; 3]` serves backends over `str`, a `Vec<Row>` backends over `Row`. What points
+/// to a collection is one too: `&S`, `Box<S>`, and an `Arc<[Row]>` that threads share. [`Generated`] computes
+/// its items and stores none.
 pub trait Items<I: ?Sized>: Send + Sync {
     /// What the collection holds for one item.
     type Item: Borrow<I>;
@@ -69,6 +71,31 @@ contiguous! {
     [T];
     Vec<T>;
     [T; N], N;
+}
+
+macro_rules! pointing {
+    ($($pointer:ty;)*) => {$(
+        impl<I: ?Sized, S: Items<I> + ?Sized> Items<I> for $pointer {
+            type Item = S::Item;
+            type Held<'a>
+                = S::Held<'a>
+            where
+                Self: 'a;
+
+            fn count(&self) -> u64 {
+                (**self).count()
+            }
+
+            fn fetch(&self, index: u64) -> Option<S::Held<'_>> {
+                (**self).fetch(index)
+            }
+        }
+    )*};
+}
+pointing! {
+    &S;
+    Box<S>;
+    Arc<S>;
 }
 
 /// Items computed from their index when they are needed.
@@ -126,5 +153,29 @@ where
 
     fn fetch(&self, index: u64) -> Option<Owned<T>> {
         (index < self.count).then(|| Owned((self.make)(index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_points_to_a_collection_is_one() {
+        fn third<S: Items<str> + ?Sized>(items: &S) -> (u64, Option<String>) {
+            let held = items.fetch(2);
+            (items.count(), held.map(|held| (*held).borrow().to_owned()))
+        }
+        let wanted = (3, Some("c".to_owned()));
+        let shared: Arc<[String]> = ["a", "b", "c"].map(str::to_owned).into();
+        let slice: &[String] = &shared;
+        let boxed: Box<[&str]> = Box::new(["a", "b", "c"]);
+        assert_eq!(third(&shared), wanted);
+        assert_eq!(third(slice), wanted);
+        assert_eq!(third(&slice), wanted);
+        assert_eq!(third(&boxed), wanted);
+        assert_eq!(third(&Arc::new(&boxed)), wanted);
+        assert_eq!(third(&&Generated::new(3, |index| ["a", "b", "c"][index as usize])), wanted);
+        assert_eq!(Items::<str>::fetch(&shared, 3), None);
     }
 }

@@ -305,8 +305,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             calls.observers.emit(&Event::Planned { plan: &plan });
             let population = Some(plan.order.population());
             let executor = self.executor_with(calls, Arc::clone(&plan), answers, population)?;
-            let executor = executor.in_order(in_order);
-            executor.execute_items(items, each).await?;
+            executor.execute_items(items, 0..items.count(), in_order, each).await?;
             calls.close(|_| true)?;
             let mut report = self.report(calls, &profile, plan, &executor, spent);
             report.self_agreement = self_agreement;

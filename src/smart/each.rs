@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::Smart;
 use crate::answer::Answer;
 use crate::error::RunError;
+use crate::execute::or_break;
 use crate::items::Items;
 use crate::report::Report;
 
@@ -114,7 +115,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub async fn try_run_each<S, E>(
         &self,
         items: &S,
-        mut each: impl FnMut(Answer<O>) -> Result<(), E>,
+        each: impl FnMut(Answer<O>) -> Result<(), E>,
     ) -> Result<Report, RunError>
     where
         S: Items<I> + ?Sized,
@@ -122,13 +123,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let mut failed = None;
-        let each = |answer| match each(answer) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error.into());
-                ControlFlow::Break(())
-            }
-        };
+        let each = or_break(each, &mut failed);
         let report = self.run_by(items, self.in_order, each).await?;
         failed.map_or(Ok(report), |error| Err(RunError::Caller(error)))
     }
