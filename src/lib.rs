@@ -112,7 +112,7 @@ pub use report::{Budgeted, ModelSummary, REPORT_VERSION, Report, Summary};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
-pub use smart::{Handed, Outcome, Profiled, Smart, Stretched};
+pub use smart::{Handed, Outcome, PROFILED_VERSION, Profiled, Smart, Stretched};
 pub use stop::Stop;
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};

@@ -13,6 +13,7 @@ mod profiled;
 mod ranks;
 mod repeats;
 mod stopped;
+mod stored;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ use crate::target::Target;
 pub use handed::Handed;
 pub use profiled::Profiled;
 pub use ranks::Stretched;
+pub use stored::PROFILED_VERSION;
 
 /// How many items are under way at once, unless the caller says otherwise.
 const CONCURRENCY: usize = 16;

@@ -135,6 +135,8 @@ fn profiles_plans_and_reports() {
         let profiled = block_on(smart(families).profile(&items())).unwrap();
         let profile = serde_json::to_vec(&profiled.profile).unwrap();
         read_damaged("profile", &profile, 400, text(reading::profile));
+        let handed = serde_json::to_vec(&profiled).unwrap();
+        read_damaged("profiled", &handed, 400, text(reading::profiled));
         let plan = serde_json::to_vec(&profiled.profile.plan().unwrap()).unwrap();
         read_damaged("plan", &plan, 1_500, text(reading::plan));
         let capped = smart(families).with_budget(Cost::from_usd(2.0).unwrap());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Profiled;
+use super::{Profiled, stored};
 use crate::answer::Answer;
 use crate::calls::{CallKey, Kept};
 use crate::error::RunError;
@@ -15,7 +15,8 @@ use crate::roster::RosterSpec;
 /// is made from a [`Profiled`], or from a map of answers by index.
 ///
 /// Profiling may end while items are under way. Their calls are paid for but are no evidence. Handed on
-/// with the [`Profiled`], they are not paid for again; they are in its report and not in the executor's.
+/// with the [`Profiled`], they are not paid for again; they are in its report and not in the executor's. To
+/// hand it to another process, store the [`Profiled`].
 #[derive(Debug, Clone)]
 pub struct Handed<O> {
     pub(super) answers: BTreeMap<u64, Answer<O>>,
@@ -71,7 +72,8 @@ impl<O> Handed<O> {
     /// Refuses what another run profiled: the answers would be delivered without having been tested.
     pub(super) fn check(&self, plan: &Plan) -> Result<(), RunError> {
         let Some(profile) = &self.profile else { return Ok(()) };
-        profile.check(&plan.roster, &plan.equivalence)?;
+        let of = (&plan.roster, plan.equivalence.as_str());
+        stored::check(profile, &self.answers, &self.late, of)?;
         let items = plan.items.iter().zip(&profile.evidence);
         let difference = if profile.order != plan.order {
             "its seed or population is not the plan's"

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::stored::{Label, PROFILED_VERSION, by_index, late, this_version};
 use crate::answer::Answer;
 use crate::calls::{CallKey, Calls, Kept};
 use crate::error::RunError;
@@ -13,24 +16,63 @@ use crate::report::{Budgeted, REPORT_VERSION, Report, ReportLabel};
 use crate::tally::Delivered;
 
 /// The result of profiling: the evidence, and the reference's answers on the profiled items.
-#[derive(Debug, Clone)]
+///
+/// Store it with serde to execute elsewhere or later: whoever reads it pays for no call of profiling again,
+/// and counts what profiling spent towards its [`Budget`](crate::Budget). The outputs must come back from
+/// the format as they went in; JSON, for one, makes `null` of a NaN. What another version wrote is refused on
+/// reading, and what belongs to another run by [`Smart::executor`](crate::Smart::executor).
+///
+/// ```
+/// use smart_core::backend::Simulated;
+/// use smart_core::equivalence::Exact;
+/// use smart_core::{Generated, Model, Pricing, Profiled, Roster, Smart, Target};
+///
+/// # futures::executor::block_on(async {
+/// # let roster = Roster::new(
+/// #     Model::new("large", Simulated::reference(7)).with_pricing(Pricing::per_request(0.01)?),
+/// #     [Model::new("small", Simulated::candidate("small", 0.97, 7))
+/// #         .with_pricing(Pricing::per_request(0.0005)?)],
+/// # )?;
+/// # let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?);
+/// # let items = Generated::new(2_000, |index| index);
+/// let stored = serde_json::to_string(&smart.profile(&items).await?)?;
+///
+/// let profiled: Profiled<u32> = serde_json::from_str(&stored)?;
+/// let plan = profiled.profile.plan()?;
+/// let outcome = smart.executor(plan, profiled)?.run(&items).await?;
+/// # assert_eq!(outcome.report.delivered.answered(), 2_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    bound(serialize = "O: Serialize", deserialize = "O: Deserialize<'de>")
+)]
 #[non_exhaustive]
 pub struct Profiled<O> {
+    label: Label,
+    #[serde(deserialize_with = "this_version")]
+    version: u32,
     /// The evidence, to plan from.
     pub profile: Profile,
     /// The reference's answers to the items that are evidence, by index. For items that came too late to
     /// be evidence, the calls are handed on as well ([`Handed`](crate::Handed)), and the plan decides
     /// which answer they get.
+    #[serde(with = "by_index")]
     pub answers: BTreeMap<u64, Answer<O>>,
     /// What each model cost in profiling, by position.
     pub spent: Vec<Spending>,
     /// What judging cost in profiling.
     pub judging: Spending,
     /// How calls failed in profiling, and how often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// How profiling kept to the budget, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budgeted>,
     /// Paid calls about items that came too late to be evidence.
+    #[serde(with = "late")]
     pub(super) late: Vec<(CallKey, Kept<O>)>,
     /// What is spent of the budget, calls that did not say what they cost included.
     pub(super) taken: Cost,
@@ -40,8 +82,8 @@ impl<O> Profiled<O> {
     pub(super) fn new(profile: Profile, answers: BTreeMap<u64, Answer<O>>) -> Self {
         let (spent, judging) = (Vec::new(), Spending::default());
         let (faults, budget, late) = (Vec::new(), None, Vec::new());
-        let taken = Cost::ZERO;
-        Self { profile, answers, spent, judging, faults, budget, late, taken }
+        let (label, version, taken) = (Label::Profiled, PROFILED_VERSION, Cost::ZERO);
+        Self { label, version, profile, answers, spent, judging, faults, budget, late, taken }
     }
 
     /// Adds what the calls cost, and the calls that nobody has used yet.

@@ -13,15 +13,15 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// ([`Report::cut_short`](crate::Report::cut_short)). What an earlier run paid for is still read from
     /// the journal: a run that is stopped before it begins delivers what is recorded, and makes no call.
     ///
-    /// * [`run`](Self::run), [`run_each`](Self::run_each): the items left are handed over, in order if so
-    ///   wanted, as unanswered ([`Reason::Stopped`](crate::Reason::Stopped)), like those that a budget does
-    ///   not reach.
+    /// * [`run`](Self::run), [`run_each`](Self::run_each), and those of an [`Executor`](crate::Executor): the
+    ///   items left are handed over, in order if so wanted, as unanswered
+    ///   ([`Reason::Stopped`](crate::Reason::Stopped)), like those that a budget does not reach.
     /// * [`profile`](Self::profile), [`profile_ranks`](Self::profile_ranks): what is under way becomes
     ///   evidence, and profiling ends before the first item that was not begun
     ///   ([`StopReason::Caller`](crate::StopReason::Caller)). The plan rests on what is certified by then.
-    /// * [`Executor`](crate::Executor): a stream delivers what is under way and ends. It does not go on to
-    ///   name the items left, because that would mean to wait for a stream that may never end; whoever
-    ///   made the stream knows them.
+    /// * [`Executor::execute`](crate::Executor::execute): a stream delivers what is under way and ends. It does
+    ///   not go on to name the items left, because that would mean to wait for a stream that may never end;
+    ///   whoever made the stream knows them.
     ///
     /// To go on, run again over the same journal with another stop, or none. Nothing is paid twice, and the
     /// result is that of a run never stopped: a stop is not recorded, is no evidence and moves no item.

@@ -14,7 +14,7 @@ use smart_core::journal::{FileJournal, Journal};
 use smart_core::plan::{Heard, Move, Scored};
 use smart_core::profile::{ProfileMachine, Step};
 use smart_core::replay::{Replay, Trace};
-use smart_core::{Plan, Profile, Report, Usage};
+use smart_core::{Handed, Plan, Profile, Profiled, Report, Usage};
 
 /// The population up to which a stored profile is planned from: calibrating for billions of items
 /// takes a second, and there is nothing more to be found.
@@ -80,6 +80,21 @@ pub(crate) fn profile(text: &str) -> bool {
         follow(&plan);
     }
     true
+}
+
+/// What profiling hands over: what is read can be checked, reported and dealt out.
+pub(crate) fn profiled(text: &str) -> bool {
+    let Some(profiled) = read::<Profiled<u32>>(text) else { return false };
+    let profile = &profiled.profile;
+    if profile.order.population() > PLANNED {
+        return true;
+    }
+    let sound = profiled.check(&profile.roster, &profile.equivalence).is_ok();
+    if let Ok(report) = profiled.report().and_then(|report| report.clone().merge(&report)) {
+        assert!(!report.to_string().is_empty());
+    }
+    let _ = Handed::from(profiled).only(|index| index.is_multiple_of(2));
+    sound
 }
 
 /// A plan: what is read can be followed, for any item.

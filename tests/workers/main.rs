@@ -3,6 +3,7 @@
 
 mod audits;
 mod parts;
+mod processes;
 mod stretches;
 
 use std::task::Poll;
