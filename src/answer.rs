@@ -37,7 +37,8 @@ pub enum Reason {
     ReferenceFailed(ErrorKind),
     /// No answer: the budget would not bear the call.
     Unaffordable,
-    /// No answer: the caller stopped the run before the item was begun ([`Stop`](crate::Stop)).
+    /// No answer: the run was stopped before the item was begun, by the caller ([`Stop`](crate::Stop)) or
+    /// because [no plan that pays was found](crate::Smart::with_stop_unless_it_pays).
     Stopped,
 }
 

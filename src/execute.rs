@@ -242,6 +242,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             overshoot: 0,
             stopped: StopReason::Elsewhere,
             cut_short: self.is_cut_short(),
+            found_nothing: false,
             profiling: vec![Spending::default(); models],
             execution: calls.ledger.models(),
             judging: calls.ledger.judge(),

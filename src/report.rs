@@ -49,9 +49,12 @@ pub struct Report {
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
-    /// Whether the caller stopped the run, or one of the workers, before all its items were begun
+    /// Whether the run, or one of the workers, was stopped before all its items were begun
     /// ([`Smart::with_stop`](crate::Smart::with_stop)).
     pub cut_short: bool,
+    /// Whether it was stopped after profiling because no plan that pays was found, and not by the caller
+    /// ([`Smart::with_stop_unless_it_pays`](crate::Smart::with_stop_unless_it_pays)).
+    pub found_nothing: bool,
     /// What each model cost in profiling, by position.
     pub profiling: Vec<Spending>,
     /// What each model cost in execution, by position.

@@ -89,6 +89,8 @@ pub struct Smart<I: ?Sized + Sync, O> {
     audit: Option<Audit>,
     in_order: Option<usize>,
     stop: Option<Stop>,
+    /// Whether a run ends after profiling if no plan that pays was found.
+    unless_it_pays: bool,
     repeats: u64,
     /// Whether calls whose recorded failures may have passed are made again.
     again: bool,
@@ -136,6 +138,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             audit: None,
             in_order: None,
             stop: None,
+            unless_it_pays: false,
             repeats: 0,
             again: false,
         }
@@ -302,6 +305,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let run = async {
             let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
             let plan = Arc::new(profile.plan()?);
+            self.look_before_paying(calls, &profile, &plan);
             let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
             let spent = (calls.ledger.models(), calls.ledger.judge().cost);
             calls.observers.emit(&Event::Planned { plan: &plan });
@@ -444,6 +448,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             overshoot: profile.late.len() as u64,
             stopped: profile.stopped,
             cut_short: executor.is_cut_short(),
+            found_nothing: executor.is_cut_short() && calls.has_given_up(),
             execution: execution.collect(),
             profiling,
             judging: calls.ledger.judge(),

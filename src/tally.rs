@@ -40,7 +40,7 @@ pub struct Delivered {
     pub reference_failures: u64,
     /// Items without an answer because the budget did not cover one.
     pub unaffordable: u64,
-    /// Items without an answer because the caller stopped the run before they were begun.
+    /// Items without an answer because the run was stopped before they were begun.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stopped: u64,
 }

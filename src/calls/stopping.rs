@@ -21,6 +21,8 @@ pub(super) struct Stopping {
     stop: Option<Stop>,
     /// Whether the caller's own code failed on an answer: the run is over, but not others with its stop.
     halted: AtomicBool,
+    /// Whether the run found no plan that pays, and was not to go on without one.
+    unpaying: AtomicBool,
 }
 
 /// Whether an item has begun; undecided until its first call.
@@ -61,10 +63,21 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.stopping.halted.load(Ordering::Acquire)
     }
 
+    /// Ends this run as a stop would, because no plan that pays was found.
+    pub(crate) fn give_up(&self) {
+        self.stopping.unpaying.store(true, Ordering::Release);
+    }
+
+    /// Whether this run [gave up](Self::give_up).
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.stopping.unpaying.load(Ordering::Acquire)
+    }
+
     /// Whether no further item may begin.
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopping.stop.as_ref().is_some_and(Stop::is_stopped) || self.is_halted()
+        let stopped = self.stopping.stop.as_ref().is_some_and(Stop::is_stopped);
+        stopped || self.is_halted() || self.has_given_up()
     }
 
     /// Whether a call about this item is paid for and not used yet.

@@ -74,6 +74,7 @@ impl Report {
             overshoot: self.overshoot.max(other.overshoot),
             stopped,
             cut_short: self.cut_short || other.cut_short,
+            found_nothing: self.found_nothing || other.found_nothing,
             profiling: sums(&self.profiling, &other.profiling),
             execution: sums(&self.execution, &other.execution),
             judging: self.judging.plus(other.judging),

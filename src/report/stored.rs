@@ -28,6 +28,8 @@ struct Stored {
     stopped: StopReason,
     #[serde(default, skip_serializing_if = "is_false")]
     cut_short: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    found_nothing: bool,
     profiling: Vec<Spending>,
     execution: Vec<Spending>,
     judging: Spending,
@@ -85,6 +87,7 @@ impl From<Stored> for Report {
             overshoot,
             stopped,
             cut_short,
+            found_nothing,
             profiling,
             execution,
             judging,
@@ -105,6 +108,7 @@ impl From<Stored> for Report {
             overshoot,
             stopped,
             cut_short,
+            found_nothing,
             profiling,
             execution,
             judging,

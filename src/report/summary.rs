@@ -30,7 +30,7 @@ pub struct Summary {
     pub answered: u64,
     /// How many items were dealt with and have no answer.
     pub unanswered: u64,
-    /// Whether the caller stopped the run before all its items were begun: [`Report::cut_short`].
+    /// Whether the run was stopped before all its items were begun: [`Report::cut_short`].
     #[serde(default)]
     pub cut_short: bool,
     /// How many items were profiled.

@@ -47,7 +47,7 @@ impl Report {
         Some(format!("best agreement within {}; {came_to}{money}", said(within)))
     }
 
-    /// That the caller stopped the run, and how far it had come; `None` if nothing is missing for it.
+    /// What stopped the run, and how far it had come; `None` if nothing is missing for it.
     pub(crate) fn stopped_early(&self) -> Option<String> {
         let (answered, items) = (self.delivered.answered(), self.plan.order.population());
         let far = if items == Order::ENDLESS {
@@ -55,7 +55,11 @@ impl Report {
         } else {
             format!("{answered} of {items} items answered")
         };
-        (self.cut_short && answered < items).then(|| format!("by the caller; {far}"))
+        let why = match self.found_nothing {
+            true => "after profiling: no plan that pays was found",
+            false => "by the caller",
+        };
+        (self.cut_short && answered < items).then(|| format!("{why}; {far}"))
     }
 
     /// Why the plan has no forecast, in words.

@@ -132,6 +132,7 @@ impl Report {
             overshoot: 0,
             stopped: StopReason::Elsewhere,
             cut_short: false,
+            found_nothing: false,
             profiling,
             execution: vec![Spending::default(); models],
             judging,

@@ -1,6 +1,9 @@
 //! Runs that can be stopped: [`Smart::with_stop`].
 
 use super::Smart;
+use crate::calls::Calls;
+use crate::plan::{Plan, Verdict};
+use crate::profile::Profile;
 use crate::stop::Stop;
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
@@ -66,5 +69,60 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub fn with_stop(mut self, stop: Stop) -> Self {
         self.stop = Some(stop);
         self
+    }
+
+    /// Ends [`run`](Self::run) and [`run_each`](Self::run_each) after profiling if no plan that pays was
+    /// found, instead of asking the reference about everything that is left.
+    ///
+    /// That a plan does not pay is often a mistake: a reference without prices or usage, a wrong key, an
+    /// equivalence under which no answers are ever the same. Without this option such a run goes on and does
+    /// what was asked for, at the reference's full cost. With it, the run ends as after a
+    /// [stop](Self::with_stop): nothing is begun any more, what is paid for is delivered, the items left come
+    /// unanswered ([`Reason::Stopped`](crate::Reason::Stopped)), and the report says so
+    /// ([`Report::found_nothing`](crate::Report::found_nothing)) beside the [verdict](Plan::verdict) and its
+    /// reason.
+    ///
+    /// It goes by the plan's [verdict](Verdict), and ends too if the reference answered none of the profiled
+    /// items. A sum of money that pays for the reference alone ([`Verdict::MoneySuffices`]) is no reason to
+    /// end. Where you profile and execute apart, look at the plan yourself.
+    ///
+    /// To go on all the same, run again over the same journal without the option. Nothing is paid twice, and
+    /// the result is that of a run without it. If you change a prompt, a model or an equivalence first, see
+    /// [`with_seed`](Self::with_seed).
+    ///
+    /// # Example
+    /// ```
+    /// use smart_core::equivalence::Exact;
+    /// use smart_core::{Completion, Generated, Model, Pricing, Roster, Smart, Target, from_fn};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let large = from_fn(|item: &u64| { let it = *item; async move { Ok(Completion::new(it)) } });
+    /// let small = from_fn(|_: &u64| async { Ok(Completion::new(0)) }); // its prompt was left empty
+    /// let roster = Roster::new(
+    ///     Model::new("large", large).with_pricing(Pricing::per_request(0.01)?),
+    ///     [Model::new("small", small).with_pricing(Pricing::per_request(0.0005)?)],
+    /// )?;
+    /// let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95)?).with_stop_unless_it_pays();
+    /// let outcome = smart.run(&Generated::new(50_000, |index| index)).await?;
+    /// assert!(outcome.report.found_nothing && outcome.report.delivered.answered() < 100);
+    /// println!("{}", outcome.report); // … Stopped    after profiling: no plan that pays was found …
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_stop_unless_it_pays(mut self) -> Self {
+        self.unless_it_pays = true;
+        self
+    }
+
+    /// Gives up on the items left, if that is wanted and there is reason to.
+    pub(super) fn look_before_paying(&self, calls: &Calls<I, O>, profile: &Profile, plan: &Plan) {
+        let pays = matches!(plan.verdict, Verdict::Pays | Verdict::MoneySuffices);
+        let answered = profile.evidence.iter().any(|item| item.answered);
+        // A run that the caller stopped ends for that.
+        if self.unless_it_pays && !(pays && answered) && !calls.is_stopped() {
+            calls.give_up();
+        }
     }
 }

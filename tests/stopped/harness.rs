@@ -75,6 +75,12 @@ pub(super) struct Slow {
     log: Log,
 }
 
+impl Slow {
+    pub(super) fn new(name: &'static str, wrong: u64, log: &Log) -> Self {
+        Self { name, wrong, log: log.clone() }
+    }
+}
+
 #[async_trait]
 impl LlmBackend<u64> for Slow {
     type Output = u64;
@@ -143,7 +149,7 @@ impl Case {
     /// A run whose stop is the log's.
     pub(super) fn smart(self, log: &Log) -> Smart<u64, u64> {
         let model = |name, wrong, usd| {
-            Model::new(name, Slow { name, wrong, log: log.clone() }).with_pricing(price(usd))
+            Model::new(name, Slow::new(name, wrong, log)).with_pricing(price(usd))
         };
         let roster = Roster::new(
             model("large", u64::MAX, 1.0),
