@@ -55,6 +55,12 @@ pub enum SettingsError {
         /// The model named.
         model: String,
     },
+    /// An expected usage names a model that is not in the roster.
+    #[error("the expected usage names `{model}`, which is not in the roster")]
+    UsageModel {
+        /// The model named.
+        model: String,
+    },
     /// A budget bounds the calls of a model that is not in the roster.
     #[error("the budget bounds the calls of `{model}`, which is not in the roster")]
     Bound {

@@ -106,7 +106,9 @@ pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};
 pub use pricing::{Cost, PriceError, Pricing, Usage};
-pub use profile::{Families, Objective, Profile, ProfileSettings, SelfAgreement, StopReason};
+pub use profile::{
+    ExpectedUsage, Families, Objective, Profile, ProfileSettings, SelfAgreement, StopReason,
+};
 pub use profiler::Profiler;
 pub use report::{Budgeted, ModelSummary, REPORT_VERSION, Report, Summary};
 pub use roster::{

@@ -33,8 +33,8 @@ use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::{Forecast, Plan};
-use crate::pricing::{Cost, Pricing, Usage};
-use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive};
+use crate::pricing::{Cost, Pricing};
+use crate::profile::{ExpectedUsage, Profile, ProfileMachine, ProfileSettings, Router, drive};
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
 use crate::stop::Stop;
@@ -252,20 +252,22 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ///
     /// The forecast rests on the roster's prices, the expected `usage` of a model on an item, and the
     /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). A judge that has prices is
-    /// taken to use as much for a comparison as a model for an answer. The forecast is at most the budget's
-    /// cap, if there is one: a run that would cost more leaves items unanswered.
+    /// taken to use as much for a comparison as a model for an answer; an [`ExpectedUsage`] says what it
+    /// uses, and what single models use. The forecast is at most the budget's cap, if there is one: a run
+    /// that would cost more leaves items unanswered.
     ///
     /// # Errors
-    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for no items or too many,
-    /// or for a guess that is not a probability.
-    pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, SettingsError> {
+    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown or names a model that is not
+    /// there, for no items or too many, or for a guess that is not a probability.
+    pub fn forecast(
+        &self,
+        items: u64,
+        usage: impl Into<ExpectedUsage>,
+    ) -> Result<Forecast, SettingsError> {
+        let usage = usage.into();
         let judge = self.equivalence.pricing();
-        if !judge.is_metered(Some(usage)) {
-            return Err(SettingsError::UnknownUsage {
-                model: self.equivalence.name().into_owned(),
-            });
-        }
-        let (roster, expected) = (self.roster.spec(), (usage, judge.cost(Some(usage))));
+        let comparison = usage.comparison(&judge, &self.equivalence.name())?;
+        let (roster, expected) = (self.roster.spec(), (&usage, comparison));
         let forecast = self.settings.forecast_judged(roster, self.target, items, expected)?;
         Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
     }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use futures::executor::block_on;
 use smart_core::backend::Simulated;
 use smart_core::{
-    BackendError, Cost, Equivalence, Families, Generated, Model, Pricing, ProfileSettings, Report,
-    Roster, SettingsError, Smart, Target, Usage, Verdict, async_trait,
+    BackendError, Cost, Equivalence, ExpectedUsage, Families, Generated, Model, Pricing,
+    ProfileSettings, Report, Roster, SettingsError, Smart, Target, Usage, Verdict, async_trait,
 };
 
 const ITEMS: u64 = 5_000;
@@ -104,4 +104,41 @@ fn a_forecast_counts_what_judging_costs() {
     let error = by_tokens.forecast(ITEMS, &Usage::default()).unwrap_err();
     let unknown = SettingsError::UnknownUsage { model: "judge, prompt 1".to_owned() };
     assert_eq!(error, unknown);
+}
+
+/// What the judge uses is told; without that it is taken to use as much as a model.
+#[test]
+fn a_forecast_knows_what_the_judge_and_each_model_use() {
+    let tokens = Pricing::per_million(1.0, 1.0).unwrap();
+    let (item, comparison) = (Usage::tokens(9_000, 1_000), Usage::tokens(90, 10));
+    let told = ExpectedUsage::new(item).with_judge(comparison);
+    let forecast =
+        |judge: Pricing, usage: ExpectedUsage| smart(&[0.97], judge).forecast(ITEMS, usage);
+    let dear = forecast(tokens, item.into()).unwrap();
+    let cheap = forecast(tokens, told.clone()).unwrap();
+    assert!(cheap.cost < dear.cost && cheap.high < dear.high, "{cheap}, {dear}");
+    // 100 tokens at a millionth each.
+    assert_eq!(cheap, forecast(price(0.0001), item.into()).unwrap());
+    // As close as a forecast is: the run's own judge says what it used.
+    let billed = |usd: f64| Usage::billed(Cost::from_usd(usd).unwrap());
+    let by_bill = ExpectedUsage::new(Usage::default()).with_judge(billed(0.0001));
+    assert_eq!(forecast(Pricing::default(), by_bill).unwrap(), cheap);
+    // A relation without prices calls nobody, whatever the models use.
+    let free = forecast(Pricing::default(), billed(0.02).into()).unwrap();
+    let relation = ExpectedUsage::new(billed(0.02)).with_judge(Usage::default());
+    assert_eq!(free, forecast(Pricing::default(), relation).unwrap());
+
+    // The reference writes more than the others, or the candidate does.
+    let model = |name: &str| told.clone().with_model(name, billed(0.05));
+    let (long, small) = (forecast(tokens, model("large")), forecast(tokens, model("small 0")));
+    assert_eq!(long.unwrap().reference_cost, Cost::from_usd(0.05).unwrap().times(ITEMS));
+    let small = small.unwrap();
+    assert_eq!((small.cost, small.reference_cost), (cheap.reference_cost, cheap.reference_cost));
+    let error = forecast(tokens, model("smal")).unwrap_err();
+    assert_eq!(error, SettingsError::UsageModel { model: "smal".to_owned() });
+    assert!(error.to_string().contains("`smal`, which is not in the roster"), "{error}");
+    // What is told for the judge lacks its tokens.
+    let silent = ExpectedUsage::new(item).with_judge(Usage::default());
+    let unknown = SettingsError::UnknownUsage { model: "judge, prompt 1".to_owned() };
+    assert_eq!(forecast(tokens, silent).unwrap_err(), unknown);
 }

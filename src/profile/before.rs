@@ -1,10 +1,11 @@
 //! A forecast before the first call, from the caller's guesses: [`ProfileSettings::forecast`].
 
+use super::expected::ExpectedUsage;
 use super::settings::{Families, Objective, ProfileSettings};
 use super::{belief, search};
 use crate::error::SettingsError;
 use crate::plan::Forecast;
-use crate::pricing::{Cost, Usage};
+use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, StatsError, single_look_limit};
 use crate::target::Target;
@@ -152,8 +153,8 @@ impl ProfileSettings {
     ///
     /// The candidates' agreement is as guessed in these settings ([`with_prior`](Self::with_prior)), or,
     /// without a guess, what their price suggests, as in a run. Costs are the roster's prices for the
-    /// `usage` expected of every model on an item. Comparing answers is taken to cost nothing;
-    /// [`Smart::forecast`](crate::Smart::forecast) knows the price of a judge.
+    /// `usage` expected of every model on an item, or of each ([`ExpectedUsage`]). Comparing answers is taken
+    /// to cost nothing; [`Smart::forecast`](crate::Smart::forecast) knows the price of a judge.
     ///
     /// It prices the best single candidate, for all items or for a share of them, certified at one look:
     ///
@@ -194,7 +195,8 @@ impl ProfileSettings {
     /// [`Smart::forecast`](crate::Smart::forecast) takes it into account.
     ///
     /// # Errors
-    /// [`SettingsError::UnknownUsage`] if the usage lacks what a model's prices need, and otherwise
+    /// [`SettingsError::UnknownUsage`] if the usage lacks what a model's prices need,
+    /// [`SettingsError::UsageModel`] if it names a model that is not there, and otherwise
     /// [`SettingsError::Statistics`] for a population of none or too many items, or a guess that is not
     /// a probability.
     pub fn forecast(
@@ -202,9 +204,9 @@ impl ProfileSettings {
         roster: &RosterSpec,
         target: Target,
         items: u64,
-        usage: &Usage,
+        usage: impl Into<ExpectedUsage>,
     ) -> Result<Forecast, SettingsError> {
-        self.forecast_judged(roster, target, items, (usage, Cost::ZERO))
+        self.forecast_judged(roster, target, items, (&usage.into(), Cost::ZERO))
     }
 
     /// The same forecast for a judge whose comparisons cost `comparison` each.
@@ -213,13 +215,13 @@ impl ProfileSettings {
         roster: &RosterSpec,
         target: Target,
         items: u64,
-        (usage, comparison): (&Usage, Cost),
+        (usage, comparison): (&ExpectedUsage, Cost),
     ) -> Result<Forecast, SettingsError> {
-        if let Some(model) = roster.models().iter().find(|m| !m.pricing.is_metered(Some(usage))) {
-            return Err(SettingsError::UnknownUsage { model: model.name.clone() });
-        }
-        let cost =
-            |id| roster.model(id).map_or(Cost::ZERO, |model| model.pricing.cost(Some(usage)));
+        usage.check(roster)?;
+        let cost = |id| {
+            let model = roster.model(id);
+            model.map_or(Cost::ZERO, |model| model.pricing.cost(Some(usage.of(&model.name))))
+        };
         let reference = cost(ModelId::REFERENCE);
         let guess = |id| {
             let share = cost(id).as_nanos() as f64 / reference.as_nanos().max(1) as f64;
