@@ -97,6 +97,10 @@ pub struct Smart<I: ?Sized + Sync, O> {
 }
 
 /// What a run delivers: the answers and the report.
+///
+/// The evidence is not in it. To plan from it again, at other prices or for another target, profile and
+/// execute apart: [`Smart::profile`], then [`Executor::run`]. After a run with a journal,
+/// [`Smart::profile`] over the same journal and items returns its [`Profile`] without a call.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome<O> {
@@ -272,7 +276,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
     }
 
-    /// Profiles, plans, and answers every item.
+    /// Profiles, plans, and answers every item. Who wants the evidence too takes the two halves: see
+    /// [`Outcome`].
     ///
     /// # Errors
     /// [`RunError`] when a setting is not valid or the journal fails. A call that fails is not an error:
@@ -323,7 +328,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         calls.attend(run).await
     }
 
-    /// Profiles only: the result can be stored, planned from, or handed to workers.
+    /// Profiles only: the result can be stored, planned from, or handed to workers. An
+    /// [`executor`](Self::executor) answers the rest ([`Executor::run`]).
+    ///
+    /// Over the journal of a [`run`](Self::run) that has ended, it returns that run's profile without a call.
     ///
     /// # Errors
     /// As [`run`](Self::run).

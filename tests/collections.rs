@@ -9,9 +9,9 @@ use std::task::Poll;
 use futures::executor::block_on;
 use smart_core::equivalence::Exact;
 use smart_core::{
-    Budget, Completion, Cost, Event, Families, Generated, Handed, Items, Model, Outcome, Plan,
-    Pricing, ProfileSettings, Profiled, Reason, Report, Roster, RunError, Smart, Stop, Target,
-    Usage, from_fn,
+    Audit, Budget, Completion, Cost, Event, Families, Generated, Handed, Items, Model, Outcome,
+    Plan, Pricing, ProfileSettings, Profiled, Reason, Report, Roster, RunError, Smart, Stop,
+    Target, Usage, from_fn,
 };
 
 const ITEMS: usize = 900;
@@ -241,4 +241,19 @@ fn runs_can_be_sent() {
     assert_eq!(Items::<Row>::count(&&items), 900);
     sent(executor.run(&items));
     sent(executor.run_part(&items, 0..3, |_| Ok::<_, std::io::Error>(())));
+}
+
+/// A stored plan on new items, of a number that is known or not.
+#[test]
+fn new_items_are_answered_under_audit() {
+    let (plan, _) = profiled(&steady(&Calls::default()));
+    for known in [Some(500), None] {
+        let calls = Calls::default();
+        let smart = steady(&calls).with_seed(9).with_audit(Audit::new(0.1).unwrap());
+        let executor = smart.apply(&plan, known).unwrap();
+        let outcome = block_on(executor.run(&rows(5_000, 500))).unwrap();
+        assert!(outcome.answers.iter().map(|answer| answer.index).eq(0..500));
+        assert_eq!(outcome.report.delivered.answered(), 500);
+        check_once(&calls);
+    }
 }

@@ -363,3 +363,25 @@ fn a_resumed_run_tells_the_failures_of_the_earlier_one() {
     std::fs::write(&scratch.0, half.join("\n") + "\n").unwrap();
     line(&run(), &format!(" ({recorded} of them recorded by an earlier run): no reply"));
 }
+
+/// Who ran and wants to plan anew has the evidence in the journal.
+#[test]
+fn a_profile_over_the_journal_of_a_run_makes_no_call() {
+    for families in [Families::Auto, Families::Single, Families::Cascade] {
+        for (yields, concurrency) in [(0, 1), (5, 16), (40, 200)] {
+            let scratch = Scratch::new();
+            let run = Run { families, yields, concurrency, ..Run::default() };
+            let outcome = run.with(&scratch.0, &items()).unwrap();
+            let calls = run.calls.load(Ordering::Relaxed);
+            let smart = run.smart().with_concurrency(200);
+            let smart = smart.with_journal(FileJournal::open(&scratch.0).unwrap());
+            let profiled = block_on(smart.profile(&items())).unwrap();
+            assert_eq!(run.calls.load(Ordering::Relaxed), calls, "{families:?} {concurrency}");
+            let profile = &profiled.profile;
+            assert_eq!(profile.plan().unwrap(), outcome.report.plan);
+            let laxer = Target::new(0.85, 0.9).unwrap();
+            let plan = profile.replan(&profile.roster, laxer, &profile.settings).unwrap();
+            assert_eq!(plan.target, laxer);
+        }
+    }
+}
