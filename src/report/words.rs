@@ -55,9 +55,10 @@ impl Report {
         } else {
             format!("{answered} of {items} items answered")
         };
-        let why = match self.found_nothing {
-            true => "after profiling: no plan that pays was found",
-            false => "by the caller",
+        let why = if self.found_nothing {
+            "after profiling: no plan that pays was found"
+        } else {
+            "by the caller"
         };
         (self.cut_short && answered < items).then(|| format!("{why}; {far}"))
     }

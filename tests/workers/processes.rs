@@ -39,6 +39,9 @@ fn cap() -> Cost {
     Cost::from_usd(100.0).unwrap()
 }
 
+/// What is changed in a stored file.
+type Change = Box<dyn Fn(&mut Value)>;
+
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// Writes down every call that is made.
@@ -209,7 +212,7 @@ fn what_does_not_belong_is_refused_and_says_why() {
     };
     assert_eq!(changed(&|_| {}), Ok(()));
     let (twice, call) = (stored["answers"][0].clone(), late[answered].clone());
-    let cases: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+    let cases: Vec<(&str, Change)> = vec![
         ("of version 2, not 1", Box::new(|v| v["version"] = json!(2))),
         ("unknown variant", Box::new(|v| v["label"] = json!("smart-core plan"))),
         ("unknown field `more`", Box::new(|v| v["more"] = json!(1))),
