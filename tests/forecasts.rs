@@ -126,7 +126,7 @@ fn before_the_first_call_prices_and_guesses_are_all_there_is() {
     let roster = RosterSpec::new(vec![model("large", 10.0), model("small", 0.3)]).unwrap();
     let target = Target::new(0.95, 0.95).unwrap();
     let item = Usage::tokens(400, 20);
-    let by = |settings: ProfileSettings| settings.forecast(&roster, target, 20_000, &item).unwrap();
+    let by = |settings: ProfileSettings| settings.forecast(&roster, target, 20_000, item).unwrap();
     let (good, bad) = (("small", 0.98), ("small", 0.7));
     let plain = ProfileSettings::default();
     let good = by(plain.clone().with_prior(good.0, good.1));
@@ -136,7 +136,7 @@ fn before_the_first_call_prices_and_guesses_are_all_there_is() {
     assert_eq!(neither.reference_cost, Cost::from_usd(20_000.0 * 0.0046).unwrap());
     let alone = by(plain.clone().with_families(Families::Reference));
     assert_eq!(alone.cost, alone.reference_cost);
-    assert!(plain.forecast(&roster, target, 0, &item).is_err(), "no items");
+    assert!(plain.forecast(&roster, target, 0, item).is_err(), "no items");
 
     // A plan before any call knows nothing, and says so.
     let order = Order::new(100, 1);

@@ -95,13 +95,13 @@ fn a_dear_judge_is_asked_less_often_than_a_free_one() {
 #[test]
 fn a_forecast_counts_what_judging_costs() {
     let forecast =
-        |judge: f64| smart(&[0.97], price(judge)).forecast(ITEMS, &Usage::default()).unwrap();
+        |judge: f64| smart(&[0.97], price(judge)).forecast(ITEMS, Usage::default()).unwrap();
     let (free, dear) = (forecast(0.0), forecast(LARGE));
     assert!(free.cost < dear.cost && free.high < dear.high);
     assert_eq!(free.reference_cost, dear.reference_cost);
 
     let by_tokens = smart(&[0.97], Pricing::per_million(1.0, 1.0).unwrap());
-    let error = by_tokens.forecast(ITEMS, &Usage::default()).unwrap_err();
+    let error = by_tokens.forecast(ITEMS, Usage::default()).unwrap_err();
     let unknown = SettingsError::UnknownUsage { model: "judge, prompt 1".to_owned() };
     assert_eq!(error, unknown);
 }

@@ -316,32 +316,32 @@ fn a_forecast_knows_what_is_asked_for_and_what_is_unknown() {
     };
     let (item, usd) = (Usage::tokens(400, 20), |usd| Cost::from_usd(usd).unwrap());
     let plain = ProfileSettings::default();
-    let error = run(&plain).forecast(5_000, &Usage::default()).unwrap_err();
+    let error = run(&plain).forecast(5_000, Usage::default()).unwrap_err();
     assert!(matches!(error, SettingsError::UnknownUsage { .. }));
     let words = "the prices of `large` need token counts, but its expected usage gives none";
     assert_eq!(error.to_string(), words);
 
-    let least = run(&plain).forecast(5_000, &item).unwrap();
+    let least = run(&plain).forecast(5_000, item).unwrap();
     let alone = least.reference_cost;
     assert!(least.cost < usd(17.0) && alone == usd(23.0), "{least}");
     // A sum to be spent is spent: one larger than the least, up to what the reference alone costs.
     let best = |usd: f64| {
         let within = Cost::from_usd(usd).unwrap();
         let settings = plain.clone().with_objective(Objective::BestAgreement { within });
-        run(&settings).forecast(5_000, &item).unwrap()
+        run(&settings).forecast(5_000, item).unwrap()
     };
     let twenty = best(20.0);
     assert!(twenty.low < twenty.cost && twenty.cost <= usd(20.0) && usd(20.0) < twenty.high);
     assert_eq!(best(0.01).cost, least.cost);
     assert_eq!(best(50.0).cost, alone);
     // A cap is a cap.
-    let capped = run(&plain).with_budget(Budget::new(usd(0.5))).forecast(5_000, &item).unwrap();
+    let capped = run(&plain).with_budget(Budget::new(usd(0.5))).forecast(5_000, item).unwrap();
     assert_eq!((capped.cost, capped.high), (usd(0.5), usd(0.5)));
 
     // However good the guess, a look at few items may be unlucky.
     for guess in [0.5, 0.9, 0.99, 1.0] {
         let sure = plain.clone().with_prior("small", guess);
-        let forecast = run(&sure).forecast(5_000, &item).unwrap();
+        let forecast = run(&sure).forecast(5_000, item).unwrap();
         assert!(forecast.low <= forecast.cost && forecast.cost < forecast.high, "{forecast}");
     }
 }

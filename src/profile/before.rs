@@ -183,7 +183,7 @@ impl ProfileSettings {
     /// let roster = RosterSpec::new(vec![model("large", 10.0)?, model("small", 0.3)?])?;
     /// let settings = ProfileSettings::default().with_prior("small", 0.98);
     /// let item = Usage::tokens(400, 20); // tokens read, tokens written
-    /// let forecast = settings.forecast(&roster, Target::new(0.95, 0.95)?, 20_000, &item)?;
+    /// let forecast = settings.forecast(&roster, Target::new(0.95, 0.95)?, 20_000, item)?;
     /// assert!(forecast.saving() > 5.0);
     /// println!("{forecast}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
