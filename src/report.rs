@@ -20,7 +20,7 @@ use crate::roster::ModelId;
 use crate::tally::Delivered;
 
 pub use summary::{ModelSummary, Summary};
-pub(crate) use words::compared;
+pub(crate) use words::{Basis, compared};
 
 /// The version of the stored form; a report of another version is refused.
 pub const REPORT_VERSION: u32 = 1;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::ModelId;
 use crate::ledger::Fault;
 use crate::plan::Verdict;
-use crate::report::compared;
+use crate::report::{Basis, compared};
 use crate::target::Share;
 
 use super::scene::{Scene, Sketch};
@@ -164,10 +164,7 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     page.fact("Profiled", &profiled, &note);
     page.put(format_args!("</dl>"));
     let policy = name(&plan.policy.describe(&plan.roster));
-    let basis = match &plan.certificate {
-        Some(certificate) => escape(&format!("Certified: {certificate}.")),
-        None => "It needs no certificate: the reference cannot fail.".to_owned(),
-    };
+    let basis = escape(&report.basis().sentence());
     let bars = if scene.is_priced() { money::beside_reference(scene) } else { String::new() };
     page.put(format_args!(
         "<section class=\"card beside\"><div><h2>The plan: {policy}</h2>\n<p>{basis}</p></div>\n\
@@ -348,8 +345,8 @@ fn chains(page: &mut Page, scene: &Scene<'_>, sketches: &[&Sketch<'_>]) {
 
 fn certified(page: &mut Page, scene: &Scene<'_>) {
     page.put(format_args!("<dl class=\"list numbers\">"));
-    match &scene.report.plan.certificate {
-        Some(certificate) => {
+    match scene.report.basis() {
+        Basis::Certificate(certificate) => {
             page.entry("items tested", &count(certificate.tested));
             page.entry("failures", &count(certificate.failures));
             page.entry("at most", &count(certificate.limit));
@@ -360,7 +357,8 @@ fn certified(page: &mut Page, scene: &Scene<'_>) {
             page.entry("level", &format!("{:.4}", certificate.level));
             page.entry("proven error", &format!("{:.4} at most", certificate.error));
         }
-        None => page.entry("certificate", "none: every answer is the reference’s"),
+        Basis::Reference => page.entry("certificate", "none: every answer is the reference’s"),
+        Basis::Audits(_) => page.entry("certificate", "none: these items are audited instead"),
     }
     page.put(format_args!("</dl>"));
 }

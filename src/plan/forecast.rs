@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::pricing::Cost;
+use crate::target::Share;
 
 /// An expected bill for the whole run, profiling included.
 ///
@@ -64,20 +65,43 @@ impl Forecast {
         let [cost, low, high] = [self.cost, self.low, self.high].map(|cost| cost.min(cap));
         Self { cost, low, high, ..self }
     }
+}
 
-    /// The same forecast scaled to `items` items, if it was made for `instead_of`.
-    pub(crate) fn for_items(self, items: u64, instead_of: u64) -> Self {
-        if !self.is_known() {
-            return self;
+/// What one item that was not profiled is expected to cost under a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PerItem {
+    /// What the plan's policy costs, the reference's answers included.
+    pub policy: Cost,
+    /// What the reference alone costs.
+    pub reference: Cost,
+    /// What would come on top if *every* candidate's answer that the policy keeps were audited: the share of
+    /// items whose answer is a candidate's, times the reference's answer and a comparison.
+    pub audit: Cost,
+}
+
+impl PerItem {
+    /// Every item goes to the reference, at this cost.
+    pub(crate) const fn of_reference(reference: Cost) -> Self {
+        Self { policy: reference, reference, audit: Cost::ZERO }
+    }
+
+    /// The bill of `items` items of which this share is audited, without profiling. `tested` items showed
+    /// what the policy costs: the range is the rule of thumb of a plan's own forecast.
+    pub(crate) fn forecast(self, items: u64, audited: Share, tested: u64) -> Forecast {
+        let nanos = |cost: Cost| cost.as_nanos() as f64;
+        let each = nanos(self.policy) + audited.as_f64() * nanos(self.audit);
+        // The reference's own bills are not taken to vary as a policy's do.
+        let spread =
+            if self.audit == Cost::ZERO { 0.0 } else { 1.96 / (tested.max(1) as f64).sqrt() };
+        let total = |luck: f64| Cost::estimated(items as f64 * each * (1.0 + luck).max(0.0));
+        Forecast {
+            cost: total(0.0),
+            low: total(-spread),
+            high: total(spread),
+            reference_cost: Cost::estimated(items as f64 * nanos(self.reference)),
         }
-        let share = |cost: Cost| {
-            let part = u128::from(cost.as_nanos()) * u128::from(items);
-            let part = part / u128::from(instead_of.max(1));
-            Cost::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
-        };
-        let Self { cost, low, high, reference_cost } = self;
-        let [cost, low, high, reference_cost] = [cost, low, high, reference_cost].map(share);
-        Self { cost, low, high, reference_cost }
     }
 }
 

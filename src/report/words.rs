@@ -6,7 +6,7 @@ use super::{Budgeted, Report};
 use crate::execute::Audited;
 use crate::ledger::Spending;
 use crate::order::Order;
-use crate::plan::Verdict;
+use crate::plan::{Certificate, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::profile::StopReason;
 use crate::roster::ModelId;
@@ -22,10 +22,76 @@ pub(crate) fn compared(saving: f64) -> String {
     }
 }
 
+/// A number of things, with the noun in the number that fits.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    match (number, noun.ends_with("ch")) {
+        (1, _) => format!("1 {noun}"),
+        (_, true) => format!("{number} {noun}es"),
+        (_, false) => format!("{number} {noun}s"),
+    }
+}
+
 /// How many of the considered chains are printed.
 const SHOWN: usize = 12;
 
+/// Why the reference's answers need no certificate.
+const NEEDS_NONE: &str = "needs no certificate: the reference cannot disagree with itself";
+
+/// What the promise of a report rests on.
+pub(crate) enum Basis<'a> {
+    /// The test that the policy passed.
+    Certificate(&'a Certificate),
+    /// The reference answers everything.
+    Reference,
+    /// The audits alone, in words: the plan is followed on items it was not tested on.
+    Audits(String),
+}
+
+impl Basis<'_> {
+    /// The basis in a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Certificate(certificate) => format!("Certified: {certificate}."),
+            Self::Reference => format!("It {NEEDS_NONE}."),
+            Self::Audits(words) => format!("It rests on {words}."),
+        }
+    }
+}
+
 impl Report {
+    /// What the promise rests on.
+    pub(crate) fn basis(&self) -> Basis<'_> {
+        match (&self.plan.certificate, &self.plan.policy) {
+            (Some(certificate), _) => Basis::Certificate(certificate),
+            (None, Policy::Reference) => Basis::Reference,
+            (None, Policy::Chain { .. }) => Basis::Audits(self.rests_on_audits()),
+        }
+    }
+
+    /// What the audits bound, in words.
+    fn rests_on_audits(&self) -> String {
+        let Some(Audited { share, limit, workers, .. }) = self.audit else {
+            return "audits, of which this report knows nothing".to_owned();
+        };
+        let then = match limit {
+            _ if self.plan.order.population() == Order::ENDLESS => {
+                "the reference answers wherever a candidate's answer could break the promise"
+                    .to_owned()
+            }
+            None => {
+                "so few items allow no candidate's answer, and the reference answers all".to_owned()
+            }
+            Some(limit) => {
+                let each = if workers > 1 { ", shared out over the workers," } else { "" };
+                format!(
+                    "after more than {}{each} the reference answers the rest",
+                    counted(limit, "catch")
+                )
+            }
+        };
+        format!("audits of {share} of the candidates' answers; {then}")
+    }
+
     /// What a search for the best agreement was allowed to spend, and what it came to; `None` without
     /// such an objective.
     pub(crate) fn objective(&self, bare: bool) -> Option<String> {
@@ -199,7 +265,8 @@ impl Report {
     fn write_audits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(audited) = &self.audit else { return Ok(()) };
         let Audited { audits, caught, .. } = audited;
-        write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
+        let (answers, failures) = (counted(*audits, "answer"), counted(*caught, "failure"));
+        write!(f, "\nAudited    {answers}, {failures} caught")?;
         if let Some(left) = audited.remaining() {
             write!(f, ", {left} more were allowed")?;
         }
@@ -242,9 +309,10 @@ impl fmt::Display for Report {
         }
         writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
-        match &plan.certificate {
-            Some(certificate) => writeln!(f, "Certified  {certificate}")?,
-            None => writeln!(f, "Certified  needs no certificate: the reference cannot fail")?,
+        match self.basis() {
+            Basis::Certificate(certificate) => writeln!(f, "Certified  {certificate}")?,
+            Basis::Reference => writeln!(f, "Certified  {NEEDS_NONE}")?,
+            Basis::Audits(words) => writeln!(f, "Rests on   {words}")?,
         }
         match &plan.verdict {
             Verdict::Pays => {}

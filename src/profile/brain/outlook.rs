@@ -284,7 +284,7 @@ impl Brain {
     }
 
     /// Whether the reference has answered an item with known usage; without that there is no forecast.
-    fn knows_bills(&self) -> bool {
+    pub(super) fn knows_bills(&self) -> bool {
         let pricing = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let told = |item: &ItemEvidence| item.answered && pricing.is_metered(item.usage.as_ref());
         self.evidence.iter().any(told)

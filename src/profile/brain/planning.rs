@@ -5,7 +5,7 @@ use super::super::settings::Families;
 use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{
-    Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
+    Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, PerItem, Plan, PlanLabel, Policy, Verdict,
 };
 use crate::pricing::Cost;
 use crate::roster::ModelId;
@@ -57,13 +57,31 @@ impl Brain {
             within: self.asked_within(),
             order: self.order,
             asked,
-            policy,
             certificate: certified.map(|c| c.certificate.clone()),
             forecast: self.forecast(asked, per_item),
+            per_item: self.per_item(&policy),
+            policy,
             considered,
             verdict,
             items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
         }
+    }
+
+    /// What an item costs under a policy, if the reference's bills are known.
+    pub(in super::super) fn per_item(&self, policy: &Policy) -> Option<PerItem> {
+        if !self.knows_bills() {
+            return None;
+        }
+        let reference = Cost::estimated(self.means.answer(ModelId::REFERENCE));
+        Some(match policy {
+            Policy::Reference => PerItem::of_reference(reference),
+            Policy::Chain { chain, threshold } => {
+                let (till, known) = (self.till(), self.sample(chain));
+                let policy = Cost::estimated(till.mean(chain, threshold, &known));
+                let audit = Cost::estimated(till.audit(chain, threshold, &known));
+                PerItem { policy, reference, audit }
+            }
+        })
     }
 
     /// Whether the reference is known to cost anything.

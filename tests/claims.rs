@@ -1,0 +1,101 @@
+//! A report or a forecast claims no more than is known: on other items, after a stop, within too little
+//! money, and for a worker that knows its own part only.
+
+use futures::executor::block_on;
+use smart_core::backend::Simulated;
+use smart_core::equivalence::Exact;
+use smart_core::{
+    Audit, Cost, Generated, Model, Plan, Pricing, Report, Roster, RunError, SettingsError, Smart,
+    Target,
+};
+
+fn usd(amount: f64) -> Cost {
+    Cost::from_usd(amount).unwrap()
+}
+
+fn target(agreement: f64) -> Target {
+    Target::new(agreement, 0.95).unwrap()
+}
+
+/// A reference at $0.01 an answer and a candidate that agrees with it on this share, at $0.0005.
+fn smart(agreement: f64, target: Target) -> Smart<u64, u32> {
+    let large = Model::new("large", Simulated::reference(7));
+    let small = Model::new("small", Simulated::candidate("small", agreement, 7));
+    let roster = Roster::new(
+        large.with_pricing(Pricing::per_request(0.01).unwrap()),
+        [small.with_pricing(Pricing::per_request(0.0005).unwrap())],
+    );
+    Smart::new(roster.unwrap(), Exact, target).with_seed(1)
+}
+
+fn says(report: &str, line: &str) {
+    assert!(report.lines().any(|own| own == line), "no line `{line}` in\n{report}");
+}
+
+/// Yesterday's plan, for 2,000 items.
+fn plan() -> Plan {
+    let items = Generated::new(2_000, |index| index);
+    block_on(smart(0.97, target(0.9)).profile(&items)).unwrap().profile.plan().unwrap()
+}
+
+/// The report of a plan that answered the first of these items under audit.
+fn applied(plan: &Plan, share: f64, items: Option<u64>, answered: u64) -> Report {
+    let run = smart(0.97, target(0.9)).with_audit(Audit::new(share).unwrap()).with_seed(2);
+    let executor = run.apply(plan, items).unwrap();
+    let stream = futures::stream::iter(0..answered);
+    block_on(futures::StreamExt::count(executor.execute(stream)));
+    executor.finish().unwrap()
+}
+
+#[test]
+fn a_plan_on_other_items_rests_on_the_audits() {
+    let plan = plan();
+    assert!(plan.certificate.is_some());
+    let report = applied(&plan, 0.05, Some(4_000), 4_000);
+    let limit = report.audit.unwrap().limit.unwrap();
+    let said = report.to_string();
+    says(&said, "Promised   at least 90 % agreement with 95 % confidence over 4000 items");
+    let then = format!("after more than {limit} catches the reference answers the rest");
+    says(&said, &format!("Rests on   audits of 5 % of the candidates' answers; {then}"));
+    assert!(!said.contains("Certified") && report.plan.certificate.is_none(), "{said}");
+    // Too few items for any number of catches, and a stream of which nobody knows the length.
+    let few = applied(&plan, 0.05, Some(20), 20).to_string();
+    let none = "so few items allow no candidate's answer, and the reference answers all";
+    says(&few, &format!("Rests on   audits of 5 % of the candidates' answers; {none}"));
+    let stream = applied(&plan, 0.05, None, 400).to_string();
+    let open = "the reference answers wherever a candidate's answer could break the promise";
+    says(&stream, &format!("Rests on   audits of 5 % of the candidates' answers; {open}"));
+}
+
+#[test]
+fn a_forecast_for_other_items_pays_the_audits_and_no_profiling() {
+    let plan = plan();
+    let each = plan.per_item.expect("its profile knows the bills");
+    // The candidate answers every item: its price, and per audit the reference's.
+    assert_eq!((each.policy, each.audit), (usd(0.0005), usd(0.01)));
+    for share in [0.02, 0.4] {
+        let report = applied(&plan, share, Some(4_000), 4_000);
+        let forecast = report.plan.forecast;
+        let expected = 4_000.0 * (0.0005 + share * 0.01);
+        assert!((forecast.cost.as_usd() - expected).abs() < 1e-6, "{forecast}");
+        assert_eq!(forecast.reference_cost, usd(40.0));
+        let spent = report.cost().as_usd();
+        assert!(!report.audit.unwrap().switched, "{report}");
+        assert!((spent / expected - 1.0).abs() < 0.15, "{spent} where {forecast}");
+    }
+    // At other prices it is known only if the evidence is there to tell.
+    let mut old = plan;
+    old.per_item = None;
+    assert!(!applied(&old, 0.02, Some(4_000), 0).plan.forecast.is_known());
+}
+
+#[test]
+fn a_plan_without_a_certificate_is_followed_under_audit_only() {
+    let run = smart(0.97, target(0.9));
+    let audited = smart(0.97, target(0.9)).with_audit(Audit::new(0.1).unwrap());
+    let applied = audited.apply(&plan(), Some(500)).unwrap().plan().clone();
+    let answers = std::collections::BTreeMap::new;
+    let refused = run.executor(applied.clone(), answers()).unwrap_err();
+    assert!(matches!(refused, RunError::Settings(SettingsError::Unaudited)), "{refused}");
+    assert!(audited.executor(applied, answers()).is_ok());
+}
