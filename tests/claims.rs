@@ -4,9 +4,10 @@
 use futures::executor::block_on;
 use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
+use smart_core::plan::Verdict;
 use smart_core::{
-    Audit, Cost, Generated, Model, Plan, Pricing, Report, Roster, RunError, SettingsError, Smart,
-    Target,
+    Audit, Cost, Event, Generated, Model, Plan, Pricing, Report, Roster, RunError, SettingsError,
+    Smart, Stop, StopReason, Target,
 };
 
 fn usd(amount: f64) -> Cost {
@@ -98,4 +99,74 @@ fn a_plan_without_a_certificate_is_followed_under_audit_only() {
     let refused = run.executor(applied.clone(), answers()).unwrap_err();
     assert!(matches!(refused, RunError::Settings(SettingsError::Unaudited)), "{refused}");
     assert!(audited.executor(applied, answers()).is_ok());
+}
+
+/// Two candidates, the run stopped after the given number of profiled items, or never.
+fn two(stop_after: Option<u64>, cap: Option<f64>) -> Report {
+    let model = |name: &str, agreement, price| {
+        let backend = Simulated::candidate(name, agreement, 7);
+        Model::new(name, backend).with_pricing(Pricing::per_request(price).unwrap())
+    };
+    let candidates = [model("medium", 0.97, 0.001), model("small", 0.9, 0.0002)];
+    let roster = Roster::new(model("large", 1.0, 0.01), candidates).unwrap();
+    let stop = Stop::new();
+    let run = Smart::new(roster, Exact, target(0.95)).with_stop(stop.clone()).with_concurrency(1);
+    let run = match cap {
+        Some(cap) => run.with_budget(usd(cap)),
+        None => run,
+    };
+    let run = run.with_observer(move |event: &Event<'_>| match event {
+        Event::Profiled { profiled, .. } if Some(*profiled) == stop_after => stop.stop(),
+        _ => {}
+    });
+    block_on(run.run(&Generated::new(3_000, |index| index))).unwrap().report
+}
+
+#[test]
+fn a_stopped_run_is_undecided_and_so_is_a_candidate_that_was_still_asked() {
+    let report = two(Some(8), None);
+    let (said, page) = (report.to_string(), report.to_html());
+    assert_eq!((report.profiled, report.stopped), (8, StopReason::Caller), "{said}");
+    let why = "profiling was stopped before a policy could be certified";
+    assert_eq!(report.plan.verdict, Verdict::Undecided(why.to_owned()));
+    says(&said, &format!("Verdict    undecided: {why}; run again over the same journal to go on"));
+    says(&said, "Planned    without a forecast: profiling was stopped");
+    for name in ["medium", "small"] {
+        says(&said, &format!("   {name}: undecided after 8 items: profiling was stopped"));
+    }
+    assert!(!said.contains("pay"), "{said}");
+    assert!(page.contains("Undecided whether anything is cheaper than large alone"));
+    assert!(
+        page.contains(&format!("Why it is undecided: {why}")) && page.contains("planned: unknown")
+    );
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    // Under test, the chain is undecided, not failed.
+    let later = two(Some(90), None);
+    let tested = later.plan.considered.iter().find(|chain| chain.tested > 0);
+    let outcome = &tested.unwrap_or_else(|| panic!("{later}")).outcome;
+    assert!(outcome.starts_with("undecided, expected at "), "{outcome}");
+    assert!(outcome.ends_with(": profiling was stopped"), "{outcome}");
+    // What ends by itself is decided.
+    let whole = two(None, None);
+    assert!(!whole.to_string().contains("undecided"), "{whole}");
+}
+
+#[test]
+fn too_little_money_is_named_and_not_taken_for_a_candidate_that_does_not_pay() {
+    let report = two(None, Some(0.3));
+    let said = report.to_string();
+    assert_eq!(report.stopped, StopReason::Budget, "{said}");
+    let why = "the budget is too small for any test that could certify a policy";
+    says(&said, &format!("Verdict    undecided: {why}"));
+    assert!(said.contains(": the budget ended profiling\n"), "{said}");
+    for cap in [0.01, 0.05, 0.6, 1.0, 2.0, 4.0] {
+        let report = two(None, Some(cap));
+        let named = match &report.plan.verdict {
+            Verdict::Pays => true,
+            Verdict::DoesNotPay(why) | Verdict::Undecided(why) => why.contains("budget"),
+            other => panic!("{other:?}"),
+        };
+        assert!(named, "{cap}: {report}");
+    }
 }

@@ -100,6 +100,9 @@ fn headline(scene: &Scene<'_>) -> String {
     let reference = reference(scene);
     match &scene.report.plan.verdict {
         Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
+        Verdict::Undecided(_) => {
+            format!("Undecided whether anything is cheaper than {reference} alone")
+        }
         Verdict::MoneySuffices => format!("The money is enough for {reference} alone"),
         Verdict::Pays if scene.is_priced() => {
             format!("{} than {reference} alone", compared(scene.report.saving()))
@@ -128,16 +131,17 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     if let Verdict::DoesNotPay(reason) = &plan.verdict {
         page.put(format_args!("<p class=\"lead\">Why it does not pay: {}.</p>", escape(reason)));
     }
+    if let Verdict::Undecided(reason) = &plan.verdict {
+        page.put(format_args!("<p class=\"lead\">Why it is undecided: {}.</p>", escape(reason)));
+    }
     if let Some(objective) = report.objective(false) {
         page.put(format_args!("<p class=\"lead\">Objective: {}.</p>", escape(&objective)));
     }
     page.put(format_args!("<dl class=\"facts\">"));
-    let forecast = &plan.forecast;
-    let planned = if forecast.is_known() {
-        format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high)
-    } else {
-        format!("planned: {forecast}")
-    };
+    let planned = report.forecast().map_or_else(
+        || "planned: unknown".to_owned(),
+        |forecast| format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high),
+    );
     page.fact("Spent", &report.cost().to_string(), &planned);
     let (cost, reference) = (report.cost(), report.reference_cost_of_answered());
     let note = match report.delivered.answered() {

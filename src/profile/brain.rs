@@ -81,6 +81,9 @@ pub struct Brain {
     decisions: VecDeque<Decision>,
     /// The cap on the whole run's money within which profiling is planned.
     budget: Option<Cost>,
+    /// The candidates that were still asked when profiling ended.
+    #[serde(default)]
+    live: ModelSet,
     /// Why stored evidence certifies nothing, if so.
     #[serde(skip)]
     stored: Option<&'static str>,
@@ -128,6 +131,7 @@ impl Brain {
             stop: None,
             decisions: VecDeque::new(),
             budget: None,
+            live: ModelSet::EMPTY,
             stored: None,
             looks: None,
         };
@@ -428,6 +432,7 @@ impl Brain {
     fn halt(&mut self, reason: StopReason) {
         if self.stop.is_none() {
             self.stop = Some(reason);
+            self.live = self.demand.ask;
             self.demand = Demand::default();
             self.decisions.push_back(Decision::Stopped { profiled: self.profiled(), reason });
         }

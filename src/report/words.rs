@@ -6,10 +6,11 @@ use super::{Budgeted, Report};
 use crate::execute::Audited;
 use crate::ledger::Spending;
 use crate::order::Order;
-use crate::plan::{Certificate, Policy, Verdict};
+use crate::plan::{Certificate, Forecast, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::profile::StopReason;
 use crate::roster::ModelId;
+use crate::words::counted;
 
 /// Says how many times cheaper or dearer than another bill one is.
 pub(crate) fn compared(saving: f64) -> String {
@@ -19,15 +20,6 @@ pub(crate) fn compared(saving: f64) -> String {
         f if f >= 100.0 => format!("{f:.0} times {what}"),
         f if f >= 10.0 => format!("{f:.1} times {what}"),
         f => format!("{f:.2} times {what}"),
-    }
-}
-
-/// A number of things, with the noun in the number that fits.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    match (number, noun.ends_with("ch")) {
-        (1, _) => format!("1 {noun}"),
-        (_, true) => format!("{number} {noun}es"),
-        (_, false) => format!("{number} {noun}s"),
     }
 }
 
@@ -124,9 +116,22 @@ impl Report {
         (self.cut_short && answered < items).then(|| format!("by the caller; {far}"))
     }
 
-    /// Why the plan has no forecast, in words.
+    /// Whether the run was stopped while it profiled. Nobody knows then what it would have come to: the plan
+    /// is no more than what was certified by the stop.
+    fn stopped_profiling(&self) -> bool {
+        self.cut_short && self.stopped == StopReason::Caller
+    }
+
+    /// The plan's forecast, if it has one that still means something.
+    pub(crate) fn forecast(&self) -> Option<Forecast> {
+        let forecast = self.plan.forecast;
+        (forecast.is_known() && !self.stopped_profiling()).then_some(forecast)
+    }
+
+    /// Why there is no forecast, in words.
     fn why_no_forecast(&self) -> &'static str {
         match self.plan.order.population() {
+            _ if self.stopped_profiling() => "profiling was stopped",
             Order::ENDLESS => "nobody knows how long the stream is",
             _ if self.stopped == StopReason::Elsewhere => {
                 "the prices are not those that the plan was made at"
@@ -143,8 +148,8 @@ impl Report {
         let (done, answered) = (self.delivered.items(), self.delivered.answered());
         let alone = said(self.reference_cost_of_answered());
         f.write_str("Planned    ")?;
-        if self.plan.forecast.is_known() {
-            fmt::Display::fmt(&self.plan.forecast, f)?;
+        if let Some(forecast) = self.forecast() {
+            fmt::Display::fmt(&forecast, f)?;
         } else {
             write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
@@ -317,6 +322,13 @@ impl fmt::Display for Report {
         match &plan.verdict {
             Verdict::Pays => {}
             Verdict::DoesNotPay(reason) => writeln!(f, "Verdict    does not pay: {reason}")?,
+            Verdict::Undecided(reason) => {
+                write!(f, "Verdict    undecided: {reason}")?;
+                if self.cut_short {
+                    write!(f, "; run again over the same journal to go on")?;
+                }
+                writeln!(f)?;
+            }
             Verdict::MoneySuffices => {
                 writeln!(f, "Verdict    the money is enough for the reference alone")?;
             }
