@@ -31,7 +31,7 @@ pub use chain::{Chain, Heard, Key, Known, Mark, Move, Scored, Trial};
 pub use fit::Fit;
 pub(crate) use fit::{Example, logistic};
 pub(crate) use forecast::ratio;
-pub use forecast::{Forecast, PerItem};
+pub use forecast::{Forecast, PerItem, Reach};
 pub use policy::Policy;
 pub(crate) use sample::{Sampled, Strata, Wanted, failing, stand_for};
 pub(crate) use walk::Till;

@@ -248,11 +248,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// The forecast rests on the roster's prices, the expected `usage` of a model on an item, and the
     /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). A judge that has prices is
     /// taken to use as much for a comparison as a model for an answer. The forecast is at most the budget's
-    /// cap, if there is one: a run that would cost more leaves items unanswered.
+    /// cap, if there is one. A run that would cost more leaves items unanswered; the forecast then says how many
+    /// the money is expected to answer ([`Forecast::reach`]).
     ///
     /// # Errors
     /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown, for no items or too many,
-    /// or for a guess that is not a probability.
+    /// or for a guess that is not a probability or names no candidate.
     pub fn forecast(&self, items: u64, usage: &Usage) -> Result<Forecast, SettingsError> {
         let judge = self.equivalence.pricing();
         if !judge.is_metered(Some(usage)) {
@@ -260,9 +261,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
                 model: self.equivalence.name().into_owned(),
             });
         }
-        let (roster, expected) = (self.roster.spec(), (usage, judge.cost(Some(usage))));
-        let forecast = self.settings.forecast_judged(roster, self.target, items, expected)?;
-        Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
+        let cap = self.budget.as_ref().map(Budget::cap);
+        let expected = (usage, judge.cost(Some(usage)), cap);
+        self.settings.forecast_judged(self.roster.spec(), self.target, items, expected)
     }
 
     /// Profiles, plans, and answers every item.

@@ -6,8 +6,8 @@ use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::plan::Verdict;
 use smart_core::{
-    Audit, Cost, Event, Generated, Model, Plan, Pricing, Report, Roster, RunError, SettingsError,
-    Smart, Stop, StopReason, Target,
+    Audit, Cost, Event, Generated, Model, Plan, Pricing, ProfileSettings, Report, Roster, RunError,
+    SettingsError, Smart, Stop, StopReason, Target, Usage,
 };
 
 fn usd(amount: f64) -> Cost {
@@ -101,16 +101,21 @@ fn a_plan_without_a_certificate_is_followed_under_audit_only() {
     assert!(audited.executor(applied, answers()).is_ok());
 }
 
-/// Two candidates, the run stopped after the given number of profiled items, or never.
-fn two(stop_after: Option<u64>, cap: Option<f64>) -> Report {
+/// A reference and two candidates at a tenth and a fiftieth of its price.
+fn two_candidates() -> Smart<u64, u32> {
     let model = |name: &str, agreement, price| {
         let backend = Simulated::candidate(name, agreement, 7);
         Model::new(name, backend).with_pricing(Pricing::per_request(price).unwrap())
     };
     let candidates = [model("medium", 0.97, 0.001), model("small", 0.9, 0.0002)];
     let roster = Roster::new(model("large", 1.0, 0.01), candidates).unwrap();
+    Smart::new(roster, Exact, target(0.95)).with_concurrency(1)
+}
+
+/// Their run, stopped after the given number of profiled items or never, within a cap or without.
+fn two(stop_after: Option<u64>, cap: Option<f64>) -> Report {
     let stop = Stop::new();
-    let run = Smart::new(roster, Exact, target(0.95)).with_stop(stop.clone()).with_concurrency(1);
+    let run = two_candidates().with_stop(stop.clone());
     let run = match cap {
         Some(cap) => run.with_budget(usd(cap)),
         None => run,
@@ -169,4 +174,50 @@ fn too_little_money_is_named_and_not_taken_for_a_candidate_that_does_not_pay() {
         };
         assert!(named, "{cap}: {report}");
     }
+}
+
+#[test]
+fn a_forecast_within_too_little_money_says_how_many_items_it_answers() {
+    let settings = ProfileSettings::default().with_prior("medium", 0.97).with_prior("small", 0.9);
+    let usage = Usage::default();
+    for cap in [0.2, 0.5, 1.0, 2.0, 3.0] {
+        let run = two_candidates().with_settings(settings.clone()).with_budget(usd(cap));
+        let forecast = run.forecast(3_000, &usage).unwrap();
+        let reach = forecast.reach.unwrap_or_else(|| panic!("{cap}: {forecast}"));
+        assert_eq!((forecast.cost, forecast.high, reach.of), (usd(cap), usd(cap), 3_000));
+        let words = format!("which answers about {} of 3000 items; the reference", reach.answered);
+        assert!(forecast.to_string().contains(&words), "{forecast}");
+        let report = two(None, Some(cap));
+        let share = reach.answered as f64 / report.delivered.answered() as f64;
+        assert!((0.5..2.0).contains(&share), "{cap}: {forecast}\n{report}");
+        // The plan's own forecast counts as the report does, and neither calls it a saving.
+        let planned = report.plan.forecast;
+        let reach = planned.reach.unwrap_or_else(|| panic!("{cap}: {report}")).answered as f64;
+        let share = reach / report.delivered.answered() as f64;
+        assert!((0.8..1.25).contains(&share), "{cap}: {report}");
+        assert!((planned.saving() / report.saving() - 1.0).abs() < 0.25, "{cap}: {report}");
+    }
+    // Where the money is enough nothing is said of it.
+    let enough = two_candidates().with_settings(settings).with_budget(usd(40.0));
+    let forecast = enough.forecast(3_000, &usage).unwrap();
+    assert!(forecast.reach.is_none() && !forecast.to_string().contains("answers about"));
+}
+
+#[test]
+fn a_forecast_is_refused_as_a_run_is() {
+    let usage = Usage::default();
+    let error = |settings: ProfileSettings, items| {
+        let run = two_candidates().with_settings(settings);
+        let refused = run.forecast(items, &usage).unwrap_err().to_string();
+        let items = Generated::new(items, |index| index);
+        assert_eq!(block_on(run.run(&items)).unwrap_err().to_string(), refused);
+        refused
+    };
+    let plain = ProfileSettings::default;
+    let said = error(plain().with_prior("small", 1.7), 100);
+    assert_eq!(said, "the prior guess for `small` must lie in [0, 1], got 1.7");
+    let said = error(plain().with_prior("smal", 0.7), 100);
+    assert!(said.starts_with("a prior guess names `smal`, which is not a candidate"), "{said}");
+    assert_eq!(error(plain(), 0), "there are no items");
+    assert!(error(plain(), u64::MAX).contains(" items are too many: the limit is "));
 }

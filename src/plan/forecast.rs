@@ -40,12 +40,43 @@ pub struct Forecast {
     /// It is the reference's mean cost where it was asked, times the number of items: an estimate like
     /// the others.
     pub reference_cost: Cost,
+    /// How far the money is expected to reach, if a cap is expected to leave items without an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+}
+
+/// How many of the items a capped sum of money is expected to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Reach {
+    /// Items expected to be answered.
+    pub answered: u64,
+    /// All items.
+    pub of: u64,
+}
+
+impl Reach {
+    /// This many items, rounded down, of all of them.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most all of them"
+    )]
+    pub(crate) fn new(answered: f64, of: u64) -> Self {
+        Self { answered: (answered.max(0.0) as u64).min(of), of }
+    }
 }
 
 impl Forecast {
     /// The forecast when nothing is known: the bill may be anything.
-    pub(crate) const UNKNOWN: Self =
-        Self { cost: Cost::ZERO, low: Cost::ZERO, high: Cost::MAX, reference_cost: Cost::ZERO };
+    pub(crate) const UNKNOWN: Self = Self {
+        cost: Cost::ZERO,
+        low: Cost::ZERO,
+        high: Cost::MAX,
+        reference_cost: Cost::ZERO,
+        reach: None,
+    };
 
     /// Whether anything is known to forecast from.
     ///
@@ -55,15 +86,12 @@ impl Forecast {
         self.high < Cost::MAX
     }
 
-    /// How many times cheaper the run is than the reference alone; 1 if nothing costs anything.
+    /// How many times cheaper the run is than the reference alone, on the items that it is expected to
+    /// answer; 1 if nothing costs anything.
     pub fn saving(&self) -> f64 {
-        ratio(self.reference_cost, self.cost)
-    }
-
-    /// The same forecast when spending is capped.
-    pub(crate) fn capped(self, cap: Cost) -> Self {
-        let [cost, low, high] = [self.cost, self.low, self.high].map(|cost| cost.min(cap));
-        Self { cost, low, high, ..self }
+        let whole = ratio(self.reference_cost, self.cost);
+        self.reach
+            .map_or(whole, |Reach { answered, of }| whole * answered as f64 / of.max(1) as f64)
     }
 }
 
@@ -101,6 +129,7 @@ impl PerItem {
             low: total(-spread),
             high: total(spread),
             reference_cost: Cost::estimated(items as f64 * nanos(self.reference)),
+            reach: None,
         }
     }
 }
@@ -122,6 +151,14 @@ impl fmt::Display for Forecast {
         let said = |cost: Cost| cost.said(f.alternate());
         let [cost, low, high, reference] =
             [self.cost, self.low, self.high, self.reference_cost].map(said);
-        write!(f, "{cost} ({low} to {high}), against about {reference} for the reference alone")
+        write!(f, "{cost} ({low} to {high}), ")?;
+        match self.reach {
+            None => write!(f, "against about {reference} for the reference alone"),
+            Some(Reach { answered, of }) => write!(
+                f,
+                "which answers about {answered} of {of} items; the reference alone would answer all for about \
+                 {reference}"
+            ),
+        }
     }
 }

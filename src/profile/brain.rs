@@ -39,7 +39,7 @@ use crate::order::Order;
 use crate::plan::{Chain, Considered, Forecast, Mark, Sampled, Till, Wanted};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
+use crate::stats::{BoundaryKind, Design, Probability};
 use crate::target::Target;
 
 /// The outcome of a candidate that costs no less than the reference.
@@ -100,14 +100,7 @@ impl Brain {
         order: Order,
         settings: &ProfileSettings,
     ) -> Result<Self, SettingsError> {
-        settings.check(roster)?;
-        let population = order.population();
-        if population == 0 {
-            return Err(SettingsError::NoItems);
-        }
-        if population > MAX_POPULATION {
-            return Err(SettingsError::TooManyItems(population));
-        }
+        settings.check(roster, order.population())?;
         let mut brain = Self {
             roster: roster.clone(),
             target,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::SettingsError;
 use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
+use crate::stats::MAX_POPULATION;
 
 /// The families of policies to consider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -120,7 +121,14 @@ impl ProfileSettings {
         self
     }
 
-    pub(crate) fn check(&self, roster: &RosterSpec) -> Result<(), SettingsError> {
+    /// Refuses what makes no sense, in a run over `items` items as in a forecast of one.
+    pub(crate) fn check(&self, roster: &RosterSpec, items: u64) -> Result<(), SettingsError> {
+        if items == 0 {
+            return Err(SettingsError::NoItems);
+        }
+        if items > MAX_POPULATION {
+            return Err(SettingsError::TooManyItems(items));
+        }
         if !(0.0..1.0).contains(&self.floor) {
             return Err(SettingsError::Floor(self.floor));
         }
