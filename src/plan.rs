@@ -191,6 +191,20 @@ impl Plan {
         self.policy.models()
     }
 
+    /// Refuses to follow the plan where more is asked for than it promises.
+    pub(crate) fn check_target(&self, asked: Target) -> Result<(), RunError> {
+        let promised = self.target;
+        if asked.agreement() <= promised.agreement() && asked.confidence() <= promised.confidence()
+        {
+            return Ok(());
+        }
+        let difference = format!(
+            "the plan promises {promised}, this run asks for {asked}; profile for that, or ask for what the \
+             plan promises"
+        );
+        Err(RunError::Mismatch { what: "the stored plan", difference })
+    }
+
     /// Checks that the plan has this version and was made for these models; prices may differ.
     ///
     /// # Errors

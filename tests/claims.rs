@@ -221,3 +221,48 @@ fn a_forecast_is_refused_as_a_run_is() {
     assert_eq!(error(plain(), 0), "there are no items");
     assert!(error(plain(), u64::MAX).contains(" items are too many: the limit is "));
 }
+
+#[test]
+fn a_workers_report_compares_execution_alone_until_it_is_merged() {
+    let run = smart(0.97, target(0.9));
+    let items = Generated::new(2_000, |index| index);
+    let profiled = block_on(run.profile(&items)).unwrap();
+    let profiling = profiled.report().unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    let executor = run.executor(plan.clone(), profiled).unwrap();
+    block_on(futures::StreamExt::count(executor.execute(futures::stream::iter(0..2_000))));
+    let worker = executor.finish().unwrap();
+    let said = worker.to_string();
+    let asked = plan.asked;
+    let words = "in another run; what that cost is not included until merged";
+    says(&said, &format!("Profiled   {asked} items {words}"));
+    assert!(said.contains(" times cheaper; execution alone, without profiling\n"), "{said}");
+    assert!(worker.to_html().contains("in another run; what that cost is not included"));
+    assert!(!worker.summary().profiling_included);
+    let merged = profiling.merge(&worker).unwrap();
+    let (whole, said) = (block_on(run.run(&items)).unwrap().report, merged.to_string());
+    assert!(merged.is_profiling_included() && !said.contains("execution alone"), "{said}");
+    assert_eq!(said, whole.to_string());
+    let other = applied(&plan, 0.05, Some(4_000), 4_000).to_string();
+    says(&other, "Profiled   nothing; the plan is that of another run");
+}
+
+#[test]
+fn a_plan_that_promises_less_than_is_asked_for_is_refused() {
+    let plan = plan();
+    let answers = std::collections::BTreeMap::new;
+    for (agreement, confidence) in [(0.9, 0.99), (0.99, 0.95), (0.99, 0.5)] {
+        let asked = Target::new(agreement, confidence).unwrap();
+        let run = smart(0.97, asked).with_audit(Audit::new(0.1).unwrap());
+        for error in [run.executor(plan.clone(), answers()), run.apply(&plan, Some(500))] {
+            let said = error.unwrap_err().to_string();
+            let promised = "the plan promises at least 90 % agreement with 95 % confidence";
+            let but = format!("{promised}, this run asks for {asked}; profile for that");
+            let words = format!("the stored plan does not fit this run: {but}");
+            assert!(said.starts_with(&words), "{said}");
+        }
+    }
+    let lax = smart(0.97, Target::new(0.8, 0.95).unwrap());
+    let executor = lax.with_seed(99).executor(plan.clone(), answers()).unwrap();
+    assert_eq!((executor.plan().target, executor.plan().order), (plan.target, plan.order));
+}

@@ -160,11 +160,16 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
         page.fact("The reference alone", &reference.to_string(), &note);
         let saved = reference.saturating_sub(cost);
         let share = saved.as_usd() / reference.as_usd().max(f64::MIN_POSITIVE);
-        let note = format!("{} of the reference’s bill", percent(share));
+        let alone = if report.is_profiling_included() { "" } else { ", without profiling" };
+        let note = format!("{} of the reference’s bill{alone}", percent(share));
         page.fact("Saved", &saved.to_string(), &note);
     }
     let profiled = format!("{} items", count(report.profiled));
-    let note = format!("for {}; {}", report.profiling_cost(), report.stopped);
+    let note = if report.is_profiling_included() {
+        format!("for {}; {}", report.profiling_cost(), report.stopped)
+    } else {
+        "in another run; what that cost is not included".to_owned()
+    };
     page.fact("Profiled", &profiled, &note);
     page.put(format_args!("</dl>"));
     let policy = name(&plan.policy.describe(&plan.roster));

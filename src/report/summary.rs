@@ -24,6 +24,9 @@ pub struct Summary {
     /// How many times cheaper the run was, below 1 if it was dearer ([`Report::saving`]); none if the
     /// reference's cost is not known, or nothing was answered.
     pub saving: Option<f64>,
+    /// Whether these figures include what profiling cost: [`Report::is_profiling_included`].
+    #[serde(default = "yes")]
+    pub profiling_included: bool,
     /// How many items the plan is for; none for a stream of unknown length.
     pub items: Option<u64>,
     /// How many items have an answer.
@@ -43,6 +46,11 @@ pub struct Summary {
     pub policy: String,
     /// The models, the reference first.
     pub models: Vec<ModelSummary>,
+}
+
+/// Summaries from before this was told were not told apart.
+const fn yes() -> bool {
+    true
 }
 
 /// The calls and money of one model.
@@ -102,6 +110,7 @@ impl Report {
             cost: self.cost().as_usd(),
             reference_cost: known.map(Cost::as_usd),
             saving: known.filter(|_| answered > 0).map(|_| self.saving()),
+            profiling_included: self.is_profiling_included(),
             items: Some(plan.order.population()).filter(|items| *items < Order::ENDLESS),
             answered,
             unanswered: self.delivered.unanswered(),

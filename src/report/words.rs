@@ -141,6 +141,22 @@ impl Report {
         }
     }
 
+    /// Writes how many items were profiled, what that cost, and why it ended.
+    fn write_profiled(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profiled = counted(self.profiled, "item");
+        if self.stopped == StopReason::Elsewhere && self.profiled == 0 {
+            return writeln!(f, "Profiled   nothing; the plan is that of another run");
+        }
+        write!(f, "Profiled   {profiled}")?;
+        if !self.is_profiling_included() && self.stopped == StopReason::Elsewhere {
+            return writeln!(f, " in another run; what that cost is not included until merged");
+        }
+        if self.overshoot > 0 {
+            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
+        }
+        writeln!(f, ", for {}; {}", self.profiling_cost().said(f.alternate()), self.stopped)
+    }
+
     /// Writes what the run was expected to cost, and what it did cost.
     fn write_money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |cost: Cost| cost.said(f.alternate());
@@ -166,6 +182,9 @@ impl Report {
         write!(f, "\nSpent      {spent} against about {alone} for the reference alone: {saving}")?;
         if answered < items {
             write!(f, " (of {answered} items answered)")?;
+        }
+        if !self.is_profiling_included() {
+            write!(f, "; execution alone, without profiling")?;
         }
         writeln!(f)
     }
@@ -308,11 +327,7 @@ impl fmt::Display for Report {
         if let Some(objective) = self.objective(bare) {
             writeln!(f, "Objective  {objective}")?;
         }
-        write!(f, "Profiled   {} items", self.profiled)?;
-        if self.overshoot > 0 {
-            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
-        }
-        writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
+        self.write_profiled(f)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
         match self.basis() {
             Basis::Certificate(certificate) => writeln!(f, "Certified  {certificate}")?,

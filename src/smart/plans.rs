@@ -24,13 +24,19 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// the first profiled item and ends the run with [`RunError::Mismatch`]. If they have none, **nobody
     /// can tell**: it is up to the caller.
     ///
+    /// # Target and seed
+    /// Both are the plan's: what is promised is [its target](Plan::target), and the items are in its random
+    /// order, whatever seed this run has. A run that asks for less than the plan promises may follow it; one
+    /// that asks for more, in agreement or confidence, is refused.
+    ///
     /// # Prices
     /// The prices are those of this roster, not those the plan was made at. The plan is followed [at
     /// these prices](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed
     /// over, and the report compares what was spent with what the reference costs at them.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or if another run
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, if it promises less
+    /// than this run asks for, or if another run
     /// profiled what is handed over (a map of answers does not say which run it is of);
     /// [`SettingsError::Unaudited`] for a plan without a certificate, such as that of [`apply`](Self::apply),
     /// without audits.
@@ -40,6 +46,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         profiled: impl Into<Handed<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
+        plan.check_target(self.target)?;
         if plan.certificate.is_none() && plan.policy != Policy::Reference && self.audit.is_none() {
             return Err(SettingsError::Unaudited.into());
         }
@@ -72,10 +79,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// go to the reference, until enough is delivered for a candidate's answer to be allowed to fail.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence;
-    /// [`SettingsError::Unaudited`] without audits.
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or promises less than
+    /// this run asks for; [`SettingsError::Unaudited`] without audits.
     pub fn apply(&self, plan: &Plan, items: Option<u64>) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
+        plan.check_target(self.target)?;
         let audited = self.audit.ok_or(SettingsError::Unaudited)?.share();
         let plan = plan.at_prices(self.roster.spec())?;
         let order = self.order(items.unwrap_or(Order::ENDLESS));
