@@ -27,7 +27,7 @@ use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
 use crate::items::{Items, held};
-use crate::journal::{Binding, Header, Recorder, fingerprint, fold};
+use crate::journal::{Binding, FingerprintNow, Header, Recorder, fingerprint, fold};
 use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
@@ -346,7 +346,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             })
         });
         let digest = digest.transpose()?;
-        self.calls(self.order(items.count()), self.target, digest, None, None)
+        let now = self.journal.as_ref().map(|binding| {
+            |index| {
+                let item = held(items, index).ok()?;
+                told_apart(&*binding.fingerprint, index, (*item).borrow()).ok()
+            }
+        });
+        let now = now.as_ref().map(|now| now as &FingerprintNow<'_>);
+        self.calls(self.order(items.count()), self.target, digest.zip(now), None, None)
     }
 
     /// The random order of this many items, which says which of them are profiled, for callers that
@@ -355,13 +362,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Order::of(self.roster.spec(), population, self.seed)
     }
 
-    /// The calls of one run, with what its journal holds and what is left of its budget. The cost of a call
+    /// The calls of one run, of whose `items` a digest is known, with what its journal holds and what is left of its budget. The cost of a call
     /// of the `reference` may be known from a plan, and what was spent `before` by the run that profiled.
     fn calls(
         &self,
         order: Order,
         target: Target,
-        items: Option<u64>,
+        items: Option<(u64, &FingerprintNow<'_>)>,
         reference: Option<Cost>,
         before: Option<Before<'_>>,
     ) -> Result<Arc<Calls<I, O>>, RunError> {
@@ -374,9 +381,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             Some(binding) => {
                 let (name, settings) = (self.equivalence.name(), self.settings.clone());
                 let header = Header::new(roster.clone(), name, judge, target, order, settings);
+                let (items, now) = items.unzip();
                 let header = header.with_items(items);
                 let cap = self.budget.as_ref().map(Budget::cap);
-                Some(Recorder::open(binding, &header.with_budget(cap), self.again)?)
+                Some(Recorder::open(binding, &header.with_budget(cap), now, self.again)?)
             }
         };
         let purse = match &self.budget {

@@ -266,3 +266,17 @@ fn a_plan_that_promises_less_than_is_asked_for_is_refused() {
     let executor = lax.with_seed(99).executor(plan.clone(), answers()).unwrap();
     assert_eq!((executor.plan().target, executor.plan().order), (plan.target, plan.order));
 }
+
+#[test]
+fn per_cent_are_told_from_shares() {
+    let said = Target::new(95.0, 0.95).unwrap_err().to_string();
+    assert_eq!(said, "agreement target must lie in (0, 1), got 95 (0.95 for 95 %)");
+    let said = Target::new(0.9, 99.9).unwrap_err().to_string();
+    assert_eq!(said, "confidence must lie in (0, 1), got 99.9 (0.999 for 99.9 %)");
+    let said = Audit::new(5.0).unwrap_err().to_string();
+    assert_eq!(said, "the share of audited items must lie in (0, 1), got 5 (0.05 for 5 %)");
+    for other in [f64::NAN, -3.0, 0.0, 1.0, 100.0] {
+        let said = Target::new(other, 0.95).unwrap_err().to_string();
+        assert_eq!(said, format!("agreement target must lie in (0, 1), got {other}"));
+    }
+}
