@@ -3,9 +3,11 @@
 //! A report is the end of the way from items to answers. It sets what was promised and planned against
 //! what was delivered and spent, and says why. Workers' reports [merge](Report::merge) into one.
 
+mod basis;
 mod merge;
 mod stored;
 mod summary;
+mod unknown;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -19,8 +21,9 @@ use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
+pub(crate) use basis::Basis;
 pub use summary::{ModelSummary, Summary};
-pub(crate) use words::{Basis, compared};
+pub(crate) use words::compared;
 
 /// The version of the stored form; a report of another version is refused.
 pub const REPORT_VERSION: u32 = 1;

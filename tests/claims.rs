@@ -4,10 +4,12 @@
 use futures::executor::block_on;
 use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
+use smart_core::evidence::ModelSet;
 use smart_core::plan::Verdict;
 use smart_core::{
-    Audit, Cost, Event, Generated, Model, Plan, Pricing, ProfileSettings, Report, Roster, RunError,
-    SettingsError, Smart, Stop, StopReason, Target, Usage,
+    Audit, BackendError, Cost, Equivalence, Event, Generated, Model, ModelId, Plan, Pricing,
+    ProfileSettings, Report, Roster, RunError, SettingsError, Smart, Stop, StopReason, Target,
+    Usage, Verdict as EqualOrNot, async_trait,
 };
 
 fn usd(amount: f64) -> Cost {
@@ -279,4 +281,85 @@ fn per_cent_are_told_from_shares() {
         let said = Target::new(other, 0.95).unwrap_err().to_string();
         assert_eq!(said, format!("agreement target must lie in (0, 1), got {other}"));
     }
+}
+
+/// A judge that is paid for each comparison.
+struct Paid;
+
+#[async_trait]
+impl Equivalence<u64, u32> for Paid {
+    async fn compare(&self, _: &u64, a: &u32, b: &u32) -> Result<EqualOrNot, BackendError> {
+        Ok(EqualOrNot::new(a == b).with_usage(Usage::default()))
+    }
+    fn pricing(&self) -> Pricing {
+        Pricing::per_request(0.001).unwrap()
+    }
+    fn name(&self) -> std::borrow::Cow<'static, str> {
+        "paid".into()
+    }
+}
+
+/// The report on 3,000 items of models at these prices, judged by a paid judge; the candidate rates its own
+/// answers in a second call if asked to.
+fn judged(prices: [f64; 2], rates: bool) -> Report {
+    let [dear, cheap] = prices.map(|price| Pricing::per_request(price).unwrap());
+    let small = Simulated::candidate("small", 0.85, 7);
+    let small = small.with_confidence(0.9);
+    let small = if rates { small.with_second_call(Usage::default()) } else { small };
+    let large = Model::new("large", Simulated::reference(7)).with_pricing(dear);
+    let roster = Roster::new(large, [Model::new("small", small).with_pricing(cheap)]).unwrap();
+    let run = Smart::new(roster, Paid, target(0.95));
+    block_on(run.run(&Generated::new(3_000, |index| index))).unwrap().report
+}
+
+#[test]
+fn the_summary_adds_up_with_its_judge() {
+    let report = judged([0.01, 0.0002], false);
+    let summary = report.summary();
+    let judge = summary.judge.as_ref().expect("the judge was paid");
+    assert_eq!((judge.name.as_str(), judge.calls), ("paid", report.judging.calls()));
+    let all = summary.models.iter().chain([judge]).map(|model| model.cost).sum::<f64>();
+    assert!((all - summary.cost).abs() < 1e-9 && judge.cost > 0.05, "{all} {summary:?}");
+    let free = block_on(smart(0.97, target(0.9)).run(&Generated::new(500, |index| index)));
+    let json = serde_json::to_value(free.unwrap().report).unwrap();
+    assert!(json["summary"].get("judge").is_none());
+}
+
+#[test]
+fn a_threshold_a_bill_and_the_ratings_are_named() {
+    let report = judged([0.01, 0.0002], true);
+    let said = report.to_string();
+    assert!(said.contains("\nPolicy     small from confidence 0."), "{said}");
+    let head = said.lines().find(|line| line.starts_with("model ")).unwrap();
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>()[1..4], ["answers", "calls", "ratings"]);
+    let small = said.lines().find(|line| line.starts_with("small ")).unwrap();
+    let spent = report.spending(ModelId::new(1));
+    let columns: Vec<&str> = small.split_whitespace().collect();
+    assert_eq!(columns[2..4], [spent.calls().to_string(), spent.ratings.to_string()], "{said}");
+    let widths = said.lines().skip_while(|line| !line.starts_with("model ")).take(4);
+    let widths: Vec<usize> = widths.map(|line| line.chars().count()).collect();
+    assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{said}");
+    let share = 100.0 * report.cost().as_usd() / report.reference_cost.as_usd();
+    let came_to = format!(" % of the reference's cost; the run came to {share:.1} %");
+    assert!(said.contains(&came_to), "{said}");
+    // Without ratings there is no column for them.
+    assert!(!judged([0.01, 0.0002], false).to_string().contains("ratings"));
+}
+
+#[test]
+fn what_costs_nothing_has_no_factor() {
+    let large = Model::new("large", Simulated::reference(7));
+    let small = Model::new("small", Simulated::candidate("small", 0.97, 7));
+    let run = Smart::new(Roster::new(large, [small]).unwrap(), Exact, target(0.9));
+    let said = block_on(run.run(&Generated::new(300, |index| index))).unwrap().report.to_string();
+    assert!(!said.contains("1.00 times"), "{said}");
+    let dear = smart(0.05, target(0.95)).with_concurrency(1);
+    let said = block_on(dear.run(&Generated::new(20_000, |index| index))).unwrap().report;
+    assert!(!said.to_string().contains("1.00 times"), "{said}");
+}
+
+#[test]
+fn which_models_were_asked_can_be_read_in_an_answer() {
+    let asked = [0, 3].map(ModelId::new).into_iter().collect::<ModelSet>();
+    assert_eq!(format!("{asked:?} {:?}", ModelSet::EMPTY), "{0, 3} {}");
 }

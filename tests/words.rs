@@ -184,7 +184,7 @@ fn where_nothing_was_profiled_the_reference_costs_what_it_did() {
     says(&report, "Planned    without a forecast: no item was profiled");
     says(
         &report,
-        "Spent      $0.5000 against about $0.5000 for the reference alone: 1.00 times cheaper",
+        "Spent      $0.5000 against about $0.5000 for the reference alone: about the same",
     );
 }
 

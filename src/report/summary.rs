@@ -46,6 +46,10 @@ pub struct Summary {
     pub policy: String,
     /// The models, the reference first.
     pub models: Vec<ModelSummary>,
+    /// The judge, by the equivalence's name, if comparing answers took calls: with it the costs add up to
+    /// [`cost`](Self::cost).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<ModelSummary>,
 }
 
 /// Summaries from before this was told were not told apart.
@@ -53,7 +57,7 @@ const fn yes() -> bool {
     true
 }
 
-/// The calls and money of one model.
+/// The calls and money of one model, or of the judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModelSummary {
@@ -93,7 +97,7 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn summary(&self) -> Summary {
-        let (plan, answered) = (&self.plan, self.delivered.answered());
+        let (plan, answered, judging) = (&self.plan, self.delivered.answered(), self.judging);
         let known = self.is_reference_cost_known().then(|| self.reference_cost_of_answered());
         let model = |id| {
             let spent = self.spending(id);
@@ -120,6 +124,13 @@ impl Report {
             confidence: plan.target.confidence().as_f64(),
             policy: plan.policy.describe(&plan.roster),
             models: plan.roster.ids().map(model).collect(),
+            judge: (judging.calls() > 0).then(|| ModelSummary {
+                name: plan.equivalence.clone(),
+                answers: 0,
+                calls: judging.calls(),
+                failed: judging.failures,
+                cost: judging.cost.as_usd(),
+            }),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use super::basis::{Basis, NEEDS_NONE};
 use super::{Budgeted, Report};
 use crate::execute::Audited;
-use crate::ledger::Spending;
 use crate::order::Order;
-use crate::plan::{Certificate, Forecast, Policy, Verdict};
+use crate::plan::{Forecast, Verdict};
 use crate::pricing::Cost;
 use crate::profile::StopReason;
 use crate::roster::ModelId;
@@ -26,64 +26,7 @@ pub(crate) fn compared(saving: f64) -> String {
 /// How many of the considered chains are printed.
 const SHOWN: usize = 12;
 
-/// Why the reference's answers need no certificate.
-const NEEDS_NONE: &str = "needs no certificate: the reference cannot disagree with itself";
-
-/// What the promise of a report rests on.
-pub(crate) enum Basis<'a> {
-    /// The test that the policy passed.
-    Certificate(&'a Certificate),
-    /// The reference answers everything.
-    Reference,
-    /// The audits alone, in words: the plan is followed on items it was not tested on.
-    Audits(String),
-}
-
-impl Basis<'_> {
-    /// The basis in a sentence.
-    pub(crate) fn sentence(&self) -> String {
-        match self {
-            Self::Certificate(certificate) => format!("Certified: {certificate}."),
-            Self::Reference => format!("It {NEEDS_NONE}."),
-            Self::Audits(words) => format!("It rests on {words}."),
-        }
-    }
-}
-
 impl Report {
-    /// What the promise rests on.
-    pub(crate) fn basis(&self) -> Basis<'_> {
-        match (&self.plan.certificate, &self.plan.policy) {
-            (Some(certificate), _) => Basis::Certificate(certificate),
-            (None, Policy::Reference) => Basis::Reference,
-            (None, Policy::Chain { .. }) => Basis::Audits(self.rests_on_audits()),
-        }
-    }
-
-    /// What the audits bound, in words.
-    fn rests_on_audits(&self) -> String {
-        let Some(Audited { share, limit, workers, .. }) = self.audit else {
-            return "audits, of which this report knows nothing".to_owned();
-        };
-        let then = match limit {
-            _ if self.plan.order.population() == Order::ENDLESS => {
-                "the reference answers wherever a candidate's answer could break the promise"
-                    .to_owned()
-            }
-            None => {
-                "so few items allow no candidate's answer, and the reference answers all".to_owned()
-            }
-            Some(limit) => {
-                let each = if workers > 1 { ", shared out over the workers," } else { "" };
-                format!(
-                    "after more than {}{each} the reference answers the rest",
-                    counted(limit, "catch")
-                )
-            }
-        };
-        format!("audits of {share} of the candidates' answers; {then}")
-    }
-
     /// What a search for the best agreement was allowed to spend, and what it came to; `None` without
     /// such an objective.
     pub(crate) fn objective(&self, bare: bool) -> Option<String> {
@@ -178,8 +121,16 @@ impl Report {
         if !self.is_reference_cost_known() {
             return writeln!(f, "\nSpent      {spent}; what the reference costs is not known");
         }
-        let saving = compared(self.saving());
-        write!(f, "\nSpent      {spent} against about {alone} for the reference alone: {saving}")?;
+        if self.cost() == Cost::ZERO && self.reference_cost_of_answered() == Cost::ZERO {
+            return writeln!(f, "\nSpent      {spent}: nothing that was called costs anything");
+        }
+        write!(f, "\nSpent      {spent} against about {alone} for the reference alone")?;
+        match compared(self.saving()) {
+            // Free calls have no factor.
+            _ if self.cost() == Cost::ZERO => {}
+            saving if saving.starts_with("1.00 ") => write!(f, ": about the same")?,
+            saving => write!(f, ": {saving}")?,
+        }
         if answered < items {
             write!(f, " (of {answered} items answered)")?;
         }
@@ -195,10 +146,17 @@ impl Report {
         writeln!(f)?;
         let width =
             plan.roster.models().iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(5);
+        // Ratings are calls, too; they have a column where there are any.
+        let rated = plan.roster.ids().any(|id| self.spending(id).ratings > 0);
+        let ratings = |of: &dyn fmt::Display| {
+            if rated { format!("  {of:>8}") } else { String::new() }
+        };
+        let (answers, calls, failed, cost) = ("answers", "calls", "failed", "cost");
         writeln!(
             f,
-            "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
-            "model", "answers", "calls", "failed", "cost"
+            "{:width$}  {answers:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
+            "model",
+            ratings(&"ratings")
         )?;
         for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
             let spent = self.spending(id);
@@ -206,14 +164,21 @@ impl Report {
             let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.said(bare));
             writeln!(
                 f,
-                "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
-                model.name
+                "{:width$}  {answers:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
+                model.name,
+                ratings(&spent.ratings)
             )?;
         }
         if self.judging.calls() > 0 {
             let (calls, failed) = (self.judging.calls(), self.judging.failures);
             let cost = self.judging.cost.said(bare);
-            writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+            writeln!(
+                f,
+                "{:width$}  {:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
+                "judge",
+                "",
+                ratings(&"")
+            )?;
         }
         Ok(())
     }
@@ -223,8 +188,16 @@ impl Report {
         if self.delivered.unanswered() == 0 {
             return Ok(());
         }
-        let (unanswered, why) = (self.delivered.unanswered(), self.delivered.why_unanswered());
-        writeln!(f, "\nUnanswered {unanswered} items: {why}")
+        let unanswered = counted(self.delivered.unanswered(), "item");
+        writeln!(f, "\nUnanswered {unanswered}: {}", self.delivered.why_unanswered())
+    }
+
+    /// What the whole run cost, as a share of the reference's cost, if it is over and all of it is known.
+    fn share_of_reference(&self) -> Option<f64> {
+        let alone = self.reference_cost_of_answered();
+        let whole = self.delivered.answered() == self.plan.order.population();
+        let known = alone > Cost::ZERO && self.is_profiling_included();
+        (whole && known).then(|| self.cost().as_usd() / alone.as_usd())
     }
 
     /// Writes the other chains that were considered, what each would cost, and why it was not chosen.
@@ -244,7 +217,12 @@ impl Report {
             if let Some(each) = chain.cost_per_item {
                 write!(f, ", {}", each.said(bare))?;
             }
-            writeln!(f, ": {}", chain.outcome)?;
+            write!(f, ": {}", chain.outcome)?;
+            let expected = chain.chosen && chain.outcome.contains("expected at ");
+            match self.share_of_reference().filter(|_| expected) {
+                Some(share) => writeln!(f, "; the run came to {:.1} %", share * 100.0)?,
+                None => writeln!(f)?,
+            }
         }
         match considered.len().saturating_sub(SHOWN) {
             0 => Ok(()),
@@ -262,27 +240,6 @@ impl Report {
             writeln!(f, "Failed     {name}, {fault}")?;
         }
         Ok(())
-    }
-
-    /// What the figures leave out, wholly or in part: a sentence for each kind.
-    pub(crate) fn unknown_costs(&self) -> Vec<String> {
-        let models = self.plan.roster.ids().map(|id| self.spending(id));
-        // A model that is free leaves nothing out.
-        let paid = |all: &Spending| all.cost > Cost::ZERO || all.unmetered > 0;
-        let all = models.chain([self.judging]).filter(paid);
-        let all = all.fold(Spending::default(), Spending::plus);
-        let mut said = Vec::new();
-        if all.unmetered > 0 {
-            let what = "reported no usage, or none to be believed, for one attempt at least: what that \
-                        cost is not in the figures";
-            said.push(format!("{} calls {what}", all.unmetered));
-        }
-        if all.unbilled > 0 {
-            let what = "ended without a bill (timed out, say) and may have been billed: the figures hold \
-                        no more of them than the fee of a request";
-            said.push(format!("{} attempts {what}", all.unbilled));
-        }
-        said
     }
 
     /// Writes what the audits found, if there were any.
@@ -320,8 +277,11 @@ impl fmt::Display for Report {
             writeln!(f, "Promised   {} over {items} items", plan.target)?;
             writeln!(
                 f,
-                "           (at most {} answers that differ from the reference's)",
-                self.allowance
+                "           (at most {} from the reference's)",
+                match self.allowance {
+                    1 => "1 answer that differs".to_owned(),
+                    many => format!("{many} answers that differ"),
+                }
             )?;
         }
         if let Some(objective) = self.objective(bare) {
@@ -355,8 +315,9 @@ impl fmt::Display for Report {
         self.write_models(f)?;
         let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
         for id in plan.roster.ids().filter(turned) {
-            let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
-            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
+            let times = counted(self.spending(id).turned_away, "time");
+            let name = plan.roster.name(id);
+            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times}")?;
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
@@ -371,13 +332,15 @@ impl fmt::Display for Report {
                 write!(f, "; what the run that profiled spent counts too")?;
             }
             if over_bound > 0 {
-                write!(f, "; {over_bound} calls cost more than the bound given for them")?;
+                let calls = counted(over_bound, "call");
+                write!(f, "; {calls} cost more than the bound given")?;
             }
             if unbounded > 0 {
                 write!(
                     f,
-                    "; {unbounded} calls did not say what they used, so that nothing more was spent: \
-                     return their usage, or name a bound"
+                    "; {} did not say what was used, so that nothing more was spent: return the usage, or \
+                     name a bound",
+                    counted(unbounded, "call")
                 )?;
             }
             writeln!(f)?;
