@@ -147,7 +147,7 @@ impl Plan {
         });
         let considered = considered.collect();
         let (certificate, within, asked) = (None, None, 0);
-        Self { order, asked, certificate, within, forecast, considered, ..self }
+        Self { within, order, asked, certificate, forecast, considered, ..self }
     }
 
     /// The one plan that two workers followed; an error in words if there is none.
@@ -161,7 +161,7 @@ impl Plan {
         let priced = |plan: &Self, as_of: &Self| {
             let (roster, considered) = (as_of.roster.clone(), as_of.considered.clone());
             let (forecast, per_item) = (as_of.forecast, as_of.per_item);
-            Self { roster, considered, forecast, per_item, ..plan.clone() }
+            Self { roster, forecast, per_item, considered, ..plan.clone() }
         };
         if priced(one, other) != *other || one.roster.difference(&other.roster).is_some() {
             return Err("they follow different plans");
