@@ -8,7 +8,7 @@ use std::error::Error;
 use crate::journal::JournalError;
 use crate::profile::ProtocolError;
 use crate::roster::{RosterError, RosterSpec};
-use crate::target::TargetError;
+use crate::target::{TargetError, share_hint};
 
 /// A setting that makes no sense.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum SettingsError {
     #[error("concurrency must be at least 1")]
     NoConcurrency,
     /// The agreement floor is out of range.
-    #[error("agreement floor must lie in [0, 1), got {0}")]
+    #[error("agreement floor must lie in [0, 1), got {0}{hint}", hint = share_hint(*.0))]
     Floor(f64),
     /// The best agreement is chosen after a pilot, and these families have none.
     #[error(
@@ -32,7 +32,7 @@ pub enum SettingsError {
     )]
     Objective,
     /// A prior guess of a model's conformity is out of range.
-    #[error("the prior guess for `{model}` must lie in [0, 1], got {guess}")]
+    #[error("the prior guess for `{model}` must lie in [0, 1], got {guess}{hint}", hint = share_hint(*guess))]
     Prior {
         /// The model named.
         model: String,
@@ -68,7 +68,7 @@ pub enum SettingsError {
         model: String,
     },
     /// The share of audited items is out of range.
-    #[error("the share of audited items must lie in (0, 1), got {0}")]
+    #[error("the share of audited items must lie in (0, 1), got {0}{hint}", hint = share_hint(*.0))]
     AuditShare(f64),
     /// Too many answers are expected to fail for any share of audits to last.
     #[error(

@@ -6,6 +6,8 @@
 //! kept rather than money, so stored evidence can be priced anew; [`MeanCosts`] does the pricing. The
 //! [profiler](crate::profile) collects evidence, and planning reads it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Confidence, Scoring};
@@ -13,9 +15,16 @@ use crate::pricing::{Cost, Pricing, Usage};
 use crate::roster::{ModelId, RosterSpec};
 
 /// A set of models of one roster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ModelSet(u64);
+
+/// The models' positions in the roster, such as `{0, 3}`; the reference is at 0.
+impl fmt::Debug for ModelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(ModelId::position)).finish()
+    }
+}
 
 impl ModelSet {
     /// No models.

@@ -45,7 +45,7 @@ use crate::target::Target;
 #[cfg(feature = "json")]
 pub use file::{FileJournal, FlushPolicy};
 pub(crate) use fingerprint::fingerprint;
-pub(crate) use recorder::{Binding, Recorder};
+pub(crate) use recorder::{Binding, FingerprintNow, Recorder};
 #[cfg(feature = "redb")]
 pub use redb::RedbJournal;
 
@@ -160,11 +160,14 @@ impl Header {
             return was_now("the number of items", &self.population, &now.population);
         }
         if self.items.is_some() && now.items.is_some() && self.items != now.items {
-            return Some("the items, or their order, are not those of the journal".to_owned());
+            return Some(OTHER_ITEMS.to_owned());
         }
-        (self.settings != now.settings).then(|| "the profiler's settings differ".to_owned())
+        self.settings.difference(&now.settings)
     }
 }
+
+/// That the items are not those that a journal was begun with.
+const OTHER_ITEMS: &str = "the items, or their order, are not those of the journal";
 
 /// One call as the journal keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -319,6 +322,11 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`] if the disk refuses or an earlier write failed, so that some of what was appended is
     /// missing. A run calls this before its first call to a model, so as not to pay for what cannot be kept.
     fn flush(&self) -> Result<(), JournalError>;
+
+    /// Where the journal is, such as a path, to name it to people.
+    fn location(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Formats a file's name to follow a noun, with a space before it.
@@ -331,7 +339,7 @@ fn named(path: Option<&Path>) -> String {
 #[non_exhaustive]
 pub enum JournalError {
     /// The file system refused.
-    #[error("cannot {what} the journal {}: {source}", path.display())]
+    #[error("cannot {what} the journal {}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
@@ -395,7 +403,7 @@ pub enum JournalError {
     )]
     Broken,
     /// The storage underneath failed.
-    #[error("the journal's storage failed: cannot {what}: {source}")]
+    #[error("the journal's storage failed: cannot {what}")]
     Storage {
         /// What was tried.
         what: &'static str,

@@ -91,6 +91,7 @@ mod tally;
 mod target;
 #[cfg(feature = "tracing")]
 pub mod telemetry;
+mod words;
 
 pub use answer::{Answer, Reason};
 pub use async_trait::async_trait;

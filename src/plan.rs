@@ -23,15 +23,15 @@ use crate::evidence::ModelSet;
 use crate::order::Order;
 use crate::pricing::Cost;
 use crate::roster::RosterSpec;
-use crate::target::Target;
+use crate::target::{Share, Target};
 
 pub use certificate::{Certificate, Considered, Verdict};
 pub(crate) use chain::recorded;
 pub use chain::{Chain, Heard, Key, Known, Mark, Move, Scored, Trial};
 pub use fit::Fit;
 pub(crate) use fit::{Example, logistic};
-pub use forecast::Forecast;
 pub(crate) use forecast::ratio;
+pub use forecast::{Forecast, PerItem, Reach};
 pub use policy::Policy;
 pub(crate) use sample::{Sampled, Strata, Wanted, failing, stand_for};
 pub(crate) use walk::Till;
@@ -68,10 +68,15 @@ pub struct Plan {
     pub asked: u64,
     /// How the other items are answered.
     pub policy: Policy,
-    /// What the policy's promise rests on; `None` for the reference, which needs none.
+    /// What the policy's promise rests on; `None` for the reference, which needs none, and for a plan that
+    /// is followed on other items under audit ([`Smart::apply`](crate::Smart::apply)).
     pub certificate: Option<Certificate>,
     /// What the whole run is expected to cost.
     pub forecast: Forecast,
+    /// What an item that was not profiled costs, as far as it is known: the forecast for other items
+    /// ([`Smart::apply`](crate::Smart::apply)) is made of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_item: Option<PerItem>,
     /// Every chain that was considered, and what became of it.
     pub considered: Vec<Considered>,
     /// Whether the plan pays, and if not, why.
@@ -123,7 +128,26 @@ impl Plan {
         }
         let considered = self.considered.iter().cloned().map(Considered::into_profiled).collect();
         let (roster, forecast) = (roster.clone(), Forecast::UNKNOWN);
-        Ok(Self { roster, forecast, considered, ..self.clone() })
+        Ok(Self { roster, forecast, per_item: None, considered, ..self.clone() })
+    }
+
+    /// The same plan for other items under audit, `items` of them or a stream of unknown length.
+    ///
+    /// The certificate and the sum of money were about the items profiled, so they are left out.
+    pub(crate) fn on_other_items(self, order: Order, items: Option<u64>, audited: Share) -> Self {
+        let tested = self.considered.iter().find(|chain| chain.chosen).map(|chain| chain.tested);
+        // Nobody knows what an endless stream will cost.
+        let known = self.per_item.zip(items);
+        let forecast = known.map_or(Forecast::UNKNOWN, |(each, items)| {
+            each.forecast(items, audited, tested.unwrap_or(self.asked))
+        });
+        let considered = self.considered.into_iter().map(|chain| {
+            // At the same prices an item is expected to cost the same.
+            Considered { cost_per_item: chain.cost_per_item, ..chain.into_profiled() }
+        });
+        let considered = considered.collect();
+        let (certificate, within, asked) = (None, None, 0);
+        Self { within, order, asked, certificate, forecast, considered, ..self }
     }
 
     /// The one plan that two workers followed; an error in words if there is none.
@@ -136,7 +160,8 @@ impl Plan {
         }
         let priced = |plan: &Self, as_of: &Self| {
             let (roster, considered) = (as_of.roster.clone(), as_of.considered.clone());
-            Self { roster, considered, forecast: as_of.forecast, ..plan.clone() }
+            let (forecast, per_item) = (as_of.forecast, as_of.per_item);
+            Self { roster, forecast, per_item, considered, ..plan.clone() }
         };
         if priced(one, other) != *other || one.roster.difference(&other.roster).is_some() {
             return Err("they follow different plans");
@@ -164,6 +189,20 @@ impl Plan {
     /// The models the plan may ask.
     pub fn models(&self) -> ModelSet {
         self.policy.models()
+    }
+
+    /// Refuses to follow the plan where more is asked for than it promises.
+    pub(crate) fn check_target(&self, asked: Target) -> Result<(), RunError> {
+        let promised = self.target;
+        if asked.agreement() <= promised.agreement() && asked.confidence() <= promised.confidence()
+        {
+            return Ok(());
+        }
+        let difference = format!(
+            "the plan promises {promised}, this run asks for {asked}; profile for that, or ask for what the \
+             plan promises"
+        );
+        Err(RunError::Mismatch { what: "the stored plan", difference })
     }
 
     /// Checks that the plan has this version and was made for these models; prices may differ.

@@ -288,7 +288,8 @@ impl fmt::Display for Snapshot {
         let Self { phase, items, profiled, answered, spent, reference_so_far, .. } = self;
         match phase {
             Phase::Waiting => return write!(f, "{phase}"),
-            Phase::Profiling => write!(f, "{phase} {profiled} of {items} items")?,
+            // How many it will be is not known: seldom more than a few hundred of the items.
+            Phase::Profiling => write!(f, "{phase}, {profiled} of {items} items so far")?,
             _ if *items == Order::ENDLESS => write!(f, "{phase} {answered} items of a stream")?,
             Phase::Answering | Phase::Finished | Phase::Stopped => {
                 write!(f, "{phase} {answered} of {items} items")?;

@@ -3,9 +3,11 @@
 //! A report is the end of the way from items to answers. It sets what was promised and planned against
 //! what was delivered and spent, and says why. Workers' reports [merge](Report::merge) into one.
 
+mod basis;
 mod merge;
 mod stored;
 mod summary;
+mod unknown;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
 use crate::tally::Delivered;
 
+pub(crate) use basis::Basis;
 pub use summary::{ModelSummary, Summary};
 pub(crate) use words::compared;
 
@@ -163,6 +166,9 @@ impl Report {
     /// How many times cheaper the run was than the reference alone is estimated to be, on the items that
     /// were answered ([`reference_cost_of_answered`](Self::reference_cost_of_answered)).
     ///
+    /// In the report of one worker this compares execution alone
+    /// ([`is_profiling_included`](Self::is_profiling_included)).
+    ///
     /// It is 1 if nothing cost anything or the reference's cost is not known
     /// ([`is_reference_cost_known`](Self::is_reference_cost_known)), and 0 if money was spent and
     /// nothing was answered.
@@ -171,6 +177,12 @@ impl Report {
             return 1.0;
         }
         ratio(self.reference_cost_of_answered(), self.cost())
+    }
+
+    /// Whether what profiling cost is in the report. It is not in the report of an executor, which knows
+    /// what it spent itself, until that is [merged](Self::merge) with the report of the run that profiled.
+    pub fn is_profiling_included(&self) -> bool {
+        self.profiled == 0 || self.profiling.iter().any(|spent| spent.calls() > 0)
     }
 
     /// Whether anything is known of the reference's cost: it answered items in this run and reported its

@@ -28,7 +28,7 @@ use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Audit, Executor};
 use crate::items::{Items, held};
-use crate::journal::{Binding, Header, Recorder, fingerprint, fold};
+use crate::journal::{Binding, FingerprintNow, Header, Recorder, fingerprint, fold};
 use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
@@ -257,12 +257,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// The forecast rests on the roster's prices, the expected `usage` of a model on an item, and the
     /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). A judge that has prices is
     /// taken to use as much for a comparison as a model for an answer; an [`ExpectedUsage`] says what it
-    /// uses, and what single models use. The forecast is at most the budget's cap, if there is one: a run
-    /// that would cost more leaves items unanswered.
+    /// uses, and what single models use. The forecast is at most the budget's cap, if there is one. A run that
+    /// would cost more leaves items unanswered; the forecast then says how many the money is expected to answer
+    /// ([`Forecast::reach`]).
     ///
     /// # Errors
     /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown or names a model that is not
-    /// there, for no items or too many, or for a guess that is not a probability.
+    /// there, for no items or too many, or for a guess that is not a probability or names no candidate.
     pub fn forecast(
         &self,
         items: u64,
@@ -271,9 +272,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let usage = usage.into();
         let judge = self.equivalence.pricing();
         let comparison = usage.comparison(&judge, &self.equivalence.name())?;
-        let (roster, expected) = (self.roster.spec(), (&usage, comparison));
-        let forecast = self.settings.forecast_judged(roster, self.target, items, expected)?;
-        Ok(forecast.capped(self.budget.as_ref().map_or(Cost::MAX, Budget::cap)))
+        let cap = self.budget.as_ref().map(Budget::cap);
+        let expected = (&usage, comparison, cap);
+        self.settings.forecast_judged(self.roster.spec(), self.target, items, expected)
     }
 
     /// Profiles, plans, and answers every item. Who wants the evidence too takes the two halves: see
@@ -360,7 +361,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             })
         });
         let digest = digest.transpose()?;
-        self.calls(self.order(items.count()), self.target, digest, None, None)
+        let now = self.journal.as_ref().map(|binding| {
+            |index| {
+                let item = held(items, index).ok()?;
+                told_apart(&*binding.fingerprint, index, (*item).borrow()).ok()
+            }
+        });
+        let now = now.as_ref().map(|now| now as &FingerprintNow<'_>);
+        self.calls(self.order(items.count()), self.target, digest.zip(now), None, None)
     }
 
     /// The random order of this many items, which says which of them are profiled, for callers that
@@ -369,13 +377,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Order::of(self.roster.spec(), population, self.seed)
     }
 
-    /// The calls of one run, with what its journal holds and what is left of its budget. The cost of a call
+    /// The calls of one run, of whose `items` a digest is known, with what its journal holds and what is left of its budget. The cost of a call
     /// of the `reference` may be known from a plan, and what was spent `before` by the run that profiled.
     fn calls(
         &self,
         order: Order,
         target: Target,
-        items: Option<u64>,
+        items: Option<(u64, &FingerprintNow<'_>)>,
         reference: Option<Cost>,
         before: Option<Before<'_>>,
     ) -> Result<Arc<Calls<I, O>>, RunError> {
@@ -388,9 +396,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             Some(binding) => {
                 let (name, settings) = (self.equivalence.name(), self.settings.clone());
                 let header = Header::new(roster.clone(), name, judge, target, order, settings);
+                let (items, now) = items.unzip();
                 let header = header.with_items(items);
                 let cap = self.budget.as_ref().map(Budget::cap);
-                Some(Recorder::open(binding, &header.with_budget(cap), self.again)?)
+                Some(Recorder::open(binding, &header.with_budget(cap), now, self.again)?)
             }
         };
         let purse = match &self.budget {

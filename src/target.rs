@@ -15,11 +15,20 @@ const WHOLE: u64 = 1_000_000_000;
 #[non_exhaustive]
 pub enum TargetError {
     /// The agreement target is out of range.
-    #[error("agreement target must lie in (0, 1), got {0}")]
+    #[error("agreement target must lie in (0, 1), got {0}{hint}", hint = share_hint(*.0))]
     Agreement(f64),
     /// The confidence is out of range.
-    #[error("confidence must lie in (0, 1), got {0}")]
+    #[error("confidence must lie in (0, 1), got {0}{hint}", hint = share_hint(*.0))]
     Confidence(f64),
+}
+
+/// What a share that was given in per cent should have been; nothing for other numbers.
+pub(crate) fn share_hint(got: f64) -> String {
+    if !(2.0..100.0).contains(&got) {
+        return String::new();
+    }
+    let share = format!("{:.9}", got / 100.0);
+    format!(" ({} for {got} %)", share.trim_end_matches('0'))
 }
 
 /// A share strictly between 0 and 1, stored in billionths.

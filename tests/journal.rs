@@ -160,11 +160,19 @@ fn another_run_is_refused_with_what_differs() {
     refuse(Run { small: "tiny", ..Run::default() }, &all, "was `small` and is now `tiny`");
     refuse(Run { seed: 4, ..Run::default() }, &all, "the seed was 3 and is now 4");
     refuse(Run { agreement: 0.91, ..Run::default() }, &all, "the target was");
-    refuse(Run { families: Families::Single, ..Run::default() }, &all, "settings");
+    let families = "the choice of families was `Auto` and is now `Single`";
+    refuse(Run { families: Families::Single, ..Run::default() }, &all, families);
     refuse(Run::default(), &all[1..], "the number of items was 1200 and is now 1199");
     let mut swapped = all.clone();
     swapped.swap(0, 1);
     refuse(Run::default(), &swapped, "the items, or their order");
+    // Of the items asked about, it names the first that is another; and it says what to do.
+    let profiled = swapped.iter().map(|item| item + 1_000_000).collect::<Vec<u64>>();
+    refuse(Run::default(), &profiled, "(item 0 is the first of those asked about that is another)");
+    let location = scratch.0.display();
+    let remedy = format!("; restore what it was, or open another journal than {location}");
+    refuse(Run::default(), &swapped, &remedy);
+    refuse(Run { seed: 4, ..Run::default() }, &all, &format!("is now 4{remedy}"));
     assert_eq!(std::fs::read(&scratch.0).unwrap(), before, "a refused journal is left as it is");
     // Prices may change: the same answers, billed anew.
     let dearer = Run { price: 0.2, ..Run::default() };

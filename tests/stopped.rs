@@ -135,7 +135,7 @@ fn the_report_says_so_in_words_and_in_json() {
     // Stopped before anything could be certified, the plan does not blame the candidates.
     let early = block_on(PLAIN.smart(&Log::stopping_at(20)).run(&items())).unwrap().report;
     assert!(early.to_string().contains("the caller ended it"), "{early}");
-    assert!(early.to_string().contains("ended before a policy could be certified"), "{early}");
+    assert!(early.to_string().contains("stopped before a policy could be certified"), "{early}");
 }
 
 #[test]

@@ -142,13 +142,12 @@ fn a_plan_is_not_followed_with_what_another_run_profiled() {
     let plan = profiled(&new).profile.plan().unwrap();
     refused(&new, &plan, profiled(&old), "version");
 
-    // Another target or other prices are no other run.
-    let laxer = own.profile.replan(
-        &own.profile.roster,
-        Target::new(0.8, 0.9).unwrap(),
-        &ProfileSettings::default(),
-    );
-    assert!(smart.executor(laxer.unwrap(), own).is_ok());
+    // Another target or other prices are no other run; but no less may be promised than is asked for.
+    let lax = Target::new(0.8, 0.9).unwrap();
+    let laxer = own.profile.replan(&own.profile.roster, lax, &ProfileSettings::default()).unwrap();
+    assert!(smart.executor(laxer.clone(), own.clone()).is_err());
+    let asks_less = Smart::new(roster(), Exact, lax).with_item_key(|item: &u64| *item);
+    assert!(asks_less.executor(laxer, own).is_ok());
 }
 
 /// Items that came too late to be evidence have answers that are paid for, and those are of these items.

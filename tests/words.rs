@@ -184,7 +184,7 @@ fn where_nothing_was_profiled_the_reference_costs_what_it_did() {
     says(&report, "Planned    without a forecast: no item was profiled");
     says(
         &report,
-        "Spent      $0.5000 against about $0.5000 for the reference alone: 1.00 times cheaper",
+        "Spent      $0.5000 against about $0.5000 for the reference alone: about the same",
     );
 }
 
@@ -250,14 +250,14 @@ fn a_prior_says_whether_its_name_or_its_number_is_wrong() {
 #[test]
 fn a_budget_that_allows_no_call_is_not_the_references_fault() {
     let none = simulated(0.97, 300, |run| run.with_budget(Cost::ZERO)).to_string();
-    says(&none, "Verdict    does not pay: the budget allowed no call");
+    says(&none, "Verdict    undecided: the budget allowed no call");
     says(&none, "Spent      $0.00, and no item was answered");
     let large = Cost::from_usd(0.01).unwrap();
     let small = simulated(0.97, 300, |run| {
         let budget = Budget::new(Cost::from_usd(0.005).unwrap());
         run.with_budget(budget.with_call_bound("large", large).with_call_bound("small", large))
     });
-    let words = "does not pay: the budget bore not even the calls for one profiled item";
+    let words = "undecided: the budget bore not even the calls for one profiled item";
     says(&small.to_string(), &format!("Verdict    {words}"));
 }
 

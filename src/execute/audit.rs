@@ -141,6 +141,11 @@ impl Audit {
         switch.checked_sub(1)
     }
 
+    /// The share of candidates' answers that is audited.
+    pub const fn share(&self) -> Share {
+        self.share
+    }
+
     /// Sets the failure rate of candidates' answers above which the drift alarm should sound; by default
     /// the tolerated share of failures, `delta`. It changes no answer.
     #[must_use]

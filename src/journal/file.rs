@@ -290,6 +290,10 @@ impl Journal for FileJournal {
         self.push(&mut inner)?;
         self.sync(&mut inner)
     }
+
+    fn location(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
 }
 
 impl Drop for FileJournal {

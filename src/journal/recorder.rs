@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::found::{Found, Recalls};
-use super::{Header, Journal, JournalError, Record, Recorded, Torn};
+use super::{Header, Journal, JournalError, OTHER_ITEMS, Record, Recorded, Torn};
 use crate::backend::guard::panicked;
 use crate::backend::{Completion, ErrorKind};
 use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
@@ -92,20 +92,57 @@ pub(crate) struct Recorder<O> {
     _busy: Busy,
 }
 
+/// The fingerprint that the item of an index has now, if it can be had.
+pub(crate) type FingerprintNow<'a> = dyn Fn(u64) -> Option<u64> + 'a;
+
+/// A journal's name, to go into a sentence.
+fn named(journal: &dyn Journal) -> String {
+    journal.location().unwrap_or_else(|| "it".to_owned())
+}
+
+/// What to do about a journal that does not fit.
+fn remedy(journal: &dyn Journal) -> String {
+    let than = journal.location().map_or_else(String::new, |location| format!(" than {location}"));
+    format!("; restore what it was, or open another journal{than}")
+}
+
+/// The first item recorded that is another now, in words to go on with.
+fn first_changed(journal: &dyn Journal, now: &FingerprintNow<'_>) -> Result<String, RunError> {
+    let mut first: Option<u64> = None;
+    let mut look = |record: Record| {
+        let known = first.is_some_and(|first| first <= record.index);
+        let changed =
+            || record.item.is_some_and(|was| now(record.index).is_some_and(|is| is != was));
+        if !known && changed() {
+            first = Some(record.index);
+        }
+        Ok(())
+    };
+    journal.read(&mut look).map_err(journal_error)?;
+    Ok(first.map_or_else(
+        || " (none that was asked about so far is another)".to_owned(),
+        |index| format!(" (item {index} is the first of those asked about that is another)"),
+    ))
+}
+
 fn journal_error(error: JournalError) -> RunError {
     RunError::Journal(Box::new(error))
 }
 
 impl<O> Recorder<O> {
     /// Opens a journal for a run with this header: begins it, or reads what it holds. With `again`,
-    /// failures that may have passed are set aside, so that their calls are made again.
+    /// failures that may have passed are set aside, so that their calls are made again. What items are `now`
+    /// serves to name one that has changed.
     pub(crate) fn open<I: ?Sized>(
         binding: &Binding<I, O>,
         header: &Header,
+        now: Option<&FingerprintNow<'_>>,
         again: bool,
     ) -> Result<Self, RunError> {
         if binding.busy.swap(true, Ordering::AcqRel) {
-            let difference = "another run is writing to it".to_owned();
+            let journal = named(&*binding.journal);
+            let difference =
+                format!("another run is writing to {journal}; wait for it, or open another");
             return Err(RunError::Mismatch { what: "the journal", difference });
         }
         let busy = Busy(Arc::clone(&binding.busy));
@@ -121,7 +158,11 @@ impl<O> Recorder<O> {
                 journal.read(&mut |_| Ok(())).map_err(journal_error)?
             }
             Some(was) => {
-                if let Some(difference) = was.difference(header) {
+                if let Some(mut difference) = was.difference(header) {
+                    if let Some(now) = now.filter(|_| difference == OTHER_ITEMS) {
+                        difference.push_str(&first_changed(&*journal, now)?);
+                    }
+                    difference.push_str(&remedy(&*journal));
                     return Err(RunError::Mismatch { what: "the journal", difference });
                 }
                 budget = was.budget;
@@ -268,8 +309,9 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         all.extend(others.map(|others| (*key, others)));
         drop(all);
         if found.item.is_some() && item.is_some() && found.item != item {
+            let (index, remedy) = (key.index, remedy(&*self.journal));
             let difference =
-                format!("item {} is not the item recorded under this index", key.index);
+                format!("item {index} is not the item recorded under this index{remedy}");
             return Err(RunError::Mismatch { what: "the journal", difference });
         }
         Ok(Some((found.kept, found.booked)))

@@ -210,6 +210,10 @@ impl Journal for RedbJournal {
         }
         Ok(())
     }
+
+    fn location(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
 }
 
 impl Drop for RedbJournal {

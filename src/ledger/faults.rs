@@ -10,6 +10,7 @@ use crate::backend::{BackendError, ErrorKind};
 use crate::calls::CallKey;
 use crate::observe::CallKind;
 use crate::roster::ModelId;
+use crate::words::counted;
 
 /// How much of a message is kept, in characters.
 const KEPT: usize = 200;
@@ -39,7 +40,7 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, calls, recalled, message, .. } = self;
-        write!(f, "{calls} calls, {kind}")?;
+        write!(f, "{}, {kind}", counted(*calls, "call"))?;
         match *recalled {
             0 => {}
             all if all == *calls => f.write_str(" (recorded by an earlier run)")?,

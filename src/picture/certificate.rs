@@ -1,6 +1,7 @@
 //! The certificate's path: failures as items were tested, against the most that would certify.
 
 use crate::plan::{Mark, Policy};
+use crate::report::Basis;
 
 use super::scene::Scene;
 use super::svg::{Anchor, Canvas, Point, Scale, WIDTH, shorten};
@@ -28,7 +29,10 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     let tested = paths.iter().filter_map(|path| path.failures.last()).map(|(k, _)| *k);
     let end = tested.chain(limits.iter().map(|(k, _)| *k)).max().unwrap_or(0);
     if end == 0 {
-        let why = "No chain was tested: the reference needs no certificate.";
+        let why = match scene.report.basis() {
+            Basis::Audits(_) => "No chain was tested on these items: they are audited instead.",
+            _ => "No chain was tested: the reference needs no certificate.",
+        };
         canvas.text("sc-muted", (LEFT, 40.0), Anchor::Start, why);
         return canvas.finish(64.0, why, alone);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::ModelId;
 use crate::ledger::Fault;
 use crate::plan::Verdict;
-use crate::report::compared;
+use crate::report::{Basis, compared};
 use crate::target::Share;
 
 use super::scene::{Scene, Sketch};
@@ -100,6 +100,9 @@ fn headline(scene: &Scene<'_>) -> String {
     let reference = reference(scene);
     match &scene.report.plan.verdict {
         Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
+        Verdict::Undecided(_) => {
+            format!("Undecided whether anything is cheaper than {reference} alone")
+        }
         Verdict::MoneySuffices => format!("The money is enough for {reference} alone"),
         Verdict::Pays if scene.is_priced() => {
             format!("{} than {reference} alone", compared(scene.report.saving()))
@@ -128,16 +131,17 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
     if let Verdict::DoesNotPay(reason) = &plan.verdict {
         page.put(format_args!("<p class=\"lead\">Why it does not pay: {}.</p>", escape(reason)));
     }
+    if let Verdict::Undecided(reason) = &plan.verdict {
+        page.put(format_args!("<p class=\"lead\">Why it is undecided: {}.</p>", escape(reason)));
+    }
     if let Some(objective) = report.objective(false) {
         page.put(format_args!("<p class=\"lead\">Objective: {}.</p>", escape(&objective)));
     }
     page.put(format_args!("<dl class=\"facts\">"));
-    let forecast = &plan.forecast;
-    let planned = if forecast.is_known() {
-        format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high)
-    } else {
-        format!("planned: {forecast}")
-    };
+    let planned = report.forecast().map_or_else(
+        || "planned: unknown".to_owned(),
+        |forecast| format!("planned {} ({} to {})", forecast.cost, forecast.low, forecast.high),
+    );
     page.fact("Spent", &report.cost().to_string(), &planned);
     let (cost, reference) = (report.cost(), report.reference_cost_of_answered());
     let note = match report.delivered.answered() {
@@ -156,18 +160,20 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
         page.fact("The reference alone", &reference.to_string(), &note);
         let saved = reference.saturating_sub(cost);
         let share = saved.as_usd() / reference.as_usd().max(f64::MIN_POSITIVE);
-        let note = format!("{} of the reference’s bill", percent(share));
+        let alone = if report.is_profiling_included() { "" } else { ", without profiling" };
+        let note = format!("{} of the reference’s bill{alone}", percent(share));
         page.fact("Saved", &saved.to_string(), &note);
     }
     let profiled = format!("{} items", count(report.profiled));
-    let note = format!("for {}; {}", report.profiling_cost(), report.stopped);
+    let note = if report.is_profiling_included() {
+        format!("for {}; {}", report.profiling_cost(), report.stopped)
+    } else {
+        "in another run; what that cost is not included".to_owned()
+    };
     page.fact("Profiled", &profiled, &note);
     page.put(format_args!("</dl>"));
     let policy = name(&plan.policy.describe(&plan.roster));
-    let basis = match &plan.certificate {
-        Some(certificate) => escape(&format!("Certified: {certificate}.")),
-        None => "It needs no certificate: the reference cannot fail.".to_owned(),
-    };
+    let basis = escape(&report.basis().sentence());
     let bars = if scene.is_priced() { money::beside_reference(scene) } else { String::new() };
     page.put(format_args!(
         "<section class=\"card beside\"><div><h2>The plan: {policy}</h2>\n<p>{basis}</p></div>\n\
@@ -348,8 +354,8 @@ fn chains(page: &mut Page, scene: &Scene<'_>, sketches: &[&Sketch<'_>]) {
 
 fn certified(page: &mut Page, scene: &Scene<'_>) {
     page.put(format_args!("<dl class=\"list numbers\">"));
-    match &scene.report.plan.certificate {
-        Some(certificate) => {
+    match scene.report.basis() {
+        Basis::Certificate(certificate) => {
             page.entry("items tested", &count(certificate.tested));
             page.entry("failures", &count(certificate.failures));
             page.entry("at most", &count(certificate.limit));
@@ -360,7 +366,8 @@ fn certified(page: &mut Page, scene: &Scene<'_>) {
             page.entry("level", &format!("{:.4}", certificate.level));
             page.entry("proven error", &format!("{:.4} at most", certificate.error));
         }
-        None => page.entry("certificate", "none: every answer is the reference’s"),
+        Basis::Reference => page.entry("certificate", "none: every answer is the reference’s"),
+        Basis::Audits(_) => page.entry("certificate", "none: these items are audited instead"),
     }
     page.put(format_args!("</dl>"));
 }

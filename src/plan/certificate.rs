@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Chain;
 use crate::pricing::Cost;
+use crate::words::counted;
 
 /// The test that a policy passed.
 ///
@@ -50,14 +51,16 @@ impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { population, allowance, tested, failures, unjudged, .. } = self;
         let Self { limit, error, looks, .. } = self;
-        write!(f, "{failures} failures in {tested} tested items")?;
+        let failures = counted(*failures, "failure");
+        write!(f, "{failures} in {}", counted(*tested, "tested item"))?;
+        let allowance = counted(*allowance, "failure");
         if *unjudged > 0 {
             write!(f, " ({unjudged} of them comparisons that failed)")?;
         }
         write!(
             f,
             ", at most {limit} certify; more than \
-             {allowance} failures among {population} items would have passed with probability \
+             {allowance} among {population} items would have passed with probability \
              {error:.4} at most"
         )?;
         if *looks > 1 {
@@ -121,6 +124,9 @@ pub enum Verdict {
     Pays,
     /// The reference is the best plan, for the reason given.
     DoesNotPay(String),
+    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified. So
+    /// the reference is the plan, and the reason is given.
+    Undecided(String),
     /// The sum of money set for the best agreement pays for the reference alone, whose agreement is perfect.
     MoneySuffices,
 }

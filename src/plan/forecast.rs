@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::pricing::Cost;
+use crate::target::Share;
 
 /// An expected bill for the whole run, profiling included.
 ///
@@ -39,12 +40,43 @@ pub struct Forecast {
     /// It is the reference's mean cost where it was asked, times the number of items: an estimate like
     /// the others.
     pub reference_cost: Cost,
+    /// How far the money is expected to reach, if a cap is expected to leave items without an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+}
+
+/// How many of the items a capped sum of money is expected to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Reach {
+    /// Items expected to be answered.
+    pub answered: u64,
+    /// All items.
+    pub of: u64,
+}
+
+impl Reach {
+    /// This many items, rounded down, of all of them.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most all of them"
+    )]
+    pub(crate) fn new(answered: f64, of: u64) -> Self {
+        Self { answered: (answered.max(0.0) as u64).min(of), of }
+    }
 }
 
 impl Forecast {
     /// The forecast when nothing is known: the bill may be anything.
-    pub(crate) const UNKNOWN: Self =
-        Self { cost: Cost::ZERO, low: Cost::ZERO, high: Cost::MAX, reference_cost: Cost::ZERO };
+    pub(crate) const UNKNOWN: Self = Self {
+        cost: Cost::ZERO,
+        low: Cost::ZERO,
+        high: Cost::MAX,
+        reference_cost: Cost::ZERO,
+        reach: None,
+    };
 
     /// Whether anything is known to forecast from.
     ///
@@ -54,30 +86,51 @@ impl Forecast {
         self.high < Cost::MAX
     }
 
-    /// How many times cheaper the run is than the reference alone; 1 if nothing costs anything.
+    /// How many times cheaper the run is than the reference alone, on the items that it is expected to
+    /// answer; 1 if nothing costs anything.
     pub fn saving(&self) -> f64 {
-        ratio(self.reference_cost, self.cost)
+        let whole = ratio(self.reference_cost, self.cost);
+        self.reach
+            .map_or(whole, |Reach { answered, of }| whole * answered as f64 / of.max(1) as f64)
+    }
+}
+
+/// What one item that was not profiled is expected to cost under a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PerItem {
+    /// What the plan's policy costs, the reference's answers included.
+    pub policy: Cost,
+    /// What the reference alone costs.
+    pub reference: Cost,
+    /// What would come on top if *every* candidate's answer that the policy keeps were audited: the share of
+    /// items whose answer is a candidate's, times the reference's answer and a comparison.
+    pub audit: Cost,
+}
+
+impl PerItem {
+    /// Every item goes to the reference, at this cost.
+    pub(crate) const fn of_reference(reference: Cost) -> Self {
+        Self { policy: reference, reference, audit: Cost::ZERO }
     }
 
-    /// The same forecast when spending is capped.
-    pub(crate) fn capped(self, cap: Cost) -> Self {
-        let [cost, low, high] = [self.cost, self.low, self.high].map(|cost| cost.min(cap));
-        Self { cost, low, high, ..self }
-    }
-
-    /// The same forecast scaled to `items` items, if it was made for `instead_of`.
-    pub(crate) fn for_items(self, items: u64, instead_of: u64) -> Self {
-        if !self.is_known() {
-            return self;
+    /// The bill of `items` items of which this share is audited, without profiling. `tested` items showed
+    /// what the policy costs: the range is the rule of thumb of a plan's own forecast.
+    pub(crate) fn forecast(self, items: u64, audited: Share, tested: u64) -> Forecast {
+        let nanos = |cost: Cost| cost.as_nanos() as f64;
+        let each = nanos(self.policy) + audited.as_f64() * nanos(self.audit);
+        // The reference's own bills are not taken to vary as a policy's do.
+        let spread =
+            if self.audit == Cost::ZERO { 0.0 } else { 1.96 / (tested.max(1) as f64).sqrt() };
+        let total = |luck: f64| Cost::estimated(items as f64 * each * (1.0 + luck).max(0.0));
+        Forecast {
+            cost: total(0.0),
+            low: total(-spread),
+            high: total(spread),
+            reference_cost: Cost::estimated(items as f64 * nanos(self.reference)),
+            reach: None,
         }
-        let share = |cost: Cost| {
-            let part = u128::from(cost.as_nanos()) * u128::from(items);
-            let part = part / u128::from(instead_of.max(1));
-            Cost::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
-        };
-        let Self { cost, low, high, reference_cost } = self;
-        let [cost, low, high, reference_cost] = [cost, low, high, reference_cost].map(share);
-        Self { cost, low, high, reference_cost }
     }
 }
 
@@ -98,6 +151,14 @@ impl fmt::Display for Forecast {
         let said = |cost: Cost| cost.said(f.alternate());
         let [cost, low, high, reference] =
             [self.cost, self.low, self.high, self.reference_cost].map(said);
-        write!(f, "{cost} ({low} to {high}), against about {reference} for the reference alone")
+        write!(f, "{cost} ({low} to {high}), ")?;
+        match self.reach {
+            None => write!(f, "against about {reference} for the reference alone"),
+            Some(Reach { answered, of }) => write!(
+                f,
+                "which answers about {answered} of {of} items; the reference alone would answer all for about \
+                 {reference}"
+            ),
+        }
     }
 }

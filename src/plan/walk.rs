@@ -17,6 +17,17 @@ pub(crate) struct Till<'a> {
     pub(crate) comparison: f64,
 }
 
+/// How a policy fared on one item.
+#[derive(Debug, Clone, Copy)]
+struct Walked {
+    /// What it cost, in nano-units.
+    cost: f64,
+    /// The highest threshold up to which all this stays the same.
+    same: Mark,
+    /// Whether a candidate's answer was kept.
+    kept: bool,
+}
+
 impl Till<'_> {
     fn answer(&self, item: &ItemEvidence, id: ModelId) -> f64 {
         let usage = if id.is_reference() {
@@ -55,17 +66,17 @@ impl Till<'_> {
         item: &ItemEvidence,
         coin: u64,
     ) -> f64 {
-        self.walk_up_to(chain, threshold, item, &recorded(chain, item, coin)).0
+        self.walk_up_to(chain, threshold, item, &recorded(chain, item, coin)).cost
     }
 
-    /// The same cost, and the highest threshold up to which it stays the same.
+    /// The same walk, with the highest threshold up to which it stays the same.
     fn walk_up_to(
         &self,
         chain: &Chain,
         threshold: &Mark,
         item: &ItemEvidence,
         truth: &Known,
-    ) -> (f64, Mark) {
+    ) -> Walked {
         let coin = truth.coin;
         let mut known = Known { coin, router: truth.router, ..Known::default() };
         let (mut cost, mut same) = (0.0, Mark::HIGHEST);
@@ -104,11 +115,11 @@ impl Till<'_> {
                     cost += self.comparison;
                     known.agree = Some(truth.agree.unwrap_or(false));
                 }
-                Move::Accept(_) => return (cost, same),
+                Move::Accept(_) => return Walked { cost, same, kept: true },
                 Move::Escalate => break,
             }
         }
-        (cost + self.answer(item, ModelId::REFERENCE), same)
+        Walked { cost: cost + self.answer(item, ModelId::REFERENCE), same, kept: false }
     }
 
     /// The mean cost of the reference's answer over recorded items, in nano-units an item.
@@ -131,6 +142,20 @@ impl Till<'_> {
         if count == 0.0 { 0.0 } else { total / count }
     }
 
+    /// What auditing every answer that a policy keeps would add, in nano-units an item: the reference's
+    /// answer and a comparison, on the items whose answer is a candidate's.
+    pub(crate) fn audit(&self, chain: &Chain, threshold: &Mark, items: &[Sampled<'_>]) -> f64 {
+        let (mut total, mut count) = (0.0, 0.0);
+        for Sampled { item, coin, weight } in items {
+            let truth = recorded(chain, item, *coin);
+            if self.walk_up_to(chain, threshold, item, &truth).kept {
+                total += weight * (self.answer(item, ModelId::REFERENCE) + self.comparison);
+            }
+            count += weight;
+        }
+        if count == 0.0 { 0.0 } else { total / count }
+    }
+
     /// The mean costs of a chain's policies at several thresholds over sampled items, in nano-units an item.
     ///
     /// They equal what [`mean`](Self::mean) finds one by one, to the bit. An item's cost changes at few
@@ -147,10 +172,10 @@ impl Till<'_> {
         let mut count = 0.0;
         for Sampled { item, coin, weight } in items {
             let truth = recorded(chain, item, *coin);
-            let mut reached: Option<(f64, Mark)> = None;
+            let mut reached: Option<Walked> = None;
             for ((threshold, _), total) in rising.iter().zip(&mut totals) {
-                let (cost, _) = match reached {
-                    Some((cost, same)) if *threshold <= same => (cost, same),
+                let Walked { cost, .. } = match reached {
+                    Some(walked) if *threshold <= walked.same => walked,
                     _ => *reached.insert(self.walk_up_to(chain, threshold, item, &truth)),
                 };
                 *total += weight * cost;

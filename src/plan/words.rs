@@ -54,20 +54,28 @@ impl Policy {
                 }
             },
             Key::AgreementScore if threshold.tier == 0 => {
-                let kept = kept(first, "by confidence", threshold, 0);
+                let kept = kept(first, CONFIDENCE, threshold, 0);
                 format!("{kept}, else where {second} agrees")
             }
             Key::AgreementScore => {
-                format!("{} where {second} agrees", kept(first, "by confidence", threshold, 1))
+                format!("{} where {second} agrees", kept(first, CONFIDENCE, threshold, 1))
             }
-            Key::Router => kept(first, "by router score", threshold, 0),
-            Key::Score => kept(first, "by confidence", threshold, 0),
+            Key::Router => kept(first, "router score", threshold, 0),
+            Key::Score => kept(first, CONFIDENCE, threshold, 0),
             // Every item has a fitted score.
-            Key::Fitted(_) => what,
+            Key::Fitted(_) => {
+                let kept = kept(first, "fitted confidence", threshold, threshold.tier);
+                match chain.second {
+                    None => kept,
+                    Some(_) => format!("{kept}, {second} asked where it decides"),
+                }
+            }
             // The second model's answers all rank below the first one's.
-            Key::Relay { .. } if threshold.tier > 0 => format!("{first} by confidence"),
+            Key::Relay { .. } if threshold.tier > 0 => {
+                kept(first, CONFIDENCE, threshold, threshold.tier)
+            }
             Key::Relay { gate } => {
-                let rest = kept(second, "by confidence", threshold, 0);
+                let rest = kept(second, CONFIDENCE, threshold, 0);
                 format!("{first} from confidence {gate:.4} on, else {rest}")
             }
         }
@@ -104,14 +112,23 @@ impl Chain {
     }
 }
 
+/// What most scores are.
+const CONFIDENCE: &str = "confidence";
+
 /// A model's answers down to a threshold within a tier of scores, in words.
-fn kept(model: &str, how: &str, threshold: &Mark, tier: u8) -> String {
-    if threshold.tier != tier || threshold.value > Mark::UNSCORED {
-        return format!("{model} {how}");
+fn kept(model: &str, score: &str, threshold: &Mark, tier: u8) -> String {
+    if threshold.tier != tier {
+        return format!("{model} by {score}");
+    }
+    if threshold.value > Mark::UNSCORED {
+        // Of the items with this very score, a coin may leave some to the reference.
+        return format!("{model} from {score} {:.4} on", threshold.value);
     }
     match share(threshold.coin) {
         None => format!("{model} for every item"),
-        Some(share) => format!("{model} {how}, and for {share} of the items without one by coin"),
+        Some(share) => {
+            format!("{model} by {score}, and for {share} of the items without one by coin")
+        }
     }
 }
 
@@ -185,14 +202,16 @@ mod tests {
         let unscored = Mark::new(0, None, coin(25));
         let scored = Mark::new(0, Some(0.7), 3);
         let cascade = || Chain::cascade(A);
-        assert_eq!(said(cascade(), scored), "small by confidence");
+        assert_eq!(said(cascade(), scored), "small from confidence 0.7000 on");
         let words = said(cascade(), unscored);
         assert_eq!(words, "small by confidence, and for 25.0 % of the items without one by coin");
         assert_eq!(said(cascade(), Mark::LOWEST), "small for every item");
         let consensus = || Chain::consensus(A, B, true);
-        assert_eq!(said(consensus(), scored), "small by confidence, else where tiny agrees");
+        let words = "small from confidence 0.7000 on, else where tiny agrees";
+        assert_eq!(said(consensus(), scored), words);
         let agreeing = Mark::new(1, Some(0.7), 3);
-        assert_eq!(said(consensus(), agreeing), "small by confidence where tiny agrees");
+        let words = "small from confidence 0.7000 on where tiny agrees";
+        assert_eq!(said(consensus(), agreeing), words);
         assert_eq!(said(consensus(), Mark::LOWEST), "small for every item");
     }
 
@@ -200,12 +219,12 @@ mod tests {
     fn a_relay_names_the_second_only_where_it_is_kept() {
         let relay = || Chain::relay(A, B, 0.5);
         let first = Mark::new(1, Some(0.8), 3);
-        assert_eq!(said(relay(), first), "small by confidence");
+        assert_eq!(said(relay(), first), "small from confidence 0.8000 on");
         let answer = Heard::Answer { score: Scored::Known(Some(0.4)) };
         let known = Known { first: answer, ..Known::default() };
         assert_eq!(relay().next(&first, &known), Move::Escalate);
         let both = Mark::new(0, Some(0.6), 3);
-        let words = "small from confidence 0.5000 on, else tiny by confidence";
+        let words = "small from confidence 0.5000 on, else tiny from confidence 0.6000 on";
         assert_eq!(said(relay(), both), words);
         let words = "small from confidence 0.5000 on, else tiny";
         assert_eq!(said(relay(), Mark::LOWEST), words);

@@ -4,7 +4,7 @@ use super::expected::ExpectedUsage;
 use super::settings::{Families, Objective, ProfileSettings};
 use super::{belief, search};
 use crate::error::SettingsError;
-use crate::plan::Forecast;
+use crate::plan::{Forecast, Reach};
 use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
 use crate::stats::{Design, Probability, StatsError, single_look_limit};
@@ -42,8 +42,7 @@ pub(super) fn forecast_before(
 ) -> Result<Forecast, StatsError> {
     let before = Before::new(population, target, costs)?;
     let alone = population as f64 * before.reference;
-    let pilot = search::pilot_size(population) as f64;
-    let pilot = pilot * guesses.iter().map(|guess| before.trial(guess.cost)).sum::<f64>();
+    let pilot = before.pilot(guesses);
     let mut best: Option<(Guess, Look)> = None;
     let (mut cost, mut low) = (alone, alone);
     for guess in guesses {
@@ -73,6 +72,7 @@ pub(super) fn forecast_before(
         low: Cost::estimated(low.min(cost)),
         high: Cost::estimated(high.max(cost)),
         reference_cost: Cost::estimated(alone),
+        reach: None,
     })
 }
 
@@ -103,6 +103,7 @@ impl Look {
 /// What is known before the first call.
 #[derive(Debug, Clone)]
 struct Before {
+    items: u64,
     population: f64,
     /// The reference's cost per item, in nano-units.
     reference: f64,
@@ -124,7 +125,8 @@ impl Before {
             look += (look / 8).max(1);
         }
         let (reference, comparison) = (nanos(costs.reference), nanos(costs.comparison));
-        Ok(Self { population: population as f64, reference, comparison, looks })
+        let items = population;
+        Ok(Self { items, population: population as f64, reference, comparison, looks })
     }
 
     /// What trying a candidate on a profiled item costs: its answer, and the comparison.
@@ -135,9 +137,36 @@ impl Before {
     /// What a run comes to if the candidate shows this many failures at the look.
     fn bill(&self, look: Look, candidate: Cost, failures: f64) -> f64 {
         let (dear, cheap) = (self.reference, nanos(candidate));
+        look.items * (dear + self.trial(candidate))
+            + (self.population - look.items) * Self::then(look, (dear, cheap), failures)
+    }
+
+    /// What an item costs after the look if the candidate shows this many failures there.
+    fn then(look: Look, (dear, cheap): (f64, f64), failures: f64) -> f64 {
         let share = if failures > 0.0 { ((look.limit + 0.7) / failures).min(1.0) } else { 1.0 };
-        let then = share * cheap + (1.0 - share) * dear;
-        look.items * (dear + self.trial(candidate)) + (self.population - look.items) * then
+        share * cheap + (1.0 - share) * dear
+    }
+
+    /// What the pilot's calls of all candidates cost.
+    fn pilot(&self, guesses: &[Guess]) -> f64 {
+        let calls = guesses.iter().map(|guess| self.trial(guess.cost)).sum::<f64>();
+        search::pilot_size(self.items) as f64 * calls
+    }
+
+    /// How many items this sum answers: the reference's answers alone, or a test that takes at most half of
+    /// the sum, and what it is expected to certify.
+    fn reach(&self, cap: Cost, guesses: &[Guess]) -> Reach {
+        let (cap, pilot) = (nanos(cap), self.pilot(guesses));
+        let tested = guesses.iter().flat_map(|guess| {
+            self.looks.iter().filter_map(move |look| {
+                let left = cap - pilot - look.items * (self.reference + self.trial(guess.cost));
+                let prices = (self.reference, nanos(guess.cost));
+                let then = Self::then(*look, prices, look.failures(guess));
+                (left >= cap / 2.0).then(|| look.items + left / then)
+            })
+        });
+        let most = tested.fold(cap / self.reference, f64::max);
+        Reach::new(most, self.items)
     }
 
     /// The best look for a candidate that fails `factor` times as often as guessed, and what it comes to.
@@ -196,9 +225,8 @@ impl ProfileSettings {
     ///
     /// # Errors
     /// [`SettingsError::UnknownUsage`] if the usage lacks what a model's prices need,
-    /// [`SettingsError::UsageModel`] if it names a model that is not there, and otherwise
-    /// [`SettingsError::Statistics`] for a population of none or too many items, or a guess that is not
-    /// a probability.
+    /// [`SettingsError::UsageModel`] if it names a model that is not there, and otherwise as a run: for no items
+    /// or too many, for a guess that is not a probability or names no candidate.
     pub fn forecast(
         &self,
         roster: &RosterSpec,
@@ -206,18 +234,19 @@ impl ProfileSettings {
         items: u64,
         usage: impl Into<ExpectedUsage>,
     ) -> Result<Forecast, SettingsError> {
-        self.forecast_judged(roster, target, items, (&usage.into(), Cost::ZERO))
+        self.forecast_judged(roster, target, items, (&usage.into(), Cost::ZERO, None))
     }
 
-    /// The same forecast for a judge whose comparisons cost `comparison` each.
+    /// The same forecast for a judge whose comparisons cost `comparison` each, within a cap.
     pub(crate) fn forecast_judged(
         &self,
         roster: &RosterSpec,
         target: Target,
         items: u64,
-        (usage, comparison): (&ExpectedUsage, Cost),
+        (usage, comparison, cap): (&ExpectedUsage, Cost, Option<Cost>),
     ) -> Result<Forecast, SettingsError> {
         usage.check(roster)?;
+        self.check(roster, items)?;
         let cost = |id| {
             let model = roster.model(id);
             model.map_or(Cost::ZERO, |model| model.pricing.cost(Some(usage.of(&model.name))))
@@ -233,19 +262,31 @@ impl ProfileSettings {
         let guesses: Vec<Guess> = asked.map(guess).collect();
         let costs = Costs { reference, comparison };
         let least = forecast_before(items, target, costs, &guesses)?;
-        let Objective::BestAgreement { within } = self.objective else { return Ok(least) };
+        let forecast = self.spending(least);
+        let Some(cap) = cap.filter(|cap| *cap < forecast.high) else { return Ok(forecast) };
+        let short = cap < forecast.cost;
+        let before = short.then(|| Before::new(items, target, costs)).transpose()?;
+        let reach = before.map(|before| before.reach(cap, &guesses));
+        let [cost, low, high] =
+            [forecast.cost, forecast.low, forecast.high].map(|cost| cost.min(cap));
+        Ok(Forecast { cost, low, high, reach, ..forecast })
+    }
+
+    /// The forecast for the objective, if the least cost at the target is forecast like this.
+    fn spending(&self, least: Forecast) -> Forecast {
+        let Objective::BestAgreement { within } = self.objective else { return least };
         let alone = least.reference_cost;
         if within >= alone {
             let pilot = least.high.max(alone);
-            return Ok(Forecast { cost: alone, low: alone, high: pilot, ..least });
+            return Forecast { cost: alone, low: alone, high: pilot, ..least };
         }
         let [low, middle, high] = SPENT.map(|share| Cost::estimated(share * nanos(within)));
         let cost = middle.max(least.cost).min(alone);
-        Ok(Forecast {
+        Forecast {
             cost,
             low: low.max(least.low).min(cost),
             high: high.max(least.high.min(alone)).max(cost),
             ..least
-        })
+        }
     }
 }

@@ -39,7 +39,7 @@ use crate::order::Order;
 use crate::plan::{Chain, Considered, Forecast, Mark, Sampled, Till, Wanted};
 use crate::pricing::{Cost, Pricing};
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{BoundaryKind, Design, MAX_POPULATION, Probability};
+use crate::stats::{BoundaryKind, Design, Probability};
 use crate::target::Target;
 
 /// The outcome of a candidate that costs no less than the reference.
@@ -81,6 +81,9 @@ pub struct Brain {
     decisions: VecDeque<Decision>,
     /// The cap on the whole run's money within which profiling is planned.
     budget: Option<Cost>,
+    /// The candidates that were still asked when profiling ended.
+    #[serde(default)]
+    live: ModelSet,
     /// Why stored evidence certifies nothing, if so.
     #[serde(skip)]
     stored: Option<&'static str>,
@@ -97,14 +100,7 @@ impl Brain {
         order: Order,
         settings: &ProfileSettings,
     ) -> Result<Self, SettingsError> {
-        settings.check(roster)?;
-        let population = order.population();
-        if population == 0 {
-            return Err(SettingsError::NoItems);
-        }
-        if population > MAX_POPULATION {
-            return Err(SettingsError::TooManyItems(population));
-        }
+        settings.check(roster, order.population())?;
         let mut brain = Self {
             roster: roster.clone(),
             target,
@@ -128,6 +124,7 @@ impl Brain {
             stop: None,
             decisions: VecDeque::new(),
             budget: None,
+            live: ModelSet::EMPTY,
             stored: None,
             looks: None,
         };
@@ -428,6 +425,7 @@ impl Brain {
     fn halt(&mut self, reason: StopReason) {
         if self.stop.is_none() {
             self.stop = Some(reason);
+            self.live = self.demand.ask;
             self.demand = Demand::default();
             self.decisions.push_back(Decision::Stopped { profiled: self.profiled(), reason });
         }

@@ -86,11 +86,17 @@ impl ChainTest {
         Self { promise, ..self }
     }
 
-    /// What became of the chain, in words; `chosen` if it is the plan.
-    pub(super) fn outcome(&self, chosen: bool) -> String {
+    /// What became of the chain, in words; `chosen` if it is the plan. If profiling was `cut` before its time,
+    /// the words say how.
+    pub(super) fn outcome(&self, chosen: bool, cut: Option<&str>) -> String {
         let Self { promise, ended, .. } = self;
+        let cut = cut.filter(|_| self.live);
         let comma = if promise.is_empty() { "" } else { ", " };
+        let open = self.certified.is_none().then_some(cut).flatten();
         let outcome = match (&self.certified, chosen) {
+            _ if open.is_some() => {
+                format!("undecided{comma}{promise}: {}", open.unwrap_or_default())
+            }
             (Some(_), true) if promise.is_empty() => "chosen, the cheapest certified".to_owned(),
             (Some(_), true) => format!("chosen, {promise}"),
             (Some(_), false) => format!("certified{comma}{promise}, but not the cheapest"),

@@ -1,12 +1,14 @@
 //! What the caller may set about profiling: [`ProfileSettings`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::SettingsError;
 use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
+use crate::stats::MAX_POPULATION;
 
 /// The families of policies to consider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -57,6 +59,15 @@ pub enum Objective {
         /// The sum of money.
         within: Cost,
     },
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeastCost => f.write_str("the least cost"),
+            Self::BestAgreement { within } => write!(f, "the best agreement within {within}"),
+        }
+    }
 }
 
 /// Settings of the profiler.
@@ -120,7 +131,38 @@ impl ProfileSettings {
         self
     }
 
-    pub(crate) fn check(&self, roster: &RosterSpec) -> Result<(), SettingsError> {
+    /// What differs between these settings and those of `now`, in a sentence; `None` if nothing does.
+    pub(crate) fn difference(&self, now: &Self) -> Option<String> {
+        let mut found = Vec::new();
+        let mut differ = |what: &str, was: String, is: String| {
+            if was != is {
+                found.push(format!("{what} was {was} and is now {is}"));
+            }
+        };
+        let family = |families: Families| format!("`{families:?}`");
+        differ("the choice of families", family(self.families), family(now.families));
+        differ("the agreement floor", self.floor.to_string(), now.floor.to_string());
+        differ("the objective", self.objective.to_string(), now.objective.to_string());
+        let guess = |priors: &BTreeMap<String, f64>, model: &String| {
+            priors.get(model).map_or_else(|| "none".to_owned(), f64::to_string)
+        };
+        let more = now.priors.keys().filter(|model| !self.priors.contains_key(*model));
+        for model in self.priors.keys().chain(more) {
+            let (was, is) = (guess(&self.priors, model), guess(&now.priors, model));
+            differ(&format!("the prior guess for `{model}`"), was, is);
+        }
+        let other = || (self != now).then(|| "the profiler's settings differ".to_owned());
+        (!found.is_empty()).then(|| found.join("; ")).or_else(other)
+    }
+
+    /// Refuses what makes no sense, in a run over `items` items as in a forecast of one.
+    pub(crate) fn check(&self, roster: &RosterSpec, items: u64) -> Result<(), SettingsError> {
+        if items == 0 {
+            return Err(SettingsError::NoItems);
+        }
+        if items > MAX_POPULATION {
+            return Err(SettingsError::TooManyItems(items));
+        }
         if !(0.0..1.0).contains(&self.floor) {
             return Err(SettingsError::Floor(self.floor));
         }

@@ -24,6 +24,9 @@ pub struct Summary {
     /// How many times cheaper the run was, below 1 if it was dearer ([`Report::saving`]); none if the
     /// reference's cost is not known, or nothing was answered.
     pub saving: Option<f64>,
+    /// Whether these figures include what profiling cost: [`Report::is_profiling_included`].
+    #[serde(default = "yes")]
+    pub profiling_included: bool,
     /// How many items the plan is for; none for a stream of unknown length.
     pub items: Option<u64>,
     /// How many items have an answer.
@@ -43,9 +46,18 @@ pub struct Summary {
     pub policy: String,
     /// The models, the reference first.
     pub models: Vec<ModelSummary>,
+    /// The judge, by the equivalence's name, if comparing answers took calls: with it the costs add up to
+    /// [`cost`](Self::cost).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<ModelSummary>,
 }
 
-/// The calls and money of one model.
+/// Summaries from before this was told were not told apart.
+const fn yes() -> bool {
+    true
+}
+
+/// The calls and money of one model, or of the judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModelSummary {
@@ -85,7 +97,7 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn summary(&self) -> Summary {
-        let (plan, answered) = (&self.plan, self.delivered.answered());
+        let (plan, answered, judging) = (&self.plan, self.delivered.answered(), self.judging);
         let known = self.is_reference_cost_known().then(|| self.reference_cost_of_answered());
         let model = |id| {
             let spent = self.spending(id);
@@ -102,6 +114,7 @@ impl Report {
             cost: self.cost().as_usd(),
             reference_cost: known.map(Cost::as_usd),
             saving: known.filter(|_| answered > 0).map(|_| self.saving()),
+            profiling_included: self.is_profiling_included(),
             items: Some(plan.order.population()).filter(|items| *items < Order::ENDLESS),
             answered,
             unanswered: self.delivered.unanswered(),
@@ -111,6 +124,13 @@ impl Report {
             confidence: plan.target.confidence().as_f64(),
             policy: plan.policy.describe(&plan.roster),
             models: plan.roster.ids().map(model).collect(),
+            judge: (judging.calls() > 0).then(|| ModelSummary {
+                name: plan.equivalence.clone(),
+                answers: 0,
+                calls: judging.calls(),
+                failed: judging.failures,
+                cost: judging.cost.as_usd(),
+            }),
         }
     }
 }

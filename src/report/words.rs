@@ -2,14 +2,15 @@
 
 use std::fmt;
 
+use super::basis::{Basis, NEEDS_NONE};
 use super::{Budgeted, Report};
 use crate::execute::Audited;
-use crate::ledger::Spending;
 use crate::order::Order;
-use crate::plan::Verdict;
+use crate::plan::{Forecast, Verdict};
 use crate::pricing::Cost;
 use crate::profile::StopReason;
 use crate::roster::ModelId;
+use crate::words::counted;
 
 /// Says how many times cheaper or dearer than another bill one is.
 pub(crate) fn compared(saving: f64) -> String {
@@ -63,9 +64,22 @@ impl Report {
         (self.cut_short && answered < items).then(|| format!("{why}; {far}"))
     }
 
-    /// Why the plan has no forecast, in words.
+    /// Whether the run was stopped while it profiled. Nobody knows then what it would have come to: the plan
+    /// is no more than what was certified by the stop.
+    fn stopped_profiling(&self) -> bool {
+        self.cut_short && self.stopped == StopReason::Caller
+    }
+
+    /// The plan's forecast, if it has one that still means something.
+    pub(crate) fn forecast(&self) -> Option<Forecast> {
+        let forecast = self.plan.forecast;
+        (forecast.is_known() && !self.stopped_profiling()).then_some(forecast)
+    }
+
+    /// Why there is no forecast, in words.
     fn why_no_forecast(&self) -> &'static str {
         match self.plan.order.population() {
+            _ if self.stopped_profiling() => "profiling was stopped",
             Order::ENDLESS => "nobody knows how long the stream is",
             _ if self.stopped == StopReason::Elsewhere => {
                 "the prices are not those that the plan was made at"
@@ -75,6 +89,22 @@ impl Report {
         }
     }
 
+    /// Writes how many items were profiled, what that cost, and why it ended.
+    fn write_profiled(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profiled = counted(self.profiled, "item");
+        if self.stopped == StopReason::Elsewhere && self.profiled == 0 {
+            return writeln!(f, "Profiled   nothing; the plan is that of another run");
+        }
+        write!(f, "Profiled   {profiled}")?;
+        if !self.is_profiling_included() && self.stopped == StopReason::Elsewhere {
+            return writeln!(f, " in another run; what that cost is not included until merged");
+        }
+        if self.overshoot > 0 {
+            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
+        }
+        writeln!(f, ", for {}; {}", self.profiling_cost().said(f.alternate()), self.stopped)
+    }
+
     /// Writes what the run was expected to cost, and what it did cost.
     fn write_money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |cost: Cost| cost.said(f.alternate());
@@ -82,8 +112,8 @@ impl Report {
         let (done, answered) = (self.delivered.items(), self.delivered.answered());
         let alone = said(self.reference_cost_of_answered());
         f.write_str("Planned    ")?;
-        if self.plan.forecast.is_known() {
-            fmt::Display::fmt(&self.plan.forecast, f)?;
+        if let Some(forecast) = self.forecast() {
+            fmt::Display::fmt(&forecast, f)?;
         } else {
             write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
@@ -96,10 +126,21 @@ impl Report {
         if !self.is_reference_cost_known() {
             return writeln!(f, "\nSpent      {spent}; what the reference costs is not known");
         }
-        let saving = compared(self.saving());
-        write!(f, "\nSpent      {spent} against about {alone} for the reference alone: {saving}")?;
+        if self.cost() == Cost::ZERO && self.reference_cost_of_answered() == Cost::ZERO {
+            return writeln!(f, "\nSpent      {spent}: nothing that was called costs anything");
+        }
+        write!(f, "\nSpent      {spent} against about {alone} for the reference alone")?;
+        match compared(self.saving()) {
+            // Free calls have no factor.
+            _ if self.cost() == Cost::ZERO => {}
+            saving if saving.starts_with("1.00 ") => write!(f, ": about the same")?,
+            saving => write!(f, ": {saving}")?,
+        }
         if answered < items {
             write!(f, " (of {answered} items answered)")?;
+        }
+        if !self.is_profiling_included() {
+            write!(f, "; execution alone, without profiling")?;
         }
         writeln!(f)
     }
@@ -110,10 +151,17 @@ impl Report {
         writeln!(f)?;
         let width =
             plan.roster.models().iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(5);
+        // Ratings are calls, too; they have a column where there are any.
+        let rated = plan.roster.ids().any(|id| self.spending(id).ratings > 0);
+        let ratings = |of: &dyn fmt::Display| {
+            if rated { format!("  {of:>8}") } else { String::new() }
+        };
+        let (answers, calls, failed, cost) = ("answers", "calls", "failed", "cost");
         writeln!(
             f,
-            "{:width$}  {:>9}  {:>9}  {:>7}  {:>12}",
-            "model", "answers", "calls", "failed", "cost"
+            "{:width$}  {answers:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
+            "model",
+            ratings(&"ratings")
         )?;
         for (id, model) in plan.roster.ids().zip(plan.roster.models()) {
             let spent = self.spending(id);
@@ -121,14 +169,21 @@ impl Report {
             let (calls, failed, cost) = (spent.calls(), spent.failures, spent.cost.said(bare));
             writeln!(
                 f,
-                "{:width$}  {answers:>9}  {calls:>9}  {failed:>7}  {cost:>12}",
-                model.name
+                "{:width$}  {answers:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
+                model.name,
+                ratings(&spent.ratings)
             )?;
         }
         if self.judging.calls() > 0 {
             let (calls, failed) = (self.judging.calls(), self.judging.failures);
             let cost = self.judging.cost.said(bare);
-            writeln!(f, "{:width$}  {:>9}  {calls:>9}  {failed:>7}  {cost:>12}", "judge", "")?;
+            writeln!(
+                f,
+                "{:width$}  {:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
+                "judge",
+                "",
+                ratings(&"")
+            )?;
         }
         Ok(())
     }
@@ -138,8 +193,16 @@ impl Report {
         if self.delivered.unanswered() == 0 {
             return Ok(());
         }
-        let (unanswered, why) = (self.delivered.unanswered(), self.delivered.why_unanswered());
-        writeln!(f, "\nUnanswered {unanswered} items: {why}")
+        let unanswered = counted(self.delivered.unanswered(), "item");
+        writeln!(f, "\nUnanswered {unanswered}: {}", self.delivered.why_unanswered())
+    }
+
+    /// What the whole run cost, as a share of the reference's cost, if it is over and all of it is known.
+    fn share_of_reference(&self) -> Option<f64> {
+        let alone = self.reference_cost_of_answered();
+        let whole = self.delivered.answered() == self.plan.order.population();
+        let known = alone > Cost::ZERO && self.is_profiling_included();
+        (whole && known).then(|| self.cost().as_usd() / alone.as_usd())
     }
 
     /// Writes the other chains that were considered, what each would cost, and why it was not chosen.
@@ -159,7 +222,12 @@ impl Report {
             if let Some(each) = chain.cost_per_item {
                 write!(f, ", {}", each.said(bare))?;
             }
-            writeln!(f, ": {}", chain.outcome)?;
+            write!(f, ": {}", chain.outcome)?;
+            let expected = chain.chosen && chain.outcome.contains("expected at ");
+            match self.share_of_reference().filter(|_| expected) {
+                Some(share) => writeln!(f, "; the run came to {:.1} %", share * 100.0)?,
+                None => writeln!(f)?,
+            }
         }
         match considered.len().saturating_sub(SHOWN) {
             0 => Ok(()),
@@ -179,32 +247,12 @@ impl Report {
         Ok(())
     }
 
-    /// What the figures leave out, wholly or in part: a sentence for each kind.
-    pub(crate) fn unknown_costs(&self) -> Vec<String> {
-        let models = self.plan.roster.ids().map(|id| self.spending(id));
-        // A model that is free leaves nothing out.
-        let paid = |all: &Spending| all.cost > Cost::ZERO || all.unmetered > 0;
-        let all = models.chain([self.judging]).filter(paid);
-        let all = all.fold(Spending::default(), Spending::plus);
-        let mut said = Vec::new();
-        if all.unmetered > 0 {
-            let what = "reported no usage, or none to be believed, for one attempt at least: what that \
-                        cost is not in the figures";
-            said.push(format!("{} calls {what}", all.unmetered));
-        }
-        if all.unbilled > 0 {
-            let what = "ended without a bill (timed out, say) and may have been billed: the figures hold \
-                        no more of them than the fee of a request";
-            said.push(format!("{} attempts {what}", all.unbilled));
-        }
-        said
-    }
-
     /// Writes what the audits found, if there were any.
     fn write_audits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(audited) = &self.audit else { return Ok(()) };
         let Audited { audits, caught, .. } = audited;
-        write!(f, "\nAudited    {audits} answers, {caught} failures caught")?;
+        let (answers, failures) = (counted(*audits, "answer"), counted(*caught, "failure"));
+        write!(f, "\nAudited    {answers}, {failures} caught")?;
         if let Some(left) = audited.remaining() {
             write!(f, ", {left} more were allowed")?;
         }
@@ -234,26 +282,33 @@ impl fmt::Display for Report {
             writeln!(f, "Promised   {} over {items} items", plan.target)?;
             writeln!(
                 f,
-                "           (at most {} answers that differ from the reference's)",
-                self.allowance
+                "           (at most {} from the reference's)",
+                match self.allowance {
+                    1 => "1 answer that differs".to_owned(),
+                    many => format!("{many} answers that differ"),
+                }
             )?;
         }
         if let Some(objective) = self.objective(bare) {
             writeln!(f, "Objective  {objective}")?;
         }
-        write!(f, "Profiled   {} items", self.profiled)?;
-        if self.overshoot > 0 {
-            write!(f, " and {} more that were under way when it ended", self.overshoot)?;
-        }
-        writeln!(f, ", for {}; {}", said(self.profiling_cost()), self.stopped)?;
+        self.write_profiled(f)?;
         writeln!(f, "Policy     {}", plan.policy.describe(&plan.roster))?;
-        match &plan.certificate {
-            Some(certificate) => writeln!(f, "Certified  {certificate}")?,
-            None => writeln!(f, "Certified  needs no certificate: the reference cannot fail")?,
+        match self.basis() {
+            Basis::Certificate(certificate) => writeln!(f, "Certified  {certificate}")?,
+            Basis::Reference => writeln!(f, "Certified  {NEEDS_NONE}")?,
+            Basis::Audits(words) => writeln!(f, "Rests on   {words}")?,
         }
         match &plan.verdict {
             Verdict::Pays => {}
             Verdict::DoesNotPay(reason) => writeln!(f, "Verdict    does not pay: {reason}")?,
+            Verdict::Undecided(reason) => {
+                write!(f, "Verdict    undecided: {reason}")?;
+                if self.cut_short {
+                    write!(f, "; run again over the same journal to go on")?;
+                }
+                writeln!(f)?;
+            }
             Verdict::MoneySuffices => {
                 writeln!(f, "Verdict    the money is enough for the reference alone")?;
             }
@@ -265,8 +320,9 @@ impl fmt::Display for Report {
         self.write_models(f)?;
         let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
         for id in plan.roster.ids().filter(turned) {
-            let (name, times) = (plan.roster.name(id), self.spending(id).turned_away);
-            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times} times")?;
+            let times = counted(self.spending(id).turned_away, "time");
+            let name = plan.roster.name(id);
+            writeln!(f, "\nBreaker    `{name}` kept failing and was not asked {times}")?;
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
@@ -281,13 +337,15 @@ impl fmt::Display for Report {
                 write!(f, "; what the run that profiled spent counts too")?;
             }
             if over_bound > 0 {
-                write!(f, "; {over_bound} calls cost more than the bound given for them")?;
+                let calls = counted(over_bound, "call");
+                write!(f, "; {calls} cost more than the bound given")?;
             }
             if unbounded > 0 {
                 write!(
                     f,
-                    "; {unbounded} calls did not say what they used, so that nothing more was spent: \
-                     return their usage, or name a bound"
+                    "; {} did not say what was used, so that nothing more was spent: return the usage, or \
+                     name a bound",
+                    counted(unbounded, "call")
                 )?;
             }
             writeln!(f)?;

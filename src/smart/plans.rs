@@ -9,7 +9,7 @@ use crate::calls::{CallKey, Calls};
 use crate::error::{RunError, SettingsError};
 use crate::execute::Executor;
 use crate::order::Order;
-use crate::plan::{Forecast, Plan};
+use crate::plan::{Plan, Policy};
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Makes an executor that follows a plan, with what profiling already answered and paid for: a
@@ -24,20 +24,32 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// the first profiled item and ends the run with [`RunError::Mismatch`]. If they have none, **nobody
     /// can tell**: it is up to the caller.
     ///
+    /// # Target and seed
+    /// Both are the plan's: what is promised is [its target](Plan::target), and the items are in its random
+    /// order, whatever seed this run has. A run that asks for less than the plan promises may follow it; one
+    /// that asks for more, in agreement or confidence, is refused.
+    ///
     /// # Prices
     /// The prices are those of this roster, not those the plan was made at. The plan is followed [at
     /// these prices](Plan::at_prices), with a forecast if a [`Profiled`](crate::Profiled) is handed
     /// over, and the report compares what was spent with what the reference costs at them.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or if another run
-    /// profiled what is handed over (a map of answers does not say which run it is of).
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, if it promises less
+    /// than this run asks for, or if another run
+    /// profiled what is handed over (a map of answers does not say which run it is of);
+    /// [`SettingsError::Unaudited`] for a plan without a certificate, such as that of [`apply`](Self::apply),
+    /// without audits.
     pub fn executor(
         &self,
         plan: Plan,
         profiled: impl Into<Handed<O>>,
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
+        plan.check_target(self.target)?;
+        if plan.certificate.is_none() && plan.policy != Policy::Reference && self.audit.is_none() {
+            return Err(SettingsError::Unaudited.into());
+        }
         let profiled = profiled.into();
         profiled.check(&plan)?;
         let plan = profiled.price(plan, self.roster.spec())?;
@@ -59,26 +71,23 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Makes an executor that follows a stored plan on *new* items, under audit: `items` of them, or a
     /// stream of unknown length.
     ///
-    /// The plan's certificate says nothing about new items. The promise, for the plan's target, rests on
-    /// the audits alone ([`with_audit`](Self::with_audit)). Their coins are drawn from this run's seed,
+    /// The plan's certificate says nothing about new items, and the executor's plan and report leave it out.
+    /// The promise, for the plan's target, rests on the audits alone ([`with_audit`](Self::with_audit)). The
+    /// forecast is what the policy costs on so many items, and the audits, without profiling. Their coins are drawn from this run's seed,
     /// so take a new one. If the length is not known, the share of wrong answers among those delivered
     /// exceeds the tolerated share *at any time* with probability at most `alpha`. The first items then
     /// go to the reference, until enough is delivered for a candidate's answer to be allowed to fail.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence;
-    /// [`SettingsError::Unaudited`] without audits.
+    /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or promises less than
+    /// this run asks for; [`SettingsError::Unaudited`] without audits.
     pub fn apply(&self, plan: &Plan, items: Option<u64>) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
-        if self.audit.is_none() {
-            return Err(SettingsError::Unaudited.into());
-        }
-        let mut plan = plan.at_prices(self.roster.spec())?;
-        plan.asked = 0;
-        // Nobody knows what an endless stream will cost.
-        let forecast = items.map(|items| plan.forecast.for_items(items, plan.order.population()));
-        plan.forecast = forecast.unwrap_or(Forecast::UNKNOWN);
-        plan.order = self.order(items.unwrap_or(Order::ENDLESS));
+        plan.check_target(self.target)?;
+        let audited = self.audit.ok_or(SettingsError::Unaudited)?.share();
+        let plan = plan.at_prices(self.roster.spec())?;
+        let order = self.order(items.unwrap_or(Order::ENDLESS));
+        let plan = plan.on_other_items(order, items, audited);
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call(), None)?;
         let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
         executor.announce();

@@ -24,7 +24,7 @@ use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
 use super::Brain;
 use crate::evidence::ItemEvidence;
-use crate::plan::{Forecast, Mark, Policy, failing, stand_for};
+use crate::plan::{Forecast, Mark, Policy, Reach, failing, stand_for};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{BoundaryKind, RatePosterior, gamma_by_mean};
@@ -120,14 +120,16 @@ impl Brain {
         let Some(ahead) = ahead.filter(|_| known.is_known()) else { return known };
         let Ahead { low, middle, high } = self.within_money(ahead, now);
         let cap = self.budget.unwrap_or(Cost::MAX);
+        let reach = self.reach(self.profiled(), self.spent, middle);
         let [low, middle, high] =
             [low, middle, high].map(|ahead| Cost::estimated(self.spent + ahead).min(cap));
         if best.is_none() {
-            return Forecast { cost: middle, low, high, ..known };
+            return Forecast { cost: middle, low, high, reach, ..known };
         }
         // The certified policy stands, and a later look may improve on it.
         let (low, high) = (low.min(known.low), high.max(known.high));
-        Forecast { cost: middle.min(known.cost), low, high, ..known }
+        let reach = reach.and(known.reach);
+        Forecast { cost: middle.min(known.cost), low, high, reach, ..known }
     }
 
     /// If a sum of money is to be spent, what a test leaves of it buys answers of the reference.
@@ -284,7 +286,7 @@ impl Brain {
     }
 
     /// Whether the reference has answered an item with known usage; without that there is no forecast.
-    fn knows_bills(&self) -> bool {
+    pub(super) fn knows_bills(&self) -> bool {
         let pricing = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let told = |item: &ItemEvidence| item.answered && pricing.is_metered(item.usage.as_ref());
         self.evidence.iter().any(told)
@@ -347,7 +349,19 @@ impl Brain {
             low: total(-spread),
             high: total(spread),
             reference_cost: self.reference_alone(),
+            reach: self.reach(asked, self.spent + late * reference, left * per_item),
         }
+    }
+
+    /// How far the budget reaches if `answered` items come to `spent`, and all others to `ahead`, in
+    /// nano-units; `None` if it is enough for all.
+    fn reach(&self, answered: u64, spent: f64, ahead: f64) -> Option<Reach> {
+        let cap = self.budget?.as_nanos() as f64;
+        let items = self.order.population();
+        let left = items.saturating_sub(answered) as f64;
+        let share = (cap - spent).max(0.0) / ahead;
+        (spent + ahead > cap && share < 1.0)
+            .then(|| Reach::new(answered as f64 + left * share, items))
     }
 }
 

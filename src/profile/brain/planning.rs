@@ -5,10 +5,11 @@ use super::super::settings::Families;
 use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{
-    Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, Plan, PlanLabel, Policy, Verdict,
+    Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, PerItem, Plan, PlanLabel, Policy, Verdict,
 };
 use crate::pricing::Cost;
 use crate::roster::ModelId;
+use crate::words::counted;
 
 impl Brain {
     /// The plan for the items left, given that ranks below `asked` are answered.
@@ -21,14 +22,19 @@ impl Brain {
             None if self.tests.is_empty() && self.is_priced() && self.affords_reference() => {
                 Verdict::MoneySuffices
             }
-            None => Verdict::DoesNotPay(self.why_not()),
+            None => match self.why_undecided() {
+                Some(why) => Verdict::Undecided(why),
+                None => Verdict::DoesNotPay(self.why_not()),
+            },
         };
+        let cut = self.cut();
         let mut considered: Vec<Considered> = Vec::new();
         for test in &self.tests {
             let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
             let threshold = test.certified_threshold().unwrap_or(Mark::LOWEST);
             let each = if chosen { per_item } else { self.mean(test, &threshold) };
-            let (mut name, mut outcome) = (test.chain.describe(&self.roster), test.outcome(chosen));
+            let (mut name, mut outcome) =
+                (test.chain.describe(&self.roster), test.outcome(chosen, cut));
             if chosen {
                 let plainer =
                     !matches!(&policy, Policy::Chain { chain, .. } if *chain == test.chain);
@@ -57,13 +63,31 @@ impl Brain {
             within: self.asked_within(),
             order: self.order,
             asked,
-            policy,
             certificate: certified.map(|c| c.certificate.clone()),
             forecast: self.forecast(asked, per_item),
+            per_item: self.per_item(&policy),
+            policy,
             considered,
             verdict,
             items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
         }
+    }
+
+    /// What an item costs under a policy, if the reference's bills are known.
+    pub(in super::super) fn per_item(&self, policy: &Policy) -> Option<PerItem> {
+        if !self.knows_bills() {
+            return None;
+        }
+        let reference = Cost::estimated(self.means.answer(ModelId::REFERENCE));
+        Some(match policy {
+            Policy::Reference => PerItem::of_reference(reference),
+            Policy::Chain { chain, threshold } => {
+                let (till, known) = (self.till(), self.sample(chain));
+                let policy = Cost::estimated(till.mean(chain, threshold, &known));
+                let audit = Cost::estimated(till.audit(chain, threshold, &known));
+                PerItem { policy, reference, audit }
+            }
+        })
     }
 
     /// Whether the reference is known to cost anything.
@@ -99,15 +123,55 @@ impl Brain {
         let gone = self.roster.candidates().filter(|id| !heard.contains(*id) && !named(id));
         gone.map(|id| {
             let asked = self.evidence.iter().filter(|item| item.candidate(id).is_some()).count();
-            let outcome = match asked {
-                0 => "not asked: not expected to pay".to_owned(),
-                items => format!("dropped after {items} items: not expected to pay"),
+            let open = self.cut().filter(|_| self.live.contains(id));
+            let items = counted(asked as u64, "item");
+            let outcome = match (open, asked) {
+                (Some(cut), _) => format!("undecided after {items}: {cut}"),
+                (None, 0) => "not asked: not expected to pay".to_owned(),
+                (None, _) => format!("dropped after {items}: not expected to pay"),
             };
             let (name, chain) = (self.roster.name(id).to_owned(), Some(Chain::single(id)));
             let (cost_per_item, tested, failures, chosen) = (None, 0, 0, false);
             Considered { name, chain, cost_per_item, tested, failures, outcome, chosen }
         })
         .collect()
+    }
+
+    /// What ended profiling before its time, in words.
+    fn cut(&self) -> Option<&'static str> {
+        match self.stop? {
+            StopReason::Caller => Some("profiling was stopped"),
+            StopReason::Budget => Some("the budget ended profiling"),
+            _ => None,
+        }
+    }
+
+    /// Why nobody knows if a candidate pays, in words; `None` if it is known, or if no more profiling could
+    /// have told.
+    fn why_undecided(&self) -> Option<String> {
+        let stop = self.stop?;
+        self.cut()?;
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let dear = self.roster.candidates().all(|id| self.means.answer(id) >= reference);
+        let why = match stop {
+            _ if self.evidence.is_empty() && stop == StopReason::Caller => {
+                "profiling was stopped before its first item"
+            }
+            _ if self.evidence.is_empty() && self.budget() == Some(Cost::ZERO) => {
+                "the budget allowed no call"
+            }
+            _ if self.evidence.is_empty() => {
+                "the budget bore not even the calls for one profiled item"
+            }
+            // The prices or the reference are at fault: `why_not` says so.
+            _ if reference <= 0.0 || dear => return None,
+            StopReason::Caller => "profiling was stopped before a policy could be certified",
+            _ if self.tests.is_empty() => {
+                "the budget is too small for any test that could certify a policy"
+            }
+            _ => "the budget ended profiling before a policy could be certified",
+        };
+        Some(why.to_owned())
     }
 
     fn why_not(&self) -> String {
@@ -127,10 +191,18 @@ impl Brain {
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less than the reference".to_owned();
         }
-        if self.stop == Some(StopReason::Caller) {
-            return "profiling was ended before a policy could be certified".to_owned();
+        if let Some(stored) = self.stored {
+            return stored.to_owned();
         }
-        self.stored.unwrap_or("no policy could be certified at a cost that pays").to_owned()
+        let left = self.order.population().saturating_sub(self.profiled()) as f64;
+        match (self.thrift().bears(left * reference), self.tests.is_empty()) {
+            (true, _) => "no policy could be certified at a cost that pays".to_owned(),
+            // More money might have changed this.
+            (false, true) => "no test within the budget was expected to pay".to_owned(),
+            (false, false) => {
+                "no policy could be certified within the budget at a cost that pays".to_owned()
+            }
+        }
     }
 
     /// Why the reference costs nothing, as far as is known, in words.
@@ -138,11 +210,7 @@ impl Brain {
         let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let answered = |item: &&ItemEvidence| item.answered;
         match self.evidence.iter().find(answered) {
-            None if self.evidence.is_empty() => match self.budget() {
-                Some(Cost::ZERO) => "the budget allowed no call".to_owned(),
-                Some(_) => "the budget bore not even the calls for one profiled item".to_owned(),
-                None => "no item was profiled".to_owned(),
-            },
+            None if self.evidence.is_empty() => "no item was profiled".to_owned(),
             None => "the reference answered none of the profiled items".to_owned(),
             Some(item) if !reference.is_metered(item.usage.as_ref()) => {
                 "the reference reports no usage, so its prices say nothing".to_owned()

@@ -1,0 +1,67 @@
+//! What the promise of a report rests on: [`Basis`].
+
+use super::Report;
+use crate::execute::Audited;
+use crate::order::Order;
+use crate::plan::{Certificate, Policy};
+use crate::words::counted;
+
+/// Why the reference's answers need no certificate.
+pub(super) const NEEDS_NONE: &str =
+    "needs no certificate: the reference cannot disagree with itself";
+
+/// What the promise of a report rests on.
+pub(crate) enum Basis<'a> {
+    /// The test that the policy passed.
+    Certificate(&'a Certificate),
+    /// The reference answers everything.
+    Reference,
+    /// The audits alone, in words: the plan is followed on items it was not tested on.
+    Audits(String),
+}
+
+impl Basis<'_> {
+    /// The basis in a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Certificate(certificate) => format!("Certified: {certificate}."),
+            Self::Reference => format!("It {NEEDS_NONE}."),
+            Self::Audits(words) => format!("It rests on {words}."),
+        }
+    }
+}
+
+impl Report {
+    /// What the promise rests on.
+    pub(crate) fn basis(&self) -> Basis<'_> {
+        match (&self.plan.certificate, &self.plan.policy) {
+            (Some(certificate), _) => Basis::Certificate(certificate),
+            (None, Policy::Reference) => Basis::Reference,
+            (None, Policy::Chain { .. }) => Basis::Audits(self.rests_on_audits()),
+        }
+    }
+
+    /// What the audits bound, in words.
+    fn rests_on_audits(&self) -> String {
+        let Some(Audited { share, limit, workers, .. }) = self.audit else {
+            return "audits, of which this report knows nothing".to_owned();
+        };
+        let then = match limit {
+            _ if self.plan.order.population() == Order::ENDLESS => {
+                "the reference answers wherever a candidate's answer could break the promise"
+                    .to_owned()
+            }
+            None => {
+                "so few items allow no candidate's answer, and the reference answers all".to_owned()
+            }
+            Some(limit) => {
+                let each = if workers > 1 { ", shared out over the workers," } else { "" };
+                format!(
+                    "after more than {}{each} the reference answers the rest",
+                    counted(limit, "catch")
+                )
+            }
+        };
+        format!("audits of {share} of the candidates' answers; {then}")
+    }
+}
