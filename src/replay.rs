@@ -11,7 +11,8 @@
 //! ```
 //! An unknown value is `null`. An answer whose cost is unknown is taken to cost the mean of its model's
 //! other answers ([`Replay::estimated`]). `equivalence` is `exact`, `normalized`, `numeric` or `judge`;
-//! for `judge` the recorded verdict is the model's `judge_vs_reference`.
+//! for `judge` the recorded verdict is the model's `judge_vs_reference`, and only the meta file's reference
+//! can be the reference.
 
 #[cfg(test)]
 mod tests;
@@ -60,7 +61,8 @@ impl Replay {
     /// named cost overrides recorded ones.
     ///
     /// # Errors
-    /// [`ReplayError`] if a model is not in the trace, or its cost is not known.
+    /// [`ReplayError`] if a model is not in the trace, or its cost is not known, or if a judge's verdicts
+    /// are recorded and they are about another reference.
     pub fn new(
         trace: Trace,
         reference: Option<&str>,
@@ -73,6 +75,10 @@ impl Replay {
             if models.contains(name) { Ok(()) } else { Err(ReplayError::NoSuchModel(name.clone())) }
         };
         known(&reference)?;
+        if trace.meta.equivalence == Relation::Judge && reference != trace.meta.reference {
+            let judged = trace.meta.reference.clone();
+            return Err(ReplayError::JudgedAgainst { judged, asked: reference });
+        }
         for name in candidates.into_iter().flatten().chain(costs.keys()) {
             known(name)?;
         }

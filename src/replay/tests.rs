@@ -7,10 +7,15 @@ use crate::Cost;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+const META: &str = r#"{"reference": "big", "equivalence": "exact",
+    "pricing": {"small": {"prompt_per_mtok": 1.0, "completion_per_mtok": 2.0}}}"#;
+
 /// A trace from its lines, with the reference `big`.
 fn trace(lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
-    let meta = r#"{"reference": "big", "equivalence": "exact",
-        "pricing": {"small": {"prompt_per_mtok": 1.0, "completion_per_mtok": 2.0}}}"#;
+    of(META, lines)
+}
+
+fn of(meta: &str, lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
     Ok(Trace::parse(lines.join("\n").as_bytes(), serde_json::from_str(meta)?, "log.jsonl"))
 }
 
@@ -58,5 +63,23 @@ fn a_cost_that_is_none_is_refused_with_its_line() -> Result {
         let error = trace(&[good, &line])?.expect_err("a bad cost");
         assert!(matches!(error, ReplayError::Line { line: 2, .. }), "{error}");
     }
+    Ok(())
+}
+
+#[test]
+fn verdicts_about_one_reference_say_nothing_about_another() -> Result {
+    let meta = META.replace("exact", "judge");
+    let lines = [
+        r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": {"output": "B", "cost_usd": 0.1, "judge_vs_reference": 0}}}"#,
+    ];
+    let replay = |reference: Option<&str>| -> Result<_> {
+        Ok(Replay::new(of(&meta, &lines)??, reference, Some(&[]), BTreeMap::new()))
+    };
+    assert_eq!(replay(None)??.reference(), "big");
+    assert_eq!(replay(Some("big"))??.reference(), "big");
+    let error = replay(Some("small"))?.expect_err("another reference").to_string();
+    assert!(error.contains("`small`") && error.contains("those of `big`"), "{error}");
+    let other = Replay::new(trace(&lines)??, Some("small"), None, BTreeMap::new())?;
+    assert_eq!(other.reference(), "small", "answers can be compared anew");
     Ok(())
 }

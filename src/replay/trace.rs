@@ -53,6 +53,17 @@ pub enum ReplayError {
     /// The caller named the reference as a candidate.
     #[error("`{0}` is the reference and cannot be a candidate")]
     ReferenceAsCandidate(String),
+    /// The caller named another reference than the one with which a judge compared the answers.
+    #[error(
+        "`{asked}` cannot be the reference: the recorded verdicts (`judge_vs_reference`) compare answers with \
+         those of `{judged}`, and there are none that compare with `{asked}`"
+    )]
+    JudgedAgainst {
+        /// The reference of the recorded verdicts: the meta file's.
+        judged: String,
+        /// The reference that the caller named.
+        asked: String,
+    },
     /// The cost of a model is not known.
     #[error(
         "the cost of `{0}` is not known: no answer in the trace has a `cost_usd`, or token counts and a \
