@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Replay, ReplayError, Trace};
-use crate::Cost;
+use crate::{Cost, Smart, Target};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -81,5 +81,18 @@ fn verdicts_about_one_reference_say_nothing_about_another() -> Result {
     assert!(error.contains("`small`") && error.contains("those of `big`"), "{error}");
     let other = Replay::new(trace(&lines)??, Some("small"), None, BTreeMap::new())?;
     assert_eq!(other.reference(), "small", "answers can be compared anew");
+    Ok(())
+}
+
+#[test]
+fn an_answer_that_is_missing_is_no_missing_bill() -> Result {
+    let both = r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": {"output": "A", "cost_usd": 0.01}}}"#;
+    let missing = r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": null}}"#;
+    let lines: Vec<_> = (0..600).map(|i| if i % 20 == 7 { missing } else { both }).collect();
+    let replay = replay(&lines)?;
+    let smart = Smart::new(replay.roster()?, replay.equivalence(), Target::new(0.8, 0.9)?);
+    let report = futures::executor::block_on(smart.run(&replay.items()))?.report;
+    assert!(report.saving() > 1.5 && !report.faults.is_empty(), "{report}");
+    assert!(!report.to_string().contains("without a bill"), "{report}");
     Ok(())
 }
