@@ -1,6 +1,10 @@
 //! Traces with missing answers and costs.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{Replay, ReplayError, Trace};
 use crate::{Cost, Smart, Target};
@@ -81,6 +85,26 @@ fn verdicts_about_one_reference_say_nothing_about_another() -> Result {
     assert!(error.contains("`small`") && error.contains("those of `big`"), "{error}");
     let other = Replay::new(trace(&lines)??, Some("small"), None, BTreeMap::new())?;
     assert_eq!(other.reference(), "small", "answers can be compared anew");
+    Ok(())
+}
+
+#[test]
+fn all_members_of_a_gzip_file_are_read() -> Result {
+    let name = format!("replay-{}.jsonl.gz", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let meta = super::trace::meta_beside(&path);
+    let mut bytes = Vec::new();
+    for members in 1..=3 {
+        let mut member = GzEncoder::new(Vec::new(), Compression::fast());
+        member.write_all(b"{\"models\": {\"big\": {\"output\": \"A\", \"cost_usd\": 0.5}}}\n")?;
+        bytes.extend(member.finish()?);
+        std::fs::write(&path, &bytes)?;
+        std::fs::write(&meta, META)?;
+        let read = Trace::read(&path);
+        std::fs::remove_file(&path)?;
+        std::fs::remove_file(&meta)?;
+        assert_eq!(Replay::new(read?, None, None, BTreeMap::new())?.len(), members);
+    }
     Ok(())
 }
 
