@@ -6,6 +6,7 @@
 //! execution compare answers in the same way.
 
 mod function;
+mod label;
 mod nullable;
 mod number;
 mod text;
@@ -23,9 +24,10 @@ pub(crate) use function::UNNAMED;
 pub use function::{FnEquivalence, equivalent};
 #[cfg(feature = "json")]
 pub use json::JsonEqual;
+pub use label::Label;
 pub use nullable::Nullable;
 pub use number::Numeric;
-pub use text::{Exact, Label, Normalized};
+pub use text::{Exact, Normalized};
 
 #[cfg(feature = "json")]
 mod json;

@@ -16,6 +16,7 @@ mod part;
 mod route;
 mod straight;
 mod turns;
+mod until;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,7 @@ use lane::Lane;
 pub use part::Part;
 use straight::{Straight, Way};
 use turns::{InOrder, Turns};
+use until::UntilStopped;
 
 /// Follows a [`Plan`] over items; made by [`Smart`](crate::Smart).
 ///
@@ -92,7 +94,7 @@ struct Shared<I: ?Sized + Sync, O> {
     auditor: Option<Auditor>,
     /// The short way of items whose answer no call can decide, if the plan has one.
     straight: Option<Straight>,
-    /// Whether a stop ended a stream before its items did.
+    /// Whether a stop ended a stream before its items had ended, as far as anyone knew.
     ended: AtomicBool,
 }
 
@@ -288,8 +290,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
 
     /// Whether a stop kept items from being begun.
     pub(crate) fn is_cut_short(&self) -> bool {
-        let Shared { calls, tally, ended, .. } = &*self.shared;
-        ended.load(Ordering::Relaxed) || calls.is_halted() || tally.read(0).stopped > 0
+        let Shared { calls, plan, tally, ended, .. } = &*self.shared;
+        let delivered = tally.read(plan.roster.models().len());
+        // A stream that does not know its length has ended all the same if every item is dealt with.
+        let left = || delivered.items() < plan.order.population();
+        (ended.load(Ordering::Relaxed) && left()) || calls.is_halted() || delivered.stopped > 0
     }
 
     /// Answers a stream that holds the whole population: its first item has index 0.
@@ -306,7 +311,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// together, or drop the one you do not want.
     ///
     /// A stream that is **stopped** ([`Smart::with_stop`](crate::Smart::with_stop)) delivers what is under
-    /// way and ends, whatever its items do; those it did not take are not named.
+    /// way and ends, whatever its items do; those it did not take are not named. The report counts as
+    /// [cut short](Report::cut_short) unless the stream had ended, as its size hint tells, or the whole
+    /// population is dealt with.
     ///
     /// A stream that is **dropped** loses what was paid for items not yet delivered. This executor asks about
     /// them again, even with a journal, because it has recalled each record once. To pay for nothing twice,
@@ -336,7 +343,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let one = |lane: Arc<Lane<I, O>>, index, item: T| {
             one_item(lane, index, Turn::Comes, || Ok(Owned(item)))
         };
-        let items = items.take_until(self.end());
+        let shared = Arc::clone(&self.shared);
+        let left = move || shared.ended.store(true, Ordering::Relaxed);
+        let items = UntilStopped::new(items, self.shared.calls.stop().map(Stop::over), left);
         let lane = Arc::new(Lane::new(Arc::clone(&self.shared)));
         let shared = Arc::clone(&self.shared);
         let handed_over = move |answer: &Answer<O>| shared.handed_over(answer);
@@ -346,19 +355,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let turns = Turns::default();
         let flow = self.flow(turns.admit(items, most), lane, one);
         Answers::new(InOrder::new(flow, turns).inspect_ok(handed_over))
-    }
-
-    /// Waits for a stop, and notes that it ended a stream.
-    fn end(&self) -> impl Future<Output = ()> + Send + 'static {
-        let shared = Arc::clone(&self.shared);
-        let over = shared.calls.stop().map(Stop::over);
-        async move {
-            match over {
-                Some(over) => over.await,
-                None => std::future::pending().await,
-            }
-            shared.ended.store(true, Ordering::Relaxed);
-        }
     }
 
     fn flow<T, S, M, F, C>(&self, items: S, shared: C, one: M) -> Flow<S, M, F, C>

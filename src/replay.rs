@@ -11,7 +11,14 @@
 //! ```
 //! An unknown value is `null`. An answer whose cost is unknown is taken to cost the mean of its model's
 //! other answers ([`Replay::estimated`]). `equivalence` is `exact`, `normalized`, `numeric` or `judge`;
-//! for `judge` the recorded verdict is the model's `judge_vs_reference`.
+//! for `judge` the recorded verdict is the model's `judge_vs_reference`, and only the meta file's reference
+//! can be the reference.
+//!
+//! **Missing answers.** A model that is `null` or absent gave no answer to the item, for a reason nobody
+//! knows. In profiling that counts as a failure of every policy that may ask it, as an outage does
+//! ([`Agreement::Unheard`](crate::evidence::Agreement)); in execution the item goes on to the next model.
+//! The call costs nothing. An `output` that is `null` is an answer that could not be parsed: it has its
+//! recorded cost and is equivalent to nothing.
 
 #[cfg(test)]
 mod tests;
@@ -60,7 +67,8 @@ impl Replay {
     /// named cost overrides recorded ones.
     ///
     /// # Errors
-    /// [`ReplayError`] if a model is not in the trace, or its cost is not known.
+    /// [`ReplayError`] if a model is not in the trace, or its cost is not known, or if a judge's verdicts
+    /// are recorded and they are about another reference.
     pub fn new(
         trace: Trace,
         reference: Option<&str>,
@@ -73,6 +81,10 @@ impl Replay {
             if models.contains(name) { Ok(()) } else { Err(ReplayError::NoSuchModel(name.clone())) }
         };
         known(&reference)?;
+        if trace.meta.equivalence == Relation::Judge && reference != trace.meta.reference {
+            let judged = trace.meta.reference.clone();
+            return Err(ReplayError::JudgedAgainst { judged, asked: reference });
+        }
         for name in candidates.into_iter().flatten().chain(costs.keys()) {
             known(name)?;
         }
@@ -269,7 +281,11 @@ impl LlmBackend<u64> for RecordedModel {
     type Output = RecordedAnswer;
 
     async fn complete(&self, index: &u64) -> Result<Completion<RecordedAnswer>, BackendError> {
-        let missing = || BackendError::permanent(format!("no recorded answer to item {index}"));
+        let missing = || {
+            let error = BackendError::permanent(format!("no recorded answer to item {index}"));
+            // No call was recorded, so there is no bill that might be missing.
+            error.with_usage(Usage::billed(Cost::ZERO))
+        };
         let recorded = self.replay.line(*index).and_then(|line| line.models.get(&self.name));
         let recorded = recorded.ok_or_else(missing)?;
         let answer = self.replay.answer(*index, &self.name).ok_or_else(missing)?;

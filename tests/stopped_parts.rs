@@ -7,6 +7,7 @@
 mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Poll;
 
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
@@ -127,4 +128,36 @@ fn a_stopped_stretch_is_shorter() {
     let rest = stretch(&Log::default(), done..300);
     let folded = Profile::fold([rest, first]).unwrap();
     assert_eq!(folded.plan().unwrap(), planned(PLAIN));
+}
+
+#[test]
+fn a_stop_while_the_last_items_are_under_way_cuts_nothing_short() {
+    let plan = planned(PLAIN);
+    // Streams that know how many items are left, and one that does not.
+    let run = |log: &Log, ranks: std::ops::Range<u64>, knows: bool| {
+        let executor = PLAIN.smart(log).executor(plan.clone(), BTreeMap::new()).unwrap();
+        let mut items = ranks.map(|index| (index, index));
+        let part = if knows {
+            stream::iter(items).boxed()
+        } else {
+            stream::poll_fn(move |_| Poll::Ready(items.next())).boxed()
+        };
+        let answers = block_on(executor.execute_indexed(part).count()) as u64;
+        (executor.finish().unwrap(), answers)
+    };
+    for (ranks, knows, cut_short) in [
+        (0..ITEMS, true, false),
+        (0..ITEMS, false, false),
+        (100..400, true, false),
+        (100..400, false, true), // nobody knows whether the part had ended
+    ] {
+        let calm = Log::default();
+        run(&calm, ranks.clone(), knows);
+        let log = Log::stopping_at(calm.count());
+        let items = ranks.end - ranks.start;
+        let (report, answers) = run(&log, ranks, knows);
+        assert!(log.stop.is_stopped());
+        assert_eq!((answers, report.cut_short), (items, cut_short), "{items} {knows}");
+        assert_eq!(report.is_whole(), items == ITEMS);
+    }
 }

@@ -10,9 +10,10 @@ use crate::backend::BackendError;
 
 /// The same number, within an absolute or a relative tolerance, whichever is wider.
 ///
-/// An answer is read as the number it *is* (with thousands separators, a currency sign or a percent
-/// sign), not as the first number it mentions. Text that is not a number is equivalent only to the same
-/// text, up to outer white space.
+/// An answer is read as the number it *is* (with thousands separators, a percent sign, and one currency sign
+/// `$`, `€` or `£` before or after it), not as the first number it mentions. Amounts in two currencies are
+/// not equivalent; an amount is equivalent to the same number without a currency. Text that is not a number
+/// is equivalent only to the same text, up to outer white space.
 ///
 /// Commas are accepted only between groups of three digits, as in `1,234.50`. `1,2` and `12,34` are not
 /// numbers, because the comma may be meant as a decimal comma. If your answers have decimal commas, turn
@@ -24,6 +25,7 @@ use crate::backend::BackendError;
 /// assert!(cents.same("$1,234.50", "1234.501"));
 /// assert!(!cents.same("1234", "1235"));
 /// assert!(!cents.same("1,2", "12") && cents.same("1,2", "1,2"));
+/// assert!(!cents.same("$5", "€5") && cents.same("€5", "5"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Numeric {
@@ -56,7 +58,10 @@ impl Numeric {
     /// Whether two texts are the same number.
     pub fn same(&self, a: &str, b: &str) -> bool {
         match (read(a), read(b)) {
-            (Some(a), Some(b)) => self.close(a, b),
+            (Some((a, unit)), Some((b, other))) => {
+                let one = unit.zip(other).is_none_or(|(unit, other)| unit == other);
+                one && self.close(a, b)
+            }
             _ => a.trim() == b.trim(),
         }
     }
@@ -81,14 +86,30 @@ impl Numeric {
     }
 }
 
-/// Reads a text as a number, if it is one.
-fn read(text: &str) -> Option<f64> {
-    let text = text.trim().trim_end_matches('.').replace(['$', '€', '£'], "");
-    let (text, scale) = match text.trim().strip_suffix('%') {
-        Some(rest) => (rest.to_owned(), 0.01),
+/// Reads a text as a number, if it is one, and its currency.
+fn read(text: &str) -> Option<(f64, Option<char>)> {
+    const CURRENCIES: [char; 3] = ['$', '€', '£'];
+    let text = text.trim().trim_end_matches('.').trim_end();
+    // A sign may stand before the currency, as in `-$5`, or after it, but not on both sides.
+    let signed = text.strip_prefix(['+', '-']).filter(|rest| rest.starts_with(CURRENCIES));
+    let (sign, text) = text.split_at(usize::from(signed.is_some()));
+    let (front, text) = match text.strip_prefix(CURRENCIES) {
+        Some(rest) => (text.chars().next(), rest.trim_start()),
+        None => (None, text),
+    };
+    let (back, text) = match text.strip_suffix(CURRENCIES) {
+        Some(rest) => (text.chars().next_back(), rest.trim_end()),
+        None => (None, text),
+    };
+    if front.is_some() && back.is_some() {
+        return None;
+    }
+    let (text, scale) = match text.strip_suffix('%') {
+        Some(rest) => (rest.trim_end(), 0.01),
         None => (text, 1.0),
     };
-    ungrouped(text.trim())?.parse::<f64>().ok().filter(|x| x.is_finite()).map(|x| x * scale)
+    let number = ungrouped(&format!("{sign}{text}"))?.parse::<f64>().ok()?;
+    number.is_finite().then_some((number * scale, front.or(back)))
 }
 
 /// The text without its commas, or `None` if they are not thousands separators.
@@ -128,6 +149,36 @@ mod tests {
         assert!(n.same("none", "none ") && !n.same("none", "0"));
         assert!(!n.same("NaN", "0") && n.same("NaN", "NaN"));
         assert!(!Numeric::default().with_absolute(f64::NAN).same("1", "2"));
+    }
+
+    #[test]
+    fn a_currency_stands_at_either_end_and_is_not_another() {
+        let n = Numeric::default();
+        for (text, number) in [
+            ("$5", "5"),
+            ("5€.", "5"),
+            ("5 €", "€ 5"),
+            ("-£5", "-5"),
+            ("€-5", "-5"),
+            ("+$1,000", "$1000.0"),
+            ("5%€", "0.05"),
+        ] {
+            assert!(n.same(text, number), "{text} / {number}");
+        }
+        for (text, number) in [
+            ("1€50", "150"),
+            ("3$4", "34"),
+            ("$5", "€5"),
+            ("5£", "€5"),
+            ("-$5", "$5"),
+            ("-$-5", "5"),
+            ("$5€", "5"),
+            ("$$5", "5"),
+            ("$", "0"),
+            ("$%", "0"),
+        ] {
+            assert!(!n.same(text, number) && n.same(text, text), "{text} / {number}");
+        }
     }
 
     #[test]

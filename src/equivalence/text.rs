@@ -1,7 +1,6 @@
-//! Equivalences of text: [`Exact`], [`Normalized`] and by [`Label`].
+//! Equivalences of text: [`Exact`] and [`Normalized`].
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 
 use async_trait::async_trait;
 
@@ -22,7 +21,18 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + PartialEq> Equivalence<I, O> for Exact
     }
 }
 
-/// Equal text after folding case and white space and dropping punctuation around words.
+/// Equal text after folding case and white space, and dropping what surrounds words.
+///
+/// A word here is what stands between white space, from its first letter or digit to its last. Around it,
+/// **every** character that is no letter or digit is dropped: punctuation, brackets, bullets, emoji. Kept are
+///
+/// * before a number, touching it or apart: minus, currency and comparison signs (`-$5`, `>= 5`, `€ 5`), and
+///   the points that touch it (`.5`); a plus sign there is dropped;
+/// * after a word: `+`, `#`, a dash, and the signs of music and charge (`C++`, `F♯`, `A-`), where they touch
+///   it; percent and currency signs (`5 %`, `5€`), touching it or, after a number, apart.
+///
+/// Inside words everything is kept. A text without any word is compared as it is, but for case and white
+/// space. So `👍` is not `👎`, but `Yes 👍` is `Yes`, and `a < b` is `a > b`, where no number follows.
 ///
 /// Characters whose compatibility form is ASCII and needs no table (full-width letters, typographic
 /// quotes, dashes and spaces) count as that form. For full Unicode NFKC, normalise in the backend.
@@ -31,6 +41,7 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + PartialEq> Equivalence<I, O> for Exact
 /// use smart_core::equivalence::Normalized;
 /// let normalized = Normalized::default();
 /// assert_eq!(normalized.normalize("  The  Eiffel-Tower! "), "the eiffel-tower");
+/// assert_eq!(normalized.normalize("(about −$5.)"), "about -$5");
 /// let questions = Normalized::default().without_articles();
 /// assert_eq!(questions.normalize("The Eiffel Tower."), "eiffel tower");
 /// ```
@@ -41,14 +52,18 @@ pub struct Normalized {
 }
 
 impl Normalized {
-    /// Also drops the English articles, as is usual in scoring question answering.
+    /// Also drops the English articles, as is usual in scoring question answering. A text of nothing but
+    /// articles keeps them.
     #[must_use]
     pub const fn without_articles(mut self) -> Self {
         self.drop_articles = true;
         self
     }
 
-    /// Also drops punctuation inside words.
+    /// Also drops all that is no letter or digit inside words: `don't` is `dont`.
+    ///
+    /// Kept is what tells numbers apart: whatever stands between two digits (`3.5`, `1/2`), except a comma
+    /// before a group of three; and currency and comparison signs before a digit (`x<5`).
     #[must_use]
     pub const fn without_punctuation(mut self) -> Self {
         self.drop_punctuation = true;
@@ -57,41 +72,129 @@ impl Normalized {
 
     /// The form in which texts are compared.
     pub fn normalize(&self, text: &str) -> String {
-        let plain: String = text.chars().map(fold).flat_map(char::to_lowercase).collect();
-        let mut words = Vec::new();
-        for word in plain.split_whitespace() {
-            let word: Cow<'_, str> = if self.drop_punctuation {
-                word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().into()
-            } else {
-                trim(word).into()
-            };
-            let article = self.drop_articles && matches!(word.as_ref(), "a" | "an" | "the");
-            if !word.is_empty() && !article {
-                words.push(word.into_owned());
-            }
+        self.normalize_with(text, Signs { lone: true, dash: true })
+    }
+
+    pub(super) fn normalize_with(self, text: &str, signs: Signs) -> String {
+        let plain = plain(text);
+        let words = words(&plain, signs, self.drop_punctuation);
+        let article = |word: &&String| matches!(word.as_str(), "a" | "an" | "the");
+        if words.is_empty() {
+            return plain;
         }
-        words.join(" ")
+        if !self.drop_articles || words.iter().all(|word| article(&word)) {
+            return words.join(" ");
+        }
+        let kept: Vec<&str> = words.iter().filter(|w| !article(w)).map(String::as_str).collect();
+        kept.join(" ")
     }
 }
 
-/// Drops punctuation around a word, but keeps a sign or a decimal point that belongs to a number.
-fn trim(word: &str) -> &str {
-    let end = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '%');
-    let start = end.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let dropped = end.strip_suffix(start).unwrap_or_default();
-    let sign = dropped.chars().next_back().filter(|c| matches!(c, '-' | '.' | '$'));
-    match sign {
-        Some(sign) if start.starts_with(|c: char| c.is_ascii_digit()) => {
-            end.get(dropped.len() - sign.len_utf8()..).unwrap_or(start)
+/// The text with case, white space and simple compatibility forms folded, and nothing dropped.
+pub(super) fn plain(text: &str) -> String {
+    let folded: String = text.chars().map(fold).flat_map(char::to_lowercase).collect();
+    let words: Vec<&str> = folded.split_whitespace().collect();
+    words.join(" ").replace("!=", "≠")
+}
+
+/// Which signs around words count, beside those that always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signs {
+    /// Signs that stand apart belong to the number beside them.
+    pub(super) lone: bool,
+    /// A dash that ends a word belongs to it.
+    pub(super) dash: bool,
+}
+
+/// The words of a plain text, with the signs that belong to them.
+fn words(plain: &str, signs: Signs, drop_punctuation: bool) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    // Signs that stand apart, until the next word shows whether they belong to a number.
+    let mut apart = String::new();
+    for text in plain.split_whitespace() {
+        let core = text.trim_matches(|c: char| !c.is_alphanumeric());
+        let Some((before, after)) = text.split_once(core).filter(|_| !core.is_empty()) else {
+            match words.last_mut().filter(|word| word.ends_with(char::is_numeric)) {
+                _ if !signs.lone => {}
+                Some(number) if apart.is_empty() && text.starts_with(is_unit) => {
+                    number.extend(text.chars().filter(|c| is_unit(*c)));
+                }
+                _ => apart.extend(text.chars().filter(|c| is_sign(*c))),
+            }
+            continue;
+        };
+        let mut word = std::mem::take(&mut apart);
+        if core.starts_with(char::is_numeric) {
+            let other = before.trim_end_matches(|c| c == '.' || is_sign(c));
+            let touching = before.strip_prefix(other).unwrap_or_default();
+            word.extend(other.chars().filter(|c| is_sign(*c)));
+            word.push_str(touching);
+        } else {
+            word.clear();
         }
-        _ => start,
+        if drop_punctuation {
+            push_inner(&mut word, core);
+        } else {
+            word.push_str(core);
+        }
+        let rest = after.trim_start_matches(|c| is_ending(c) && (signs.dash || c != '-'));
+        word.push_str(after.strip_suffix(rest).unwrap_or_default());
+        word.extend(rest.chars().filter(|c| is_unit(*c)));
+        words.push(word);
     }
+    words
+}
+
+/// Adds a word to `word`, without the punctuation inside that does not tell numbers apart.
+fn push_inner(word: &mut String, core: &str) {
+    let mut rest = core;
+    while let Some(at) = rest.find(|c: char| !c.is_alphanumeric()) {
+        let (before, more) = rest.split_at(at);
+        word.push_str(before);
+        let after = more.trim_start_matches(|c: char| !c.is_alphanumeric());
+        let between = more.strip_suffix(after).unwrap_or_default();
+        let digits = after.chars().take_while(|c| c.is_numeric()).count();
+        if digits > 0 && word.ends_with(char::is_numeric) {
+            let groups = between == "," && digits == 3;
+            word.push_str(if groups { "" } else { between });
+        } else if digits > 0 {
+            // A dash after a letter is a hyphen.
+            let from = between.find(|c| c != '-' && is_sign(c)).unwrap_or(between.len());
+            word.push_str(between.split_at(from).1);
+        }
+        rest = after;
+    }
+    word.push_str(rest);
+}
+
+/// Whether a number depends on this sign before it.
+const fn is_sign(c: char) -> bool {
+    matches!(c, '-' | '<' | '>' | '=' | '~' | '±' | '¬' | '\u{2200}'..='\u{22ff}' | '⩽' | '⩾')
+        || is_currency(c)
+}
+
+const fn is_currency(c: char) -> bool {
+    matches!(c, '$' | '¢' | '£' | '¥' | '\u{20a0}'..='\u{20cf}')
+}
+
+/// Whether a number depends on this sign after it.
+const fn is_unit(c: char) -> bool {
+    matches!(c, '%' | '‰' | '‱') || is_currency(c)
+}
+
+/// Whether a word depends on this sign, if it ends with it.
+const fn is_ending(c: char) -> bool {
+    matches!(c, '+' | '#' | '-' | '\u{266d}'..='\u{266f}' | '⁺' | '⁻')
 }
 
 /// The plain form of a character, if it has a simple one.
 fn fold(c: char) -> char {
     match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        '\u{ffe0}' => '¢',
+        '\u{ffe1}' => '£',
+        '\u{ffe5}' => '¥',
+        '\u{ffe6}' => '₩',
         '\u{2018}' | '\u{2019}' | '\u{02bc}' => '\'',
         '\u{201c}' | '\u{201d}' => '"',
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
@@ -115,67 +218,6 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + AsRef<str>> Equivalence<I, O> for Norm
     }
 }
 
-/// The same label from a fixed list: the one that occurs in each answer as whole words.
-///
-/// An answer that holds no label, or two different ones, is equivalent only to an equal text.
-///
-/// ```
-/// use smart_core::equivalence::Label;
-/// let sentiment = Label::new(["positive", "negative"]);
-/// assert_eq!(sentiment.extract("The review is Positive."), Some("positive"));
-/// assert_eq!(sentiment.extract("positive or negative"), None);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    labels: Vec<(String, String)>,
-}
-
-impl Label {
-    /// Sets the labels to look for; case, white space and outer punctuation do not matter.
-    pub fn new<L: Into<String>>(labels: impl IntoIterator<Item = L>) -> Self {
-        let form = |label: String| (Normalized::default().normalize(&label), label);
-        Self { labels: labels.into_iter().map(|label| form(label.into())).collect() }
-    }
-
-    /// The one label that an answer holds, or `None` if it holds none or several.
-    pub fn extract(&self, answer: &str) -> Option<&str> {
-        let mut rest = format!(" {} ", Normalized::default().normalize(answer));
-        // A label may occur inside another, as "neutral" in "not neutral". So the longest goes first, and
-        // is struck out where it occurs.
-        let mut labels: Vec<_> = self.labels.iter().collect();
-        labels.sort_by_key(|(form, _)| Reverse(form.len()));
-        let mut found = None;
-        for (form, label) in labels {
-            let words = format!(" {form} ");
-            let occurs = rest.contains(&words);
-            if occurs && found.replace(label.as_str()).is_some() {
-                return None;
-            }
-            // Neighbours share a space, so one pass may leave every other occurrence.
-            while rest.contains(&words) {
-                rest = rest.replace(&words, " \0 ");
-            }
-        }
-        found
-    }
-}
-
-#[async_trait]
-impl<I: ?Sized + Sync, O: ?Sized + Sync + AsRef<str>> Equivalence<I, O> for Label {
-    async fn compare(&self, _item: &I, a: &O, b: &O) -> Result<Verdict, BackendError> {
-        let (a, b) = (a.as_ref(), b.as_ref());
-        Ok(Verdict::new(match (self.extract(a), self.extract(b)) {
-            (Some(a), Some(b)) => a == b,
-            (None, None) => a == b,
-            _ => false,
-        }))
-    }
-    fn name(&self) -> Cow<'static, str> {
-        let labels: Vec<&str> = self.labels.iter().map(|(_, label)| label.as_str()).collect();
-        Cow::Owned(format!("label: {}", labels.join(" | ")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,21 +235,73 @@ mod tests {
         assert_ne!(n.normalize("-3"), n.normalize("3"));
         assert_ne!(n.normalize(".5"), n.normalize("5"));
         assert_eq!(n.normalize("(-3)"), "-3");
-        assert_eq!(n.normalize("..."), "");
+        assert_eq!((n.normalize("..."), n.normalize(" ")), ("...".to_owned(), String::new()));
     }
 
     #[test]
-    fn labels_are_whole_words_and_unambiguous() {
-        let stance = Label::new(["neutral", "not neutral", "against"]);
-        assert_eq!(stance.extract("It is NOT neutral!"), Some("not neutral"));
-        assert_eq!(stance.extract("neutral"), Some("neutral"));
-        assert_eq!(stance.extract("neutrality"), None);
-        assert_eq!(stance.extract("neutral, or against"), None);
-        assert_eq!(stance.extract("not neutral. Not neutral!"), Some("not neutral"));
-        assert_eq!(stance.extract("neutral or not neutral"), None);
-        let scale = Label::new(["1", "10"]);
-        assert_eq!(scale.extract("10"), Some("10"));
-        assert_eq!(scale.extract("1 or 10"), None);
-        assert_eq!(Label::new(["Yes", "yes"]).extract("yes, yes, yes"), Some("Yes"));
+    fn different_values_stay_different() {
+        let n = Normalized::default();
+        let all = n.without_articles().without_punctuation();
+        for (a, b) in [
+            ("-$5", "$5"),
+            ("−$5", "$5"),
+            ("-€5", "€5"),
+            ("-.5", ".5"),
+            ("- 5", "5"),
+            ("(-)5", "5"),
+            ("< 5", "> 5"),
+            ("<5", ">5"),
+            (">=5", ">5"),
+            ("!=5", "=5"),
+            ("≥5", "≤5"),
+            ("$5", "€5"),
+            ("€ 5", "£ 5"),
+            ("5€", "5£"),
+            ("5 €", "5 £"),
+            ("5 %", "5"),
+            ("C++", "C#"),
+            ("A-", "A"),
+            ("F♯", "F♭"),
+            ("+", "-"),
+            ("👍", "👎"),
+            ("👍", ""),
+            ("x<5", "x>5"),
+            ("3.5", "35"),
+            ("1/2", "12"),
+        ] {
+            for form in [n, all] {
+                assert_ne!(form.normalize(a), form.normalize(b), "{a} / {b}");
+            }
+        }
+        // An answer that is an article only is not dropped.
+        assert_ne!(all.normalize("A"), all.normalize("the"));
+        assert_eq!(all.normalize("A."), all.normalize("a"));
+    }
+
+    #[test]
+    fn what_surrounds_words_is_dropped() {
+        let n = Normalized::default();
+        for (text, form) in [
+            ("**Yes**, 👍 - (no)!", "yes no"),
+            ("- “Paris”…", "paris"),
+            ("+5 and #7", "5 and 7"),
+            ("= -$ 5.", "=-$5"),
+            ("5 %, then $7", "5% then $7"),
+            ("C++, C# or C?", "c++ c# or c"),
+            ("covid-19", "covid-19"),
+        ] {
+            assert_eq!(n.normalize(text), form, "{text}");
+        }
+        let all = n.without_punctuation();
+        for (text, form) in [
+            ("Don't; the U.S. did", "dont the us did"),
+            ("covid-19", "covid19"),
+            ("1,234,567.50", "1234567.50"),
+            ("1,5", "1,5"),
+            ("x<=-5", "x<=-5"),
+            ("US$5", "us$5"),
+        ] {
+            assert_eq!(all.normalize(text), form, "{text}");
+        }
     }
 }

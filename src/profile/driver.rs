@@ -137,6 +137,8 @@ pub(super) struct Paid<O> {
     /// What the reference's answer used.
     reference: Option<Usage>,
     pub(super) rest: Vec<(CallKey, Kept<O>)>,
+    /// How the answers compared whose ratings failed: what their evidence would say without the ratings.
+    pub(super) unrated: Vec<(ModelId, Agreement)>,
     /// Whether the budget or a stop prevented a comparison.
     short: bool,
 }
@@ -218,7 +220,7 @@ where
         try_join(reference, ask_all(calls, errand, at_once, rate)).await?;
 
     let mut cost = Cost::ZERO;
-    let mut paid = Paid { reference: None, rest: Vec::new(), short: false };
+    let mut paid = Paid { reference: None, rest: Vec::new(), unrated: Vec::new(), short: false };
     let (output, usage, reason) = match reference {
         Asked::Answered { output, usage, cost: bill, .. } => {
             cost += bill;
@@ -360,11 +362,14 @@ async fn record<I: ?Sized + Sync, O: Send + Sync>(
             if compared.failed.is_some() {
                 evidence.unjudged.insert(held.id);
             }
-            match (compared.equivalent, held.missing) {
+            let agreement =
+                if compared.equivalent { Agreement::Agrees } else { Agreement::Differs };
+            if held.missing.is_some() {
                 // Without its rating the item's place is unknown.
-                (_, Some(_)) => Agreement::Unheard,
-                (true, None) => Agreement::Agrees,
-                (false, None) => Agreement::Differs,
+                paid.unrated.push((held.id, agreement));
+                Agreement::Unheard
+            } else {
+                agreement
             }
         }
     };

@@ -25,7 +25,7 @@ use crate::answer::Answer;
 use crate::backend::Confidence;
 use crate::calls::{Calls, Kept};
 use crate::error::RunError;
-use crate::evidence::ItemEvidence;
+use crate::evidence::{Agreement, ItemEvidence};
 use crate::items::Items;
 use crate::observe::CallKind;
 use crate::order::Order;
@@ -77,6 +77,9 @@ struct Shown {
     /// The scores with which the rated answers came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     given: Vec<(ModelId, Confidence)>,
+    /// How the answers compared whose ratings failed. They count as unheard only if a rating is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unrated: Vec<(ModelId, Agreement)>,
 }
 
 impl Stretch {
@@ -127,7 +130,10 @@ impl Stretch {
 impl From<Profile> for Stretch {
     /// The evidence of a profile that ended early, to continue from.
     fn from(profile: Profile) -> Self {
-        let whole = |evidence| Shown { evidence, asked: None, judged: vec![], given: vec![] };
+        let whole = |evidence| {
+            let (judged, given, unrated) = (Vec::new(), Vec::new(), Vec::new());
+            Shown { evidence, asked: None, judged, given, unrated }
+        };
         Self {
             label: Label::Stretch,
             version: STRETCH_VERSION,
@@ -225,8 +231,14 @@ fn replay(machine: &mut ProfileMachine, mut shown: BTreeMap<u64, Shown>) -> Resu
 impl Shown {
     /// The item as it would look if only this had been asked; `None` if less was asked.
     fn only(self, request: Request) -> Option<ItemEvidence> {
-        let Self { mut evidence, asked, judged, given } = self;
-        let request = request.given_by(&evidence);
+        let Self { mut evidence, asked, judged, given, unrated } = self;
+        let compared = |id| unrated.iter().find(|(of, _)| *of == id).map(|(_, how)| *how);
+        // The candidate asked first is rated only afterwards, so a failed rating cannot spare the others.
+        let first = request.unless.and_then(compared);
+        let request = match first {
+            Some(agreement) => request.given(|_| agreement),
+            None => request.given_by(&evidence),
+        };
         if request.ask.iter().any(|id| evidence.candidate(id).is_none())
             || (asked.is_none() && !request.is_met_by(&evidence))
         {
@@ -248,15 +260,25 @@ impl Shown {
                 && !request.rate.contains(id)
             {
                 record.rating = None;
+                record.agreement = compared(id).unwrap_or(record.agreement);
                 record.score = given.iter().find(|(of, _)| *of == id).map(|(_, score)| *score);
             }
         }
-        let heard = |id: &ModelId| id.is_reference() || request.ask.contains(*id);
-        evidence.pairs.retain(|(a, b)| request.compare && heard(a) && heard(b));
-        let kept = judged
-            .iter()
-            .filter(|(a, b, _)| heard(a) && heard(b) && (request.compare || a.is_reference()));
+        let heard = |id: ModelId| id.is_reference() || request.ask.contains(id);
+        let agrees = |id: ModelId| {
+            evidence.candidate(id).is_some_and(|record| record.agreement == Agreement::Agrees)
+        };
+        // Two answers that both agree with the reference are not compared with each other.
+        let paired = |a, b| request.compare && heard(a) && heard(b) && !(agrees(a) && agrees(b));
+        let pairs = evidence.pairs.iter().copied().filter(|(a, b)| paired(*a, *b)).collect();
+        let kept = judged.iter().filter(
+            |(a, b, _)| {
+                if a.is_reference() { heard(*b) } else { paired(*a, *b) }
+            },
+        );
         evidence.judged = kept.map(|(_, _, usage)| *usage).reduce(Usage::plus);
+        evidence.pairs = pairs;
+        evidence.unjudged = evidence.unjudged.intersection(request.ask);
         Some(evidence)
     }
 }
@@ -342,8 +364,8 @@ where
         if short.is_some() {
             continue;
         }
-        let mut item =
-            Shown { evidence, asked: Some(demand), judged: Vec::new(), given: Vec::new() };
+        let (judged, given, unrated) = (Vec::new(), Vec::new(), paid.unrated);
+        let mut item = Shown { evidence, asked: Some(demand), judged, given, unrated };
         for (key, kept) in paid.rest {
             match kept {
                 Kept::Verdict { usage: Some(usage), .. } => {
@@ -366,7 +388,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Agreement, CandidateRecord, ModelSet};
+    use crate::evidence::{CandidateRecord, ModelSet};
 
     const A: ModelId = ModelId::new(1);
     const B: ModelId = ModelId::new(2);
@@ -396,6 +418,7 @@ mod tests {
                 (A, B, used(100)),
             ],
             given: vec![(A, given)],
+            unrated: vec![],
         };
         let only = |ask: &[ModelId], rate: &[ModelId], compare| {
             let (ask, rate) = (set(ask), set(rate));
@@ -412,6 +435,32 @@ mod tests {
         let one = only(&[A], &[], true).unwrap();
         assert!(one.candidate(B).is_none() && one.pairs.is_empty());
         assert_eq!(one.judged, Some(used(1)));
+
+        // An answer whose rating failed is heard where no rating is wanted, and agreeing answers are not
+        // compared with each other.
+        let mut failed = shown.clone();
+        failed.evidence.unjudged = set(&[B]);
+        for (slot, agreement) in failed.evidence.candidates.iter_mut().zip([
+            Agreement::Unheard, // its rating failed
+            Agreement::Agrees,
+        ]) {
+            let record = slot.as_mut().unwrap();
+            (record.agreement, record.score) = (agreement, None);
+        }
+        failed.unrated = vec![(A, Agreement::Agrees)];
+        let with = |ask: &[ModelId], rate: &[ModelId], unless| {
+            let (ask, rate) = (set(ask), set(rate));
+            let request = Request { rank: 0, index: 7, ask, rate, compare: true, unless };
+            failed.clone().only(request).unwrap()
+        };
+        let agreement = |item: &ItemEvidence| item.candidate(A).unwrap().agreement;
+        assert_eq!(agreement(&with(&[A, B], &[A], None)), Agreement::Unheard);
+        let both = with(&[A, B], &[], None);
+        assert_eq!((agreement(&both), both.pairs.len()), (Agreement::Agrees, 0));
+        assert_eq!((both.judged, both.unjudged), (Some(used(1).plus(used(10))), set(&[B])));
+        let first = with(&[A, B], &[A], Some(A));
+        assert_eq!((agreement(&first), first.candidate(B)), (Agreement::Agrees, None));
+        assert_eq!(first.unjudged, ModelSet::EMPTY);
 
         // If less was asked than is wanted, there is no item.
         let mut bare = shown.clone();

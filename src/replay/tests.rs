@@ -1,16 +1,25 @@
 //! Traces with missing answers and costs.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{Replay, ReplayError, Trace};
-use crate::Cost;
+use crate::{Cost, Smart, Target};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+const META: &str = r#"{"reference": "big", "equivalence": "exact",
+    "pricing": {"small": {"prompt_per_mtok": 1.0, "completion_per_mtok": 2.0}}}"#;
+
 /// A trace from its lines, with the reference `big`.
 fn trace(lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
-    let meta = r#"{"reference": "big", "equivalence": "exact",
-        "pricing": {"small": {"prompt_per_mtok": 1.0, "completion_per_mtok": 2.0}}}"#;
+    of(META, lines)
+}
+
+fn of(meta: &str, lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
     Ok(Trace::parse(lines.join("\n").as_bytes(), serde_json::from_str(meta)?, "log.jsonl"))
 }
 
@@ -58,5 +67,56 @@ fn a_cost_that_is_none_is_refused_with_its_line() -> Result {
         let error = trace(&[good, &line])?.expect_err("a bad cost");
         assert!(matches!(error, ReplayError::Line { line: 2, .. }), "{error}");
     }
+    Ok(())
+}
+
+#[test]
+fn verdicts_about_one_reference_say_nothing_about_another() -> Result {
+    let meta = META.replace("exact", "judge");
+    let lines = [
+        r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": {"output": "B", "cost_usd": 0.1, "judge_vs_reference": 0}}}"#,
+    ];
+    let replay = |reference: Option<&str>| -> Result<_> {
+        Ok(Replay::new(of(&meta, &lines)??, reference, Some(&[]), BTreeMap::new()))
+    };
+    assert_eq!(replay(None)??.reference(), "big");
+    assert_eq!(replay(Some("big"))??.reference(), "big");
+    let error = replay(Some("small"))?.expect_err("another reference").to_string();
+    assert!(error.contains("`small`") && error.contains("those of `big`"), "{error}");
+    let other = Replay::new(trace(&lines)??, Some("small"), None, BTreeMap::new())?;
+    assert_eq!(other.reference(), "small", "answers can be compared anew");
+    Ok(())
+}
+
+#[test]
+fn all_members_of_a_gzip_file_are_read() -> Result {
+    let name = format!("replay-{}.jsonl.gz", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let meta = super::trace::meta_beside(&path);
+    let mut bytes = Vec::new();
+    for members in 1..=3 {
+        let mut member = GzEncoder::new(Vec::new(), Compression::fast());
+        member.write_all(b"{\"models\": {\"big\": {\"output\": \"A\", \"cost_usd\": 0.5}}}\n")?;
+        bytes.extend(member.finish()?);
+        std::fs::write(&path, &bytes)?;
+        std::fs::write(&meta, META)?;
+        let read = Trace::read(&path);
+        std::fs::remove_file(&path)?;
+        std::fs::remove_file(&meta)?;
+        assert_eq!(Replay::new(read?, None, None, BTreeMap::new())?.len(), members);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_answer_that_is_missing_is_no_missing_bill() -> Result {
+    let both = r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": {"output": "A", "cost_usd": 0.01}}}"#;
+    let missing = r#"{"models": {"big": {"output": "A", "cost_usd": 0.5}, "small": null}}"#;
+    let lines: Vec<_> = (0..600).map(|i| if i % 20 == 7 { missing } else { both }).collect();
+    let replay = replay(&lines)?;
+    let smart = Smart::new(replay.roster()?, replay.equivalence(), Target::new(0.8, 0.9)?);
+    let report = futures::executor::block_on(smart.run(&replay.items()))?.report;
+    assert!(report.saving() > 1.5 && !report.faults.is_empty(), "{report}");
+    assert!(!report.to_string().contains("without a bill"), "{report}");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::pricing::{Cost, Pricing};
@@ -53,6 +53,17 @@ pub enum ReplayError {
     /// The caller named the reference as a candidate.
     #[error("`{0}` is the reference and cannot be a candidate")]
     ReferenceAsCandidate(String),
+    /// The caller named another reference than the one with which a judge compared the answers.
+    #[error(
+        "`{asked}` cannot be the reference: the recorded verdicts (`judge_vs_reference`) compare answers with \
+         those of `{judged}`, and there are none that compare with `{asked}`"
+    )]
+    JudgedAgainst {
+        /// The reference of the recorded verdicts: the meta file's.
+        judged: String,
+        /// The reference that the caller named.
+        asked: String,
+    },
     /// The cost of a model is not known.
     #[error(
         "the cost of `{0}` is not known: no answer in the trace has a `cost_usd`, or token counts and a \
@@ -122,7 +133,8 @@ struct Price {
 }
 
 impl Trace {
-    /// Reads `NAME.jsonl` or `NAME.jsonl.gz`, and `NAME.meta.json` beside it.
+    /// Reads `NAME.jsonl` or `NAME.jsonl.gz`, and `NAME.meta.json` beside it. Several gzip files put together
+    /// are one file.
     ///
     /// # Errors
     /// [`ReplayError`], naming the file and the line that cannot be read.
@@ -137,7 +149,7 @@ impl Trace {
             .map_err(|source| ReplayError::Meta { path: meta_shown, source })?;
         let file = File::open(path).map_err(unreadable(shown.clone()))?;
         let reader: Box<dyn Read> = if path.extension().is_some_and(|ext| ext == "gz") {
-            Box::new(GzDecoder::new(file))
+            Box::new(MultiGzDecoder::new(file))
         } else {
             Box::new(file)
         };
@@ -188,7 +200,7 @@ fn usd<'de, D: Deserializer<'de>>(amount: D) -> Result<Option<Cost>, D::Error> {
     amount.map(Cost::from_usd).transpose().map_err(de::Error::custom)
 }
 
-fn meta_beside(path: &Path) -> std::path::PathBuf {
+pub(super) fn meta_beside(path: &Path) -> std::path::PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let stem = name.strip_suffix(".gz").unwrap_or(&name);

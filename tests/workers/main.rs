@@ -20,6 +20,7 @@ struct Unsteady {
     model: Simulated,
     salt: u64,
     broken_every: u64,
+    unrated_every: u64,
 }
 
 async fn dawdle(key: u64) {
@@ -54,17 +55,25 @@ impl LlmBackend<u64> for Unsteady {
 
     async fn rate(&self, item: &u64, output: &u32) -> Result<Rating, BackendError> {
         dawdle(item ^ self.salt).await;
+        if self.unrated_every > 0 && item.is_multiple_of(self.unrated_every) {
+            return Err(BackendError::transient("ratings are down"));
+        }
         self.model.rate(item, output).await
     }
 }
 
-/// A judge that costs something, and not the same for every pair.
-struct Judge;
+/// A judge that costs something, not the same for every pair, and fails on some items.
+struct Judge {
+    broken_every: u64,
+}
 
 #[async_trait]
 impl Equivalence<u64, u32> for Judge {
     async fn compare(&self, item: &u64, a: &u32, b: &u32) -> Result<Verdict, BackendError> {
         let usage = Usage::tokens(10 + item % 7 + u64::from(*b), 1);
+        if self.broken_every > 0 && (item + u64::from(*b)).is_multiple_of(self.broken_every) {
+            return Err(BackendError::refused("no verdict").with_usage(usage));
+        }
         Ok(Verdict::new(a == b).with_usage(usage))
     }
 
@@ -80,23 +89,25 @@ struct Setting {
     families: Families,
     judge: bool,
     broken_every: u64,
+    unrated_every: u64,
     concurrency: usize,
 }
 
 impl Setting {
     fn new(seed: u64) -> Self {
         let (families, judge) = (Families::Auto, false);
-        Self { seed, families, judge, broken_every: 0, concurrency: 4 }
+        Self { seed, families, judge, broken_every: 0, unrated_every: 0, concurrency: 4 }
     }
 
     /// The machine of one worker: its own backends, the same models.
     fn smart(self) -> Smart<u64, u32> {
-        let Self { seed, families, judge, broken_every, concurrency } = self;
+        let Self { seed, families, judge, broken_every, unrated_every, concurrency } = self;
         let usage = Usage::tokens(100, 2);
         let model = |salt: u64, model: Simulated| Unsteady {
             model: model.with_usage(usage),
             salt,
             broken_every: if salt == 0 { 0 } else { broken_every },
+            unrated_every,
         };
         let price = |p: f64| Pricing::per_million(p, p).unwrap();
         let sure = Simulated::candidate("sure", 0.9, seed).with_confidence(0.9);
@@ -114,7 +125,7 @@ impl Setting {
         let roster = Roster::new(large, candidates).unwrap();
         let target = Target::new(0.9, 0.9).unwrap();
         let smart = if judge {
-            Smart::new(roster, Judge, target)
+            Smart::new(roster, Judge { broken_every }, target)
         } else {
             Smart::new(roster, Exact, target)
         };

@@ -55,12 +55,14 @@ proptest! {
         families in families(),
         judge in any::<bool>(),
         broken_every in prop_oneof![Just(0_u64), Just(11)],
+        unrated_every in prop_oneof![Just(0_u64), Just(1), Just(7)],
         concurrency in 1..9_usize,
         places in proptest::collection::vec(0..400_u64, 0..5),
         rotate in 0..6_usize,
         spare in 0..40_u64,
     ) {
-        let setting = Setting { families, judge, broken_every, concurrency, ..Setting::new(seed) };
+        let setting =
+            Setting { seed, families, judge, broken_every, unrated_every, concurrency };
         let one = block_on(setting.smart().profile(&items())).unwrap().profile;
         let ranks = cut(places, (one.asked + spare).min(ITEMS));
         let mut stretches: Vec<Stretch> =
