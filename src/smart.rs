@@ -401,6 +401,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             let (records, torn) = (recorder.records(), recorder.torn());
             calls.planned = recorder.budget();
             calls.observers.emit(&Event::JournalOpened { records, torn });
+            calls = calls.with_judgements(recorder.judged());
             calls = calls.with_keeper(Arc::new(recorder), Some(Arc::clone(&binding.fingerprint)));
         }
         Ok(Arc::new(calls))

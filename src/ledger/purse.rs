@@ -207,6 +207,11 @@ impl Purse {
         self.lock().assumed
     }
 
+    /// The most that a judging call is said to cost.
+    pub(crate) fn judge_bound(&self) -> Option<Cost> {
+        self.lock().judge.given
+    }
+
     /// How many calls cost more than their given bound.
     pub(crate) fn over_bound(&self) -> u64 {
         self.lock().over_bound
