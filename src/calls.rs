@@ -443,9 +443,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Some(Budgeted { cap, over_bound, unbounded, planned, profiling, continued })
     }
 
-    /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost.
-    pub(crate) fn taken(&self) -> Cost {
-        self.ledger.spent() + self.ledger.purse().map_or(Cost::ZERO, Purse::assumed)
+    /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost,
+    /// recorded calls about items that are `ours` included.
+    pub(crate) fn taken(&self, ours: impl Fn(u64) -> bool) -> Cost {
+        self.ledger.spent() + self.ledger.purse().map_or(Cost::ZERO, |purse| purse.assumed(ours))
     }
 
     /// Ends the run's book-keeping. Calls that earlier runs paid for and this one did not use are booked

@@ -1,6 +1,6 @@
 //! The result of profiling alone: [`Profiled`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::answer::Answer;
 use crate::calls::{CallKey, Calls, Kept};
@@ -53,7 +53,9 @@ impl<O> Profiled<O> {
         self.faults = calls.ledger.faults.read();
         self.budget = calls.budgeted();
         self.late = calls.take_remembered();
-        self.taken = calls.taken();
+        let late: BTreeSet<u64> = self.late.iter().map(|(key, _)| key.index).collect();
+        let ours = |index| self.answers.contains_key(&index) || late.contains(&index);
+        self.taken = calls.taken(ours);
         self
     }
 
