@@ -33,7 +33,7 @@ use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::{Forecast, Plan};
 use crate::pricing::{Cost, Pricing, Usage};
-use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive};
+use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive, recall_late};
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
 use crate::stop::Stop;
@@ -298,7 +298,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let calls = &self.calls_for(items)?;
         let run = async {
-            let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
+            let Profiled { profile, answers, .. } = self.profile_with(calls, items, false).await?;
             let plan = Arc::new(profile.plan()?);
             let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
             let spent = (calls.ledger.models(), calls.ledger.judge().cost);
@@ -326,7 +326,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let calls = self.calls_for(items)?;
-        let profiled = calls.attend(self.profile_with(&calls, items)).await?;
+        let profiled = calls.attend(self.profile_with(&calls, items, true)).await?;
         // Records of other items are left for the run that answers those items.
         let asked = profiled.profile.order.first(profiled.profile.evidence.len() as u64);
         calls.close(|index| asked.contains(index))?;
@@ -407,7 +407,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Ok(Arc::new(calls))
     }
 
-    async fn profile_with<S>(&self, calls: &Calls<I, O>, items: &S) -> Result<Profiled<O>, RunError>
+    /// Profiles; if this is all that the run does (`alone`), whoever answers the rest is handed all that is
+    /// paid for about items that came too late.
+    async fn profile_with<S>(
+        &self,
+        calls: &Calls<I, O>,
+        items: &S,
+        alone: bool,
+    ) -> Result<Profiled<O>, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
@@ -421,6 +428,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let mut answers = BTreeMap::new();
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
+        if alone {
+            recall_late(calls, items, router, &mut machine).await?;
+        }
         let profile = Profile::new(machine, self.equivalence.name());
         Ok(Profiled::new(profile, answers))
     }
