@@ -37,8 +37,8 @@ use crate::roster::RosterSpec;
 ///
 /// **Profiling and execution apart** have one cap as well: an [`Executor`](crate::Executor) that is handed a
 /// [`Profiled`](crate::Profiled) counts what profiling spent, or was taken to have spent, as spent of its own
-/// budget. Handed [only](crate::Handed::only) a part, it counts that part. A bare map of answers does not say
-/// what profiling cost, so nothing is counted then.
+/// budget. Handed [only a part](crate::Handed::only_part), it counts that part. A bare map of answers does not
+/// say what profiling cost, so nothing is counted then.
 ///
 /// **What decisions depend on.** With a bound for every model, whether an item is affordable depends on
 /// what the items before it cost, not on which call finished first. A [`Smart`](crate::Smart) takes the
