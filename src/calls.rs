@@ -9,6 +9,7 @@
 
 mod dropped;
 mod errand;
+mod judge;
 mod kept;
 mod key;
 mod memory;
@@ -29,6 +30,8 @@ use crate::roster::{ModelId, Roster};
 
 use dropped::Sent;
 pub(crate) use errand::{Errand, Fingerprint, told_apart};
+use judge::Judge;
+pub(crate) use judge::is_judgement;
 use kept::Paid;
 pub(crate) use kept::{Keeper, Keepsake, Kept};
 pub(crate) use key::CallKey;
@@ -91,7 +94,7 @@ enum Went<T> {
 pub(crate) struct Calls<I: ?Sized + Sync, O> {
     pub(crate) roster: Roster<I, O>,
     pub(crate) equivalence: Arc<dyn Equivalence<I, O>>,
-    judge: Pricing,
+    judge: Judge,
     pub(crate) observers: Observers,
     pub(crate) ledger: Ledger,
     keeper: Option<Arc<dyn Keeper<O>>>,
@@ -121,7 +124,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         observers: Observers,
         ledger: Ledger,
     ) -> Self {
-        let judge = equivalence.pricing();
+        let judge = Judge::new(equivalence.pricing(), &ledger);
         let (memory, stopping) = (Memory::default(), Stopping::default());
         let (keeper, key, recorded) = (None, None, None);
         let planned = ledger.purse().map(Purse::cap);
@@ -180,6 +183,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
 
     /// Holds on to a paid call for whoever asks for it next.
     pub(crate) fn remember(&self, key: CallKey, kept: Kept<O>) {
+        self.judge.learn(&key, kept.usage().as_ref());
         self.memory.put(key, kept);
     }
 
@@ -202,7 +206,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
 
     fn pricing(&self, key: &CallKey) -> &Pricing {
         if key.kind == CallKind::Comparison {
-            return &self.judge;
+            return &self.judge.pricing;
         }
         self.roster.spec().model(key.model).map_or(&Pricing::NONE, |model| &model.pricing)
     }
@@ -275,7 +279,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         }
         let comparison = key.kind == CallKind::Comparison;
         // If judging costs nothing, an empty purse is no reason not to compare.
-        let free = comparison && self.judge == Pricing::default();
+        let free = comparison && self.judge.is_free();
         if !free {
             let may_begin = || errand.begun.may(|| self.is_stopped());
             // A stopped item takes no place in the queue for money, nor one whose stop came while it waited.
@@ -336,6 +340,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             usage = usage.or(Some(Usage::default()));
         }
         let error = error.or(unkept);
+        self.judge.learn(&key, usage.as_ref());
         let bill = self.bill(&key, usage.as_ref(), error);
         let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, bill);
@@ -438,9 +443,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         Some(Budgeted { cap, over_bound, unbounded, planned, profiling, continued })
     }
 
-    /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost.
-    pub(crate) fn taken(&self) -> Cost {
-        self.ledger.spent() + self.ledger.purse().map_or(Cost::ZERO, Purse::assumed)
+    /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost,
+    /// recorded calls about items that are `ours` included.
+    pub(crate) fn taken(&self, ours: impl Fn(u64) -> bool) -> Cost {
+        self.ledger.spent() + self.ledger.purse().map_or(Cost::ZERO, |purse| purse.assumed(ours))
     }
 
     /// Ends the run's book-keeping. Calls that earlier runs paid for and this one did not use are booked

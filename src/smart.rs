@@ -34,7 +34,9 @@ use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::{Forecast, Plan};
 use crate::pricing::{Cost, Pricing};
-use crate::profile::{ExpectedUsage, Profile, ProfileMachine, ProfileSettings, Router, drive};
+use crate::profile::{
+    ExpectedUsage, Profile, ProfileMachine, ProfileSettings, Router, drive, recall_late,
+};
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
 use crate::stop::Stop;
@@ -311,7 +313,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let calls = &self.calls_for(items)?;
         let run = async {
-            let Profiled { profile, answers, .. } = self.profile_with(calls, items).await?;
+            let Profiled { profile, answers, .. } = self.profile_with(calls, items, false).await?;
             let plan = Arc::new(profile.plan()?);
             self.look_before_paying(calls, &profile, &plan);
             let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
@@ -342,7 +344,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let calls = self.calls_for(items)?;
-        let profiled = calls.attend(self.profile_with(&calls, items)).await?;
+        let profiled = calls.attend(self.profile_with(&calls, items, true)).await?;
         // Records of other items are left for the run that answers those items.
         let asked = profiled.profile.order.first(profiled.profile.evidence.len() as u64);
         calls.close(|index| asked.contains(index))?;
@@ -425,12 +427,20 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
             let (records, torn) = (recorder.records(), recorder.torn());
             calls.planned = recorder.budget();
             calls.observers.emit(&Event::JournalOpened { records, torn });
+            calls = calls.with_judgements(recorder.judged());
             calls = calls.with_keeper(Arc::new(recorder), Some(Arc::clone(&binding.fingerprint)));
         }
         Ok(Arc::new(calls))
     }
 
-    async fn profile_with<S>(&self, calls: &Calls<I, O>, items: &S) -> Result<Profiled<O>, RunError>
+    /// Profiles; if this is all that the run does (`alone`), whoever answers the rest is handed all that is
+    /// paid for about items that came too late.
+    async fn profile_with<S>(
+        &self,
+        calls: &Calls<I, O>,
+        items: &S,
+        alone: bool,
+    ) -> Result<Profiled<O>, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
@@ -444,6 +454,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let mut answers = BTreeMap::new();
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
+        if alone {
+            recall_late(calls, items, router, &mut machine).await?;
+        }
         let profile = Profile::new(machine, self.equivalence.name());
         Ok(Profiled::new(profile, answers))
     }

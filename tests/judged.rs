@@ -1,12 +1,17 @@
 //! A judge that costs money: its price is weighed like that of every other call.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt;
 use futures::executor::block_on;
 use smart_core::backend::Simulated;
+use smart_core::journal::FileJournal;
 use smart_core::{
-    BackendError, Cost, Equivalence, ExpectedUsage, Families, Generated, Model, Pricing,
-    ProfileSettings, Report, Roster, SettingsError, Smart, Target, Usage, Verdict, async_trait,
+    BackendError, Budget, Cost, Equivalence, ExpectedUsage, Families, Generated, Model, Pricing,
+    ProfileSettings, Report, Roster, SettingsError, Smart, Stop, Target, Usage, Verdict,
+    async_trait,
 };
 
 const ITEMS: u64 = 5_000;
@@ -141,4 +146,107 @@ fn a_forecast_knows_what_the_judge_and_each_model_use() {
     let silent = ExpectedUsage::new(item).with_judge(Usage::default());
     let unknown = SettingsError::UnknownUsage { model: "judge, prompt 1".to_owned() };
     assert_eq!(forecast(tokens, silent).unwrap_err(), unknown);
+}
+
+/// A judge without prices that bills a dollar for each comparison. After some comparisons it hangs.
+#[derive(Clone, Default)]
+struct Billing {
+    calls: Arc<AtomicU64>,
+    answers: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Equivalence<u64, u32> for Billing {
+    async fn compare(&self, _: &u64, a: &u32, b: &u32) -> Result<Verdict, BackendError> {
+        if self.calls.fetch_add(1, Ordering::SeqCst) >= self.answers.load(Ordering::SeqCst) {
+            futures::future::pending::<()>().await;
+        }
+        Ok(Verdict::new(a == b).with_usage(Usage::billed(Cost::from_usd(1.0).unwrap())))
+    }
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("judge that bills itself")
+    }
+}
+
+impl Billing {
+    /// A run of which the first attempt dies once the judge has given `verdicts`; then the judge answers.
+    fn killed_after(&self, verdicts: u64, name: &str, budget: Option<Budget>) -> (Killed, u64) {
+        let file = format!("smart-core-judged-{name}-{}.jsonl", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        let _ = std::fs::remove_file(&path);
+        let killed = Killed { judge: self.clone(), path };
+        self.answers.store(verdicts, Ordering::SeqCst);
+        let items = Generated::new(1_000, |index| index);
+        assert!(killed.smart(budget).run(&items).now_or_never().is_none());
+        self.answers.store(u64::MAX, Ordering::SeqCst);
+        let hung = self.calls.swap(0, Ordering::SeqCst) - verdicts;
+        (killed, hung)
+    }
+}
+
+struct Killed {
+    judge: Billing,
+    path: std::path::PathBuf,
+}
+
+impl Killed {
+    fn smart(&self, budget: Option<Budget>) -> Smart<u64, u32> {
+        let large = Model::new("large", Simulated::reference(7)).with_pricing(price(1.0));
+        let small = Simulated::candidate("small", 0.97, 7);
+        let small = Model::new("small", small).with_pricing(price(0.01));
+        let target = Target::new(0.9, 0.9).unwrap();
+        let smart = Smart::new(Roster::new(large, [small]).unwrap(), self.judge.clone(), target)
+            .with_concurrency(100)
+            .with_settings(ProfileSettings::default().with_families(Families::Single))
+            .with_journal(FileJournal::open(&self.path).unwrap());
+        match budget {
+            Some(budget) => smart.with_budget(budget),
+            None => smart,
+        }
+    }
+
+    /// Takes the run up again; returns its report and how often it called the judge.
+    fn again(&self, smart: &Smart<u64, u32>) -> (Report, u64) {
+        let items = Generated::new(1_000, |index| index);
+        let report = block_on(smart.run(&items)).unwrap().report;
+        (report, self.judge.calls.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn bounded(cap: Cost) -> Budget {
+    let usd = |amount| Cost::from_usd(amount).unwrap();
+    let budget = Budget::new(cap).with_judge_bound(usd(1.0));
+    budget.with_call_bound("large", usd(1.0)).with_call_bound("small", usd(0.01))
+}
+
+#[test]
+fn a_judge_that_bills_itself_is_held_to_the_budget() {
+    let usd = |amount| Cost::from_usd(amount).unwrap();
+    let (killed, hung) = Billing::default().killed_after(0, "budget", Some(bounded(usd(2_000.0))));
+    assert!(hung > 10, "{hung}");
+    // Every answer is recorded, and there is a dollar left for the verdicts.
+    let cap = usd(1.01 * hung as f64 + 1.0);
+    let (report, calls) = killed.again(&killed.smart(Some(bounded(cap))));
+    assert!(report.cost() <= cap, "{} of {cap}", report.cost());
+    assert_eq!(calls, 1, "{report}");
+}
+
+#[test]
+fn a_judge_that_bills_itself_is_not_called_after_a_stop() {
+    let stop = Stop::new();
+    stop.stop();
+    // It is known to bill by its bound, or by a verdict in the journal.
+    let bound = bounded(Cost::from_usd(2_000.0).unwrap());
+    for (verdicts, name, budget) in [(0, "bound", Some(bound)), (1, "verdict", None)] {
+        let (killed, hung) = Billing::default().killed_after(verdicts, name, budget.clone());
+        assert!(hung > 10, "{hung}");
+        let (report, calls) = killed.again(&killed.smart(budget).with_stop(stop.clone()));
+        assert_eq!(calls, 0, "{name}: {report}");
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 
-use super::Calls;
+use super::{Calls, Errand};
 use crate::stop::Stop;
 
 /// What may end the calls of a run.
@@ -78,6 +78,15 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn is_stopped(&self) -> bool {
         let stopped = self.stopping.stop.as_ref().is_some_and(Stop::is_stopped);
         stopped || self.is_halted() || self.has_given_up()
+    }
+
+    /// Waits until the money for all calls of an item is set aside, or refused: none of them waits for money
+    /// after that. An item that a stop keeps from calls waits for nothing.
+    pub(crate) async fn set_aside(&self, errand: &Errand<'_, I>) {
+        if self.is_stopped() && !errand.begun.may(|| true) {
+            return;
+        }
+        errand.tab.open().await;
     }
 
     /// Whether a call about this item is paid for and not used yet.

@@ -36,9 +36,12 @@ const MEAN_RUN: f64 = 10_000.0;
 /// binomial, and it exceeds the allowance with probability at most `alpha`. An answer is held until it
 /// may be released, which is only while `caught + audits not finished <= f_max`. Every audited failure
 /// accepted before it is then either caught or not finished, so at its release there are at most `f_max`
-/// of them, and the answer comes before the `(f_max + 1)`-th. (So a stream with audits under way that is not
-/// polled holds up the other streams of its executor.) Hence the guarantee is exact whatever
+/// of them, and the answer comes before the `(f_max + 1)`-th. Hence the guarantee is exact whatever
 /// order calls finish in; an audit that ends without a verdict counts as caught.
+///
+/// Answers that are held keep the others waiting. So a stream with audits under way that is not polled
+/// holds up the other streams of its executor. And with a budget, the money for the audit is set aside
+/// before an answer is accepted, whatever its coin: an audit never waits for money that a held answer has.
 ///
 /// # Many workers that do not talk
 /// If the number of items is known, the *catches* are split over the workers. Let `f_max` be the limit

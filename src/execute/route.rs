@@ -98,6 +98,8 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                 let kept = first.filter(own).or_else(|| second.filter(own));
                 let Some(slot) = kept else { break };
                 if let Some(auditor) = auditor {
+                    // Others hold their money while they wait for an audit, so no audit may wait for money.
+                    calls.set_aside(errand).await;
                     match auditor.rule(errand.index).await {
                         Ruling::Deliver => {}
                         Ruling::Reference => {

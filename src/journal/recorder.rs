@@ -14,7 +14,7 @@ use super::found::{Found, Recalls};
 use super::{Header, Journal, JournalError, OTHER_ITEMS, Record, Recorded, Torn};
 use crate::backend::guard::panicked;
 use crate::backend::{Completion, ErrorKind};
-use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
+use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept, is_judgement};
 use crate::error::RunError;
 use crate::locks::lock;
 use crate::observe::CallKind;
@@ -80,6 +80,8 @@ pub(crate) struct Recorder<O> {
     /// Whether any output has been written that reads back: then the type is sound, and an output that
     /// does not read back is an exception.
     sound: AtomicBool,
+    /// Whether a model judged: some verdict used something.
+    judged: bool,
     /// Whether a record could not be written: then nothing more is written, and no call is made.
     broken: AtomicBool,
     roster: RosterSpec,
@@ -149,7 +151,7 @@ impl<O> Recorder<O> {
         let journal = Arc::clone(&binding.journal);
         let roster = &header.roster;
         let mut found: BTreeMap<CallKey, Recalls<O>> = BTreeMap::new();
-        let (mut records, mut sound) = (0, false);
+        let (mut records, mut sound, mut judged) = (0, false, false);
         let mut budget = header.budget;
         let torn = match journal.header().map_err(journal_error)? {
             None => {
@@ -170,6 +172,7 @@ impl<O> Recorder<O> {
                     let (key, item, kept) = read(record, header, &*binding.decode)?;
                     records += 1;
                     sound |= matches!(kept, Kept::Answer { .. });
+                    judged |= is_judgement(&key, kept.usage().as_ref());
                     // The call was never made, so it is made now.
                     if kept.failed() != Some(ErrorKind::Unavailable) {
                         let call = Found { item, kept, booked: false };
@@ -191,6 +194,7 @@ impl<O> Recorder<O> {
             encode: Arc::clone(&binding.encode),
             decode: Arc::clone(&binding.decode),
             sound: AtomicBool::new(sound),
+            judged,
             broken: AtomicBool::new(false),
             roster: roster.clone(),
             found: Mutex::new(found),
@@ -210,6 +214,11 @@ impl<O> Recorder<O> {
     /// The cap within which profiling is planned: that of the run that began the journal.
     pub(crate) const fn budget(&self) -> Option<Cost> {
         self.budget
+    }
+
+    /// Whether a model judged in earlier runs.
+    pub(crate) const fn judged(&self) -> bool {
+        self.judged
     }
 
     /// What was cut off the journal's end.

@@ -37,15 +37,15 @@ use crate::roster::RosterSpec;
 ///
 /// **Profiling and execution apart** have one cap as well: an [`Executor`](crate::Executor) that is handed a
 /// [`Profiled`](crate::Profiled) counts what profiling spent, or was taken to have spent, as spent of its own
-/// budget, also if it was stored and read back. Handed [only](crate::Handed::only) a part, it counts that part.
-/// A bare map of answers does not say what profiling cost, so nothing is counted then.
+/// budget, also if it was stored and read back. Handed [only a part](crate::Handed::only_part), it counts that
+/// part. A bare map of answers does not say what profiling cost, so nothing is counted then.
 ///
 /// **What decisions depend on.** With a bound for every model, whether an item is affordable depends on
 /// what the items before it cost, not on which call finished first. Where a whole collection is answered
 /// ([`Smart::run`](crate::Smart::run), [`Executor::run`](crate::Executor::run)), items are taken in the random
 /// order, so that the answered ones are a random sample of all. A stream, a part, or items that are to be
-/// delivered in order are taken as they come. The promise bounds the number of answers that may differ among all items; it promises no share
-/// of those answered. Items under way when profiling ends count as spent, so the number of unanswered
+/// delivered in order are taken as they come. The promise bounds the number of answers that may differ among
+/// all items; it promises no share of those answered. Items under way when profiling ends count as spent, so the number of unanswered
 /// items at the end may vary by as many as ran at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -121,6 +121,8 @@ struct State {
     spent: Cost,
     /// How much of that no call reported: the bounds that were assumed instead.
     assumed: Cost,
+    /// The same of recorded calls, by item.
+    assumed_before: BTreeMap<u64, Cost>,
     reserved: Cost,
     /// One for each model.
     models: Vec<Bound>,
@@ -152,6 +154,7 @@ impl Purse {
         let state = State {
             spent: Cost::ZERO,
             assumed: Cost::ZERO,
+            assumed_before: BTreeMap::new(),
             reserved: Cost::ZERO,
             models,
             judge,
@@ -184,6 +187,10 @@ impl Purse {
         for (key, bill) in recorded {
             let taken = state.bound(key).taken(bill).unwrap_or(cap).max(bill.cost());
             state.spent += taken;
+            let excess = taken.saturating_sub(bill.cost());
+            if excess > Cost::ZERO {
+                *state.assumed_before.entry(key.index).or_default() += excess;
+            }
             if among(key) {
                 elsewhere = elsewhere.saturating_sub(taken);
             }
@@ -202,9 +209,17 @@ impl Purse {
         self.continues
     }
 
-    /// How much was taken to be spent that no call of this run reported.
-    pub(crate) fn assumed(&self) -> Cost {
-        self.lock().assumed
+    /// How much was taken to be spent that no call reported: by this run, and by earlier ones on items that
+    /// are `ours`.
+    pub(crate) fn assumed(&self, ours: impl Fn(u64) -> bool) -> Cost {
+        let state = self.lock();
+        let before = state.assumed_before.iter().filter(|(index, _)| ours(**index));
+        before.map(|(_, cost)| *cost).sum::<Cost>() + state.assumed
+    }
+
+    /// The most that a judging call is said to cost.
+    pub(crate) fn judge_bound(&self) -> Option<Cost> {
+        self.lock().judge.given
     }
 
     /// How many calls cost more than their given bound.

@@ -105,16 +105,23 @@ where
     }
     // What is still early came too late to be evidence. The plan decides about these items, and finds
     // their calls paid for.
-    for Early { answer, paid } in early.into_values() {
-        let Answer { index, output, .. } = answer;
-        if let Some(output) = output {
-            let usage = paid.reference;
-            let key = CallKey::answer(index, ModelId::REFERENCE);
-            calls.remember(key, Kept::Answer { output, usage, score: None });
-        }
-        paid.rest.into_iter().for_each(|(key, kept)| calls.remember(key, kept));
-    }
+    early.into_values().for_each(|Early { answer, paid }| remember(calls, answer, paid));
     Ok(())
+}
+
+/// Remembers what is paid for about an item that came too late.
+pub(super) fn remember<I: ?Sized + Sync, O: Send + Sync>(
+    calls: &Calls<I, O>,
+    answer: Answer<O>,
+    paid: Paid<O>,
+) {
+    let Answer { index, output, .. } = answer;
+    if let Some(output) = output {
+        let usage = paid.reference;
+        let key = CallKey::answer(index, ModelId::REFERENCE);
+        calls.remember(key, Kept::Answer { output, usage, score: None });
+    }
+    paid.rest.into_iter().for_each(|(key, kept)| calls.remember(key, kept));
 }
 
 /// Whether the run was stopped, and nothing about the next item is paid for.

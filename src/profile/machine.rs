@@ -222,19 +222,23 @@ impl ProfileMachine {
         if self.stopped.is_some() {
             return Step::Done;
         }
+        self.poll_granted().map_or(Step::Wait, Step::Profile)
+    }
+
+    /// The request about the next rank, if it is granted: even after the end, when it may have been made by an
+    /// earlier run that was further ahead of its evidence.
+    pub(super) fn poll_granted(&mut self) -> Option<Request> {
         let rank = self.next_rank;
         while self.grants.front().is_some_and(|(end, _)| *end <= rank) && self.grants.len() > 1 {
             self.grants.pop_front();
         }
         // The last grant stays, because the next one begins where it ends.
-        let Some((_, demand)) = self.grants.front().filter(|(end, _)| *end > rank) else {
-            return Step::Wait;
-        };
+        let (_, demand) = self.grants.front().filter(|(end, _)| *end > rank)?;
         let closely = self.brain.looks_closely(rank);
         let request = Request::new(rank, self.order.index(rank), *demand, closely);
         self.next_rank += 1;
         self.open.insert(rank, request);
-        Step::Profile(request)
+        Some(request)
     }
 
     /// Takes the outcome of one request.

@@ -6,6 +6,7 @@ use super::{Profiled, stored};
 use crate::answer::Answer;
 use crate::calls::{CallKey, Kept};
 use crate::error::RunError;
+use crate::execute::Part;
 use crate::plan::Plan;
 use crate::pricing::Cost;
 use crate::profile::Profile;
@@ -28,13 +29,36 @@ pub struct Handed<O> {
 }
 
 impl<O> Handed<O> {
+    /// Keeps only what belongs to one worker's items, of which it has this part. Of what profiling spent, the
+    /// worker's [budget](crate::Budget) counts the same part.
+    ///
+    /// Let the worker's cap be the part's [share](Part::share) of the sum that profiling was begun with. Then
+    /// no worker counts more than its cap, and all of them together keep to that sum.
+    ///
+    /// ```
+    /// use smart_core::{Answer, Handed, Part};
+    /// # fn profiled() -> Handed<u32> { std::collections::BTreeMap::<u64, Answer<u32>>::new().into() }
+    /// // The second quarter of 2,000 items.
+    /// let mine = profiled().only_part(Part::even(1, 4)?, |index| (500..1_000).contains(&index));
+    /// # let _ = mine;
+    /// # Ok::<(), smart_core::SettingsError>(())
+    /// ```
+    #[must_use]
+    pub fn only_part(mut self, part: Part, ours: impl Fn(u64) -> bool) -> Self {
+        self.retain(ours);
+        self.spent = self.spent.map(|spent| Cost::from_nanos(part.share(spent.as_nanos())));
+        self
+    }
+
     /// Keeps only what belongs to one worker's items. Of what profiling spent, the worker's
     /// [budget](crate::Budget) counts the part that its share of the items handed over comes to.
+    ///
+    /// That share depends on which items were profiled, so it may be more than the worker's cap. If workers
+    /// share out one sum, use [`only_part`](Self::only_part).
     #[must_use]
     pub fn only(mut self, ours: impl Fn(u64) -> bool) -> Self {
         let had = self.count();
-        self.answers.retain(|index, _| ours(*index));
-        self.late.retain(|(key, _)| ours(key.index));
+        self.retain(ours);
         let kept = self.count();
         self.spent = self.spent.map(|spent| {
             // Rounded up, so that the parts come to no less than the whole.
@@ -43,6 +67,11 @@ impl<O> Handed<O> {
             Cost::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
         });
         self
+    }
+
+    fn retain(&mut self, ours: impl Fn(u64) -> bool) {
+        self.answers.retain(|index, _| ours(*index));
+        self.late.retain(|(key, _)| ours(key.index));
     }
 
     /// How many items it is about.

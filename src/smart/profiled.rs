@@ -1,6 +1,6 @@
 //! The result of profiling alone: [`Profiled`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,9 @@ impl<O> Profiled<O> {
         self.faults = calls.ledger.faults.read();
         self.budget = calls.budgeted();
         self.late = calls.take_remembered();
-        self.taken = calls.taken();
+        let late: BTreeSet<u64> = self.late.iter().map(|(key, _)| key.index).collect();
+        let ours = |index| self.answers.contains_key(&index) || late.contains(&index);
+        self.taken = calls.taken(ours);
         self
     }
 

@@ -1,0 +1,187 @@
+//! Audits within a budget: no audit waits for money, and no answer for an audit that does.
+
+use std::future::{Future, pending, poll_fn};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::executor::block_on;
+use futures::{StreamExt, stream};
+use smart_core::equivalence::Exact;
+use smart_core::journal::FileJournal;
+use smart_core::{
+    Answer, Audit, Budget, Completion, Cost, Families, Model, Plan, Pricing, ProfileSettings,
+    Reason, Roster, RunError, Smart, Stop, Target, from_fn,
+};
+
+/// New items that the plan is applied to.
+const NEW: u64 = 100;
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls a future until it is ready; `None` if nothing will ever wake it.
+fn drive<F: Future>(future: F) -> Option<F::Output> {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut future = pin!(future);
+    while woken.0.swap(false, Ordering::SeqCst) {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+    }
+    None
+}
+
+/// Lets the others go first, once.
+async fn step_aside() {
+    let mut once = false;
+    poll_fn(move |cx| {
+        if std::mem::replace(&mut once, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+fn usd(amount: f64) -> Cost {
+    Cost::from_usd(amount).unwrap()
+}
+
+/// A reference for a dollar and a candidate for a cent, which always agree.
+#[derive(Clone, Default)]
+struct Service {
+    /// Whether the reference hangs.
+    hangs: Arc<AtomicBool>,
+    /// Calls of the reference.
+    calls: Arc<AtomicU64>,
+}
+
+impl Service {
+    fn smart(&self, seed: u64) -> Smart<u64, u64> {
+        let service = self.clone();
+        let large = from_fn(move |item: &u64| {
+            let (item, service) = (*item, service.clone());
+            async move {
+                service.calls.fetch_add(1, Ordering::SeqCst);
+                if service.hangs.load(Ordering::SeqCst) {
+                    pending::<()>().await;
+                }
+                Ok(Completion::new(item))
+            }
+        });
+        let small = from_fn(|item: &u64| {
+            let item = *item;
+            async move {
+                step_aside().await;
+                Ok(Completion::new(item))
+            }
+        });
+        let price = |dollars| Pricing::per_request(dollars).unwrap();
+        let roster = Roster::new(
+            Model::new("large", large).with_pricing(price(1.0)),
+            [Model::new("small", small).with_pricing(price(0.01))],
+        );
+        Smart::new(roster.unwrap(), Exact, Target::new(0.96, 0.95).unwrap())
+            .with_seed(seed)
+            .with_concurrency(2)
+            .with_settings(ProfileSettings::default().with_families(Families::Single))
+    }
+
+    fn plan(&self) -> Plan {
+        let items: Vec<u64> = (0..3_000).collect();
+        block_on(self.smart(1).profile(&items)).unwrap().profile.plan().unwrap()
+    }
+
+    /// Half of the new items are audited, within this cap; which of them follows from the seed.
+    fn audited(&self, cap: f64) -> Smart<u64, u64> {
+        let budget = Budget::new(usd(cap));
+        let budget = budget.with_call_bound("large", usd(1.0)).with_call_bound("small", usd(0.01));
+        self.smart(2).with_audit(Audit::new(0.5).unwrap()).with_budget(budget)
+    }
+
+    /// The first new item that is audited, or the first that is not.
+    fn first(&self, audited: bool) -> u64 {
+        let order = self.smart(2).order(NEW);
+        (0..NEW).find(|index| (order.audit_coin(*index) < 1 << 63) == audited).unwrap()
+    }
+}
+
+/// A journal in a file of its own, removed when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("smart-core-audited-{name}-{}.jsonl", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_file(&path);
+        Self(path)
+    }
+
+    fn open(&self) -> FileJournal {
+        FileJournal::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Answers these items; `None` if that would never end.
+fn answer(
+    smart: &Smart<u64, u64>,
+    plan: &Plan,
+    items: &[u64],
+) -> Option<Vec<Result<Answer<u64>, RunError>>> {
+    let executor = smart.apply(plan, Some(NEW)).unwrap();
+    let pairs: Vec<_> = items.iter().map(|index| (*index, *index)).collect();
+    drive(executor.execute_indexed(stream::iter(pairs)).collect())
+}
+
+#[test]
+fn a_recalled_answer_is_audited_with_its_money_set_aside() {
+    let (service, scratch) = (Service::default(), Scratch::new("recalled"));
+    let plan = service.plan();
+    let (audited, plain) = (service.first(true), service.first(false));
+    // The first process dies while the reference is asked about the audited item: its candidate's answer
+    // is in the journal.
+    service.hangs.store(true, Ordering::SeqCst);
+    let night = |cap| service.audited(cap).with_journal(scratch.open());
+    assert!(answer(&night(5.0), &plan, &[audited]).is_none());
+    service.hangs.store(false, Ordering::SeqCst);
+    // The second has money for either item, one after the other, and the other one takes it first.
+    let answers = answer(&night(1.5), &plan, &[plain, audited]).expect("it hangs");
+    let reason = |of: u64| {
+        answers.iter().flatten().find(|answer| answer.index == of).map(|answer| answer.reason)
+    };
+    assert_eq!(reason(plain), Some(Reason::Accepted));
+    assert_eq!(reason(audited), Some(Reason::Audited));
+}
+
+#[test]
+fn after_a_stop_no_recalled_answer_waits_for_money() {
+    let (service, scratch) = (Service::default(), Scratch::new("stopped"));
+    let plan = service.plan();
+    let (audited, plain) = (service.first(true), service.first(false));
+    service.hangs.store(true, Ordering::SeqCst);
+    let night = |cap| service.audited(cap).with_journal(scratch.open());
+    assert!(answer(&night(5.0), &plan, &[audited]).is_none());
+    let (before, stop) = (service.calls.load(Ordering::SeqCst), Stop::new());
+    stop.stop();
+    let smart = night(5.0).with_stop(stop);
+    let executor = smart.apply(&plan, Some(NEW)).unwrap();
+    let items = stream::iter([(audited, audited), (plain, plain)]);
+    drive(executor.execute_indexed(items).count()).expect("it hangs");
+    assert_eq!(service.calls.load(Ordering::SeqCst), before);
+}
