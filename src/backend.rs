@@ -188,7 +188,8 @@ pub enum Scoring {
     /// With the answer, at no further cost ([`Completion::confidence`]), if at all.
     #[default]
     WithAnswer,
-    /// From a second, paid call ([`LlmBackend::rate`]), made only where a policy uses the score.
+    /// From a second, paid call ([`LlmBackend::rate`]), made only where a policy uses the score. A confidence
+    /// that comes with the answer is then ignored.
     SecondCall,
 }
 
@@ -198,8 +199,8 @@ pub enum Scoring {
 /// * `complete` is called from many tasks at once and must not block the thread.
 /// * The same item should get the same answer; the promise covers a model whose answers are fixed
 ///   before the random order is drawn, not one that changes between profiling and execution.
-/// * An answer that cannot be parsed is an answer (it will disagree) or a
-///   [`BackendError::refused`], never a made-up default.
+/// * An answer that cannot be parsed is never a made-up default. Return [`BackendError::refused`], so that the
+///   item goes to the reference; or, where your output type can hold it, the raw text, which will disagree.
 /// * Dropping the returned future cancels the call; it may have been billed all the same.
 /// * Errors carry the usage that was billed ([`BackendError::with_usage`]). One that does not is taken to
 ///   have cost nothing, or something unknown, by its kind ([`ErrorKind::may_have_been_billed`]).

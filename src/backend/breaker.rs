@@ -16,7 +16,8 @@ use super::wrap::wraps;
 use super::{BackendError, ErrorKind};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
-/// When a breaker opens, and when it tries the model again.
+/// When a breaker opens, and when it tries the model again; by default after ten failures for good in a row, and
+/// every 30 seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -26,6 +26,9 @@ use crate::sleep::{SharedSleeper, Sleeper, shared};
 /// to `jitter`. If the server said how long to wait (`retry_after`), the wait is at least that, and the
 /// jitter comes on top, so that many callers told the same do not all return at once.
 ///
+/// By default: five attempts, all begun within two minutes; waits start at half a second and double up to 30 s,
+/// half of each random.
+///
 /// ```
 /// use std::time::Duration;
 /// use smart_core::backend::RetryPolicy;

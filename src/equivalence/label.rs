@@ -18,6 +18,9 @@ use crate::backend::BackendError;
 ///
 /// An answer that holds no label, or two different ones, is equivalent only to an equal text.
 ///
+/// It compares answers and changes none: what is delivered is the text that the model gave. To be delivered
+/// labels, let your backend return what [`extract`](Self::extract) finds.
+///
 /// ```
 /// use smart_core::equivalence::Label;
 /// let sentiment = Label::new(["positive", "negative"]);
