@@ -14,7 +14,7 @@ use crate::target::Share;
 ///
 /// # How far to believe it
 ///
-/// In 19 of 20 runs the bill should be above `low`, and in 19 of 20 below `high`. `tests/forecasts.rs` holds
+/// In 19 of 20 runs the bill should be above `low`, and in 19 of 20 below `high`. `tests/promise/forecasts.rs` holds
 /// the first [`Event::Forecast`](crate::Event), made when some ten items are tested, to that on simulated
 /// models; it is wide because the test may fail. In the middle of profiling the bill lies outside more often,
 /// mostly with `Families::Consensus`. A plan's own forecast, once something is certified, follows a rule of

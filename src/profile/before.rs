@@ -219,7 +219,7 @@ impl ProfileSettings {
     /// ```
     ///
     /// If the objective is the best agreement within a sum of money, nearly all of the sum is expected
-    /// to be spent (`tests/forecasts.rs` tests how nearly), unless the target asked for takes more or
+    /// to be spent (`tests/promise/forecasts.rs` tests how nearly), unless the target asked for takes more or
     /// the reference alone less. A cap on the money is not a setting of the profiler;
     /// [`Smart::forecast`](crate::Smart::forecast) takes it into account.
     ///

@@ -49,7 +49,7 @@ pub enum Objective {
     /// candidate is least sure. They raise the agreement delivered, not the one promised.
     ///
     /// The money is a plan and not a cap. On 2,000 items about one run in five exceeds it, seldom by
-    /// more than 5 % (`tests/forecasts.rs`); on more items fewer do. If the agreement asked for cannot
+    /// more than 5 % (`tests/promise/forecasts.rs`); on more items fewer do. If the agreement asked for cannot
     /// be had for the money, the run costs more. [`Smart::with_budget`](crate::Smart::with_budget) sets
     /// a hard cap, and both can be set.
     ///

@@ -2,16 +2,12 @@
 //! a later run, go on from there.
 #![cfg(feature = "json")]
 
-#[allow(dead_code, reason = "shared with the tests of whole runs")]
-#[path = "stopped/harness.rs"]
-mod harness;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Poll;
 
+use super::harness::{CASES, Case, ITEMS, Log, PLAIN, Scratch, items};
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
-use harness::{CASES, Case, ITEMS, Log, PLAIN, Scratch, items};
 use smart_core::{Answer, Profile, StopReason};
 
 /// The plan of a run that is not stopped.

@@ -9,7 +9,7 @@ use smart_core::published::{Demand, Repairs};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn golden(section: &str) -> Result<Vec<Value>> {
-    let mut all: Value = serde_json::from_str(include_str!("data/published/math.json"))?;
+    let mut all: Value = serde_json::from_str(include_str!("../data/published/math.json"))?;
     Ok(serde_json::from_value(all[section].take())?)
 }
 

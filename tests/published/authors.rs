@@ -151,7 +151,7 @@ fn repaired_savings() -> Result {
 fn all_runs_and_the_papers_averages() -> Result {
     let matrices = matrices()?;
     let mut totals: BTreeMap<(&str, &str, &str), (f64, f64)> = BTreeMap::new();
-    let rows = include_str!("data/published/authors.csv").lines().skip(3);
+    let rows = include_str!("../data/published/authors.csv").lines().skip(3);
     let mut runs = 0;
     for row in rows {
         let [name, delta, seed, method_name, cost, profiled, failures, answered, events] =

@@ -3,7 +3,7 @@
 //! Each night is run undisturbed, then run again with its calls finishing in another order and its
 //! journal cut off at any byte, up to three times over. The decisions are the same, nothing that
 //! was recorded is asked again, the cap is never passed, and the promise is kept as often as it says.
-//! `NIGHTS=1000 cargo test --test nights` for more of them.
+//! `NIGHTS=1000 cargo test --test crash nights` for more of them.
 #![cfg(all(feature = "json", feature = "conformance"))]
 
 use std::collections::BTreeSet;

@@ -2,17 +2,13 @@
 //! run taken up again over its journal is the run that was never stopped.
 #![cfg(feature = "json")]
 
-#[allow(dead_code, reason = "shared with the tests of streams and profiles")]
-#[path = "stopped/harness.rs"]
-mod harness;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::harness::{CASES, ITEMS, Log, PLAIN, Plain, Scratch, check_stopped, items, price};
 use futures::executor::block_on;
-use harness::{CASES, ITEMS, Log, PLAIN, Plain, Scratch, check_stopped, items, price};
 use smart_core::progress::{Phase, Progress};
 use smart_core::{
     Answer, Audit, Budget, Completion, Cost, Event, Families, Model, Reason, Report, Roster,

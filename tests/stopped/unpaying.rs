@@ -2,14 +2,10 @@
 //! up again.
 #![cfg(feature = "json")]
 
-#[allow(dead_code, reason = "shared with the tests of stops")]
-#[path = "stopped/harness.rs"]
-mod harness;
-
 use std::collections::BTreeSet;
 
+use super::harness::{CASES, Case, ITEMS, Log, PLAIN, Scratch, Slow, items, price};
 use futures::executor::block_on;
-use harness::{CASES, Case, ITEMS, Log, PLAIN, Scratch, Slow, items, price};
 use smart_core::equivalence::equivalent;
 use smart_core::plan::Verdict;
 use smart_core::{
@@ -110,7 +106,7 @@ fn mistakes_of_wiring_cost_little() {
         let log = Log::default();
         let large = backend("large", u64::MAX, &log, pricing);
         let roster = Roster::new(large, [backend("small", 40, &log, price(0.02))]).unwrap();
-        let smart = Smart::new(roster, harness::Plain, Target::new(0.9, 0.9).unwrap());
+        let smart = Smart::new(roster, super::harness::Plain, Target::new(0.9, 0.9).unwrap());
         let outcome = block_on(smart.with_stop_unless_it_pays().run(&items())).unwrap();
         check(&outcome);
         assert!(log.count() < ITEMS, "{}", log.count());
@@ -123,7 +119,7 @@ fn mistakes_of_wiring_cost_little() {
     });
     let large = Model::new("large", denied).with_pricing(price(1.0));
     let roster = Roster::new(large, [backend("small", 40, &log, price(0.02))]).unwrap();
-    let smart = Smart::new(roster, harness::Plain, Target::new(0.9, 0.9).unwrap());
+    let smart = Smart::new(roster, super::harness::Plain, Target::new(0.9, 0.9).unwrap());
     let outcome = block_on(smart.with_stop_unless_it_pays().run(&items())).unwrap();
     check(&outcome);
     assert_eq!(outcome.report.delivered.answered(), 0);

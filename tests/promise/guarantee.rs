@@ -2,7 +2,7 @@
 //! evidence is folded in rank order.
 
 #[allow(dead_code, reason = "shared with the example, which prints more of it")]
-#[path = "../examples/guarantee/cases.rs"]
+#[path = "../../examples/guarantee/cases.rs"]
 mod cases;
 
 use cases::{Case, Failure, Pattern, Tally, cases};

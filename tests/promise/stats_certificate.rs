@@ -11,7 +11,7 @@ use smart_core::stats::{
 };
 
 fn golden() -> Value {
-    serde_json::from_str(include_str!("data/certificate.json")).unwrap()
+    serde_json::from_str(include_str!("../data/certificate.json")).unwrap()
 }
 
 fn probability(x: f64) -> Probability {
@@ -71,7 +71,7 @@ fn tails_match_exact_rational_arithmetic() {
         let want = row["cdf"].as_f64().unwrap();
         assert!((got / want - 1.0).abs() < 2e-10, "{row}: {got}");
     }
-    let rows: Value = serde_json::from_str(include_str!("data/certificate_tails.json")).unwrap();
+    let rows: Value = serde_json::from_str(include_str!("../data/certificate_tails.json")).unwrap();
     for row in rows.as_array().unwrap() {
         let [n, w, k, f] = [0, 1, 2, 3].map(|i| row[i].as_u64().unwrap());
         let got = hypergeometric_cdf(n, w, k, f).unwrap();

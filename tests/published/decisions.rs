@@ -33,7 +33,7 @@ fn list<T>(value: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
 }
 
 fn golden() -> Result<Value> {
-    Ok(serde_json::from_str(include_str!("data/published/decisions.json"))?)
+    Ok(serde_json::from_str(include_str!("../data/published/decisions.json"))?)
 }
 
 fn bits(value: &Value, items: usize) -> Result<Agreements> {

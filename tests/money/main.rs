@@ -1,0 +1,10 @@
+//! What is spent, what may be spent, and what is said of it.
+
+mod audited_budget;
+mod budget;
+mod judged;
+mod prices;
+mod profiled_again;
+mod purse;
+mod thrift;
+mod unbilled;

@@ -1,0 +1,10 @@
+//! The promise, and what profiling decides.
+
+mod audited;
+mod floor;
+mod forecasts;
+mod guarantee;
+mod pinned;
+mod policy;
+mod replan;
+mod stats_certificate;

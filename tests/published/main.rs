@@ -1,0 +1,6 @@
+//! The published algorithm, against its authors' decisions and figures.
+
+mod authors;
+mod decisions;
+mod grid;
+mod math;
