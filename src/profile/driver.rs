@@ -105,7 +105,9 @@ where
     }
     // What is still early came too late to be evidence. The plan decides about these items, and finds
     // their calls paid for.
-    early.into_values().for_each(|Early { answer, paid }| remember(calls, answer, paid));
+    for Early { answer, paid } in early.into_values() {
+        remember(calls, answer, paid);
+    }
     Ok(())
 }
 
