@@ -78,6 +78,10 @@ pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
     ) -> Result<Verdict, BackendError>;
 
     /// What judging calls cost; free by default.
+    ///
+    /// A judge without prices may report its bills instead
+    /// ([`Usage::billed`](crate::Usage::billed)). Until its first verdict it is taken for code that calls nobody,
+    /// unless the budget has a bound for it ([`Budget::with_judge_bound`](crate::Budget::with_judge_bound)).
     fn pricing(&self) -> Pricing {
         Pricing::default()
     }

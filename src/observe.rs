@@ -164,7 +164,8 @@ pub enum Event<'a> {
         /// What the item's calls cost.
         cost: Cost,
     },
-    /// An audit caught a failure.
+    /// An audit caught a failure. An audit that a stop or the budget cut short counts as caught, too, but is not
+    /// told: nothing failed.
     FailureCaught {
         /// The item; it delivers the reference's answer.
         index: u64,

@@ -424,20 +424,35 @@ impl Auditor {
     }
 
     /// Books an audit; returns whether it caused the switch, and whether it caused the alarm.
-    fn close(&self, failed: bool) -> (bool, bool) {
+    fn close(&self, finding: Finding) -> (bool, bool) {
         let mut state = self.lock();
+        let failed = finding != Finding::Agrees;
         let before = state.detector.as_ref().is_some_and(DriftDetector::is_alarmed);
         state.pending -= 1;
         state.audits += 1;
         state.caught += u64::from(failed);
-        let alarmed = state.detector.as_mut().is_some_and(|detector| detector.push(failed));
+        let judged = state.detector.as_mut().filter(|_| finding != Finding::Unfinished);
+        let alarmed = judged.is_some_and(|detector| detector.push(failed));
         let over =
             matches!(self.rule, Rule::Known(limit) if limit.is_none_or(|f| state.caught > f));
         let switches = over && !state.switched;
         state.switched |= over;
-        state.waiting.drain(..).for_each(Waker::wake);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
         (switches, alarmed && !before)
     }
+}
+
+/// How an audit ended. All but agreement counts as caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    Agrees,
+    /// The candidate's answer was a failure, or could not be judged.
+    Fails,
+    /// It was cut short: dropped, or by a stop or the end of the money. That says nothing of the candidate, so
+    /// it is no sign of drift, and observers are told of no failure.
+    Unfinished,
 }
 
 /// An audit under way, counted as not finished until it is found or dropped.
@@ -447,15 +462,15 @@ pub(super) struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// Ends the audit: `failed` if the candidate's answer was a failure or could not be judged.
-    pub(super) fn found(mut self, failed: bool, index: u64, observers: &Observers) {
+    /// Ends the audit.
+    pub(super) fn found(mut self, finding: Finding, index: u64, observers: &Observers) {
         self.open = false;
-        let (switched, alarmed) = self.auditor.close(failed);
+        let (switched, alarmed) = self.auditor.close(finding);
         if observers.is_empty() {
             return;
         }
         let audited = self.auditor.read();
-        if failed {
+        if finding == Finding::Fails {
             observers.emit(&Event::FailureCaught { index, audited });
         }
         if switched {
@@ -471,7 +486,7 @@ impl Drop for Pending<'_> {
     /// An audit without a verdict counts as caught.
     fn drop(&mut self) {
         if self.open {
-            self.auditor.close(true);
+            self.auditor.close(Finding::Unfinished);
         }
     }
 }

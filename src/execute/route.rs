@@ -4,7 +4,7 @@
 //! reports their outcome back to it. It ends with a candidate's answer, kept or audited, or with the
 //! reference's.
 
-use super::audit::{Auditor, Pending, Ruling};
+use super::audit::{Auditor, Finding, Pending, Ruling};
 use crate::answer::{Answer, Reason};
 use crate::backend::{Confidence, ErrorKind, Scoring};
 use crate::calls::{Asked, Calls, Errand};
@@ -146,17 +146,24 @@ async fn audit<I: ?Sized + Sync, O: Send + Sync>(
     pending: Pending<'_>,
 ) -> Result<Answer<O>, RunError> {
     let mut answer = escalate(calls, errand, Reason::Audited, trip).await?;
-    let agrees = match &answer.output {
+    let finding = match &answer.output {
         Some(reference) => {
             let pair = ((ModelId::REFERENCE, reference), (slot.id, &slot.output));
             let compared = calls.compare(errand, pair.0, pair.1).await?;
             answer.cost += compared.cost;
-            compared.equivalent
+            match compared.equivalent {
+                true => Finding::Agrees,
+                false if compared.unaffordable => Finding::Unfinished,
+                false => Finding::Fails,
+            }
+        }
+        None if matches!(answer.reason, Reason::Stopped | Reason::Unaffordable) => {
+            Finding::Unfinished
         }
         // The reference failed, so nobody can tell.
-        None => false,
+        None => Finding::Fails,
     };
-    pending.found(!agrees, errand.index, &calls.observers);
+    pending.found(finding, errand.index, &calls.observers);
     Ok(answer)
 }
 

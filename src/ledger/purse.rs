@@ -257,8 +257,10 @@ impl State {
         })
     }
 
-    /// Grants or refuses places, from the front of the queue.
-    fn pump(&mut self, cap: Cost) {
+    /// Grants or refuses places, from the front of the queue. Returns whom to wake, once the purse is unlocked.
+    #[must_use]
+    fn pump(&mut self, cap: Cost) -> Vec<Waker> {
+        let mut wakers = Vec::new();
         while let Some(ticket) = self.queue.front().copied() {
             let Some(entry) = self.entries.get(&ticket) else {
                 self.queue.pop_front();
@@ -271,7 +273,7 @@ impl State {
                 Some(worst) if worst <= left => Stage::Open { reserved: worst },
                 None if idle && left > Cost::ZERO => Stage::Open { reserved: left },
                 _ if idle => Stage::Refused,
-                _ => return,
+                _ => break,
             };
             if let Stage::Open { reserved } = stage {
                 self.reserved += reserved;
@@ -279,9 +281,10 @@ impl State {
             self.queue.pop_front();
             if let Some(entry) = self.entries.get_mut(&ticket) {
                 entry.stage = stage;
-                entry.wakers.drain(..).for_each(Waker::wake);
+                wakers.append(&mut entry.wakers);
             }
         }
+        wakers
     }
 }
 
@@ -305,23 +308,27 @@ impl<'a> Tab<'a> {
         let Some(purse) = self.purse else { return true };
         poll_fn(|cx| {
             let mut state = purse.lock();
-            let ticket = self.ticket(&mut state, purse.cap);
-            match state.entries.get_mut(&ticket) {
+            let (ticket, wakers) = self.ticket(&mut state, purse.cap);
+            let stage = match state.entries.get_mut(&ticket) {
                 Some(Entry { stage: Stage::Open { .. }, .. }) => Poll::Ready(true),
                 Some(entry) if entry.stage == Stage::Waiting => {
                     entry.wakers.push(cx.waker().clone());
                     Poll::Pending
                 }
                 _ => Poll::Ready(false),
-            }
+            };
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+            stage
         })
         .await
     }
 
-    fn ticket(&self, state: &mut State, cap: Cost) -> u64 {
+    /// The item's place in the queue, and whom to wake because it was taken.
+    fn ticket(&self, state: &mut State, cap: Cost) -> (u64, Vec<Waker>) {
         let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ticket) = *ticket {
-            return ticket;
+            return (ticket, Vec::new());
         }
         let new = state.next;
         state.next += 1;
@@ -330,8 +337,7 @@ impl<'a> Tab<'a> {
         let needs = needs.unwrap_or_default();
         state.entries.insert(new, Entry { needs, stage: Stage::Waiting, wakers: Vec::new() });
         state.queue.push_back(new);
-        state.pump(cap);
-        new
+        (new, state.pump(cap))
     }
 
     /// Books a call of the item. A call whose cost is not known is taken to have cost its bound.
@@ -372,6 +378,8 @@ impl Drop for Tab<'_> {
         if let Some(Entry { stage: Stage::Open { reserved }, .. }) = entry {
             state.reserved = state.reserved.saturating_sub(reserved);
         }
-        state.pump(purse.cap);
+        let wakers = state.pump(purse.cap);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }

@@ -3,17 +3,19 @@
 use std::future::{Future, pending, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
 use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::{
-    Answer, Audit, Budget, Completion, Cost, Families, Model, Plan, Pricing, ProfileSettings,
-    Reason, Roster, RunError, Smart, Stop, Target, from_fn,
+    Answer, Audit, Budget, Completion, Cost, Event, Executor, Families, Model, Plan, Pricing,
+    ProfileSettings, Reason, Roster, RunError, Smart, Stop, Target, from_fn,
 };
 
 /// New items that the plan is applied to.
@@ -169,6 +171,18 @@ fn a_recalled_answer_is_audited_with_its_money_set_aside() {
     assert_eq!(reason(audited), Some(Reason::Audited));
 }
 
+/// Stops a run when it recalls its first call, and counts the failures and alarms that it tells.
+fn stopping(smart: Smart<u64, u64>, stops: bool, heard: &Arc<AtomicU64>) -> Smart<u64, u64> {
+    let (stop, heard) = (Stop::new(), Arc::clone(heard));
+    smart.with_stop(stop.clone()).with_observer(move |event: &Event<'_>| match event {
+        Event::CallFinished { recalled: true, .. } if stops => stop.stop(),
+        Event::FailureCaught { .. } | Event::DriftAlarm { .. } => {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }
+        _ => {}
+    })
+}
+
 #[test]
 fn after_a_stop_no_recalled_answer_waits_for_money() {
     let (service, scratch) = (Service::default(), Scratch::new("stopped"));
@@ -177,11 +191,77 @@ fn after_a_stop_no_recalled_answer_waits_for_money() {
     service.hangs.store(true, Ordering::SeqCst);
     let night = |cap| service.audited(cap).with_journal(scratch.open());
     assert!(answer(&night(5.0), &plan, &[audited]).is_none());
-    let (before, stop) = (service.calls.load(Ordering::SeqCst), Stop::new());
-    stop.stop();
-    let smart = night(5.0).with_stop(stop);
-    let executor = smart.apply(&plan, Some(NEW)).unwrap();
-    let items = stream::iter([(audited, audited), (plain, plain)]);
-    drive(executor.execute_indexed(items).count()).expect("it hangs");
-    assert_eq!(service.calls.load(Ordering::SeqCst), before);
+    service.hangs.store(false, Ordering::SeqCst);
+    // The other item has the money for its calls, and they are finished.
+    let smart = stopping(night(1.5), true, &Arc::default());
+    let answers = answer(&smart, &plan, &[plain, audited]).expect("it hangs");
+    let told = answers.iter().flatten().map(|answer| (answer.index, answer.reason));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told[0], (audited, Reason::Stopped));
+    assert_eq!(told[1].0, plain);
+}
+
+#[test]
+fn an_audit_that_is_cut_short_is_caught_and_is_no_failure() {
+    let (service, scratch) = (Service::default(), Scratch::new("short"));
+    let plan = service.plan();
+    let audited = service.first(true);
+    service.hangs.store(true, Ordering::SeqCst);
+    let night = |cap| service.audited(cap).with_journal(scratch.open());
+    assert!(answer(&night(5.0), &plan, &[audited]).is_none());
+    let heard = Arc::default();
+    // By a stop, by too little money for the reference, and because its stream is dropped.
+    for (cap, stops, ends) in [(5.0, true, true), (0.5, false, true), (5.0, false, false)] {
+        // The alarm would sound at the first failure.
+        let audit = Audit::new(0.5).unwrap().with_mean_run(1.01);
+        let smart = stopping(night(cap).with_audit(audit), stops, &heard);
+        let executor = smart.apply(&plan, Some(NEW)).unwrap();
+        let answers = executor.execute_indexed(stream::iter([(audited, audited)]));
+        assert_eq!(drive(answers.count()).is_some(), ends);
+        let found = executor.audit().unwrap();
+        assert_eq!((found.audits, found.caught, found.switched), (1, 1, true));
+        assert_eq!((heard.load(Ordering::SeqCst), found.drifted), (0, false));
+    }
+}
+
+/// Asks how far a run has come whenever it is woken, as the waker of a user interface may.
+struct Curious {
+    executor: Executor<u64, u64>,
+    woken: Mutex<Sender<()>>,
+}
+
+impl Wake for Curious {
+    fn wake(self: Arc<Self>) {
+        let _ = (self.executor.audit(), self.executor.report());
+        let _ = self.woken.lock().unwrap().send(());
+    }
+}
+
+#[test]
+fn a_waker_may_ask_how_far_the_run_has_come() {
+    let service = Service::default();
+    let plan = service.plan();
+    let (audited, plain) = (service.first(true), service.first(false));
+    // One waits for the audit, or for money.
+    for cap in [5.0, 1.5] {
+        let executor = service.audited(cap).apply(&plan, Some(NEW)).unwrap();
+        let items = [(audited, audited), (plain, plain)];
+        let mut answers = executor.execute_indexed(stream::iter(items));
+        let (sender, receiver) = channel();
+        let woken = Mutex::new(sender);
+        let (done, ended) = channel();
+        std::thread::spawn(move || {
+            let waker = Waker::from(Arc::new(Curious { executor, woken }));
+            let mut delivered = 0;
+            loop {
+                match answers.poll_next_unpin(&mut Context::from_waker(&waker)) {
+                    Poll::Ready(Some(answer)) => delivered += u64::from(answer.is_ok()),
+                    Poll::Ready(None) => break,
+                    Poll::Pending => receiver.recv().unwrap(),
+                }
+            }
+            done.send(delivered).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(2), "it waits for itself");
+    }
 }
