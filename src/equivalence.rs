@@ -81,7 +81,8 @@ pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
     ///
     /// A judge without prices may report its bills instead
     /// ([`Usage::billed`](crate::Usage::billed)). Until its first verdict it is taken for code that calls nobody,
-    /// unless the budget has a bound for it ([`Budget::with_judge_bound`](crate::Budget::with_judge_bound)).
+    /// which neither a budget nor a stop holds back, unless the budget has a bound for it
+    /// ([`Budget::with_judge_bound`](crate::Budget::with_judge_bound)).
     fn pricing(&self) -> Pricing {
         Pricing::default()
     }

@@ -70,12 +70,20 @@ pub enum SettingsError {
     /// The share of audited items is out of range.
     #[error("the share of audited items must lie in (0, 1), got {0}{hint}", hint = share_hint(*.0))]
     AuditShare(f64),
-    /// Too many answers are expected to fail for any share of audits to last.
+    /// An expected share of failing answers is out of range.
+    #[error("the share of answers expected to fail must lie in [0, 1], got {0}")]
+    Failing(f64),
+    /// Too few answers may fail, beside those expected to, for any share of audits to last.
     #[error(
-        "if a share of {0} of the answers fails, too many are caught: no share of audits up to a half is \
-         likely to last"
+        "if a share of {failing} of {items} answers fails, no share of audits up to a half is likely to last: too \
+         few may fail"
     )]
-    Unlasting(f64),
+    Unlasting {
+        /// The share of answers expected to fail.
+        failing: f64,
+        /// The number of items.
+        items: u64,
+    },
     /// A part of a whole is empty, or not within its whole.
     #[error("a part must not be empty and must lie within its whole, got {from} to {to} of {of}")]
     Part {
@@ -157,6 +165,11 @@ pub enum RunError {
         /// The population the plan was made for.
         population: u64,
     },
+    /// The executor had ended because the caller's own code failed on an answer.
+    #[error(
+        "this executor ended when your code failed on an answer; make another one over the same journal to go on"
+    )]
+    Ended,
     /// The caller's own code failed on an answer ([`Smart::try_run_each`](crate::Smart::try_run_each)).
     #[error(transparent)]
     Caller(Box<dyn Error + Send + Sync>),

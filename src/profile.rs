@@ -7,7 +7,8 @@
 //! chains were considered, one test is made at the whole level. Profiling stops when no further item is
 //! expected to save more than it costs. When it stops may depend on anything; the promise holds all the same.
 //! Where two in five answers may fail there is no pilot: all cheap candidates are tested at once, each at its
-//! share of the level. So it is with one in four, on fewer than 4,000 items, if nothing orders the answers.
+//! share of the level. So it is with one in four, on fewer than 4,000 items, if nothing orders the answers or
+//! there is only one candidate.
 //!
 //! ```text
 //! machine   what to ask next; folds evidence in rank order               (no I/O)

@@ -93,7 +93,8 @@ pub enum Phase {
     Answering,
     /// Everything is done.
     Finished,
-    /// The caller stopped it, and what was under way is done ([`Smart::with_stop`](crate::Smart::with_stop)).
+    /// It ended before its items did, and what was under way is done ([`Smart::with_stop`](crate::Smart::with_stop),
+    /// [`Smart::with_stop_unless_it_pays`](crate::Smart::with_stop_unless_it_pays)).
     Stopped,
 }
 

@@ -334,7 +334,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Profiles only: the result can be stored, planned from, or handed to workers. An
     /// [`executor`](Self::executor) answers the rest ([`Executor::run`]).
     ///
-    /// Over the journal of a [`run`](Self::run) that has ended, it returns that run's profile without a call.
+    /// Over the journal of a [`run`](Self::run) that has ended, it returns that run's evidence without a call.
+    /// Calls of the execution about items next in the random order may then be listed as late ones of profiling.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -379,8 +380,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Order::of(self.roster.spec(), population, self.seed)
     }
 
-    /// The calls of one run, of whose `items` a digest is known, with what its journal holds and what is left of its budget. The cost of a call
-    /// of the `reference` may be known from a plan, and what was spent `before` by the run that profiled.
+    /// The calls of one run, of whose `items` a digest is known, with what its journal holds and what is left of
+    /// its budget. The cost of a call of the `reference` may be known from a plan, and what was spent `before`
+    /// by the run that profiled.
     fn calls(
         &self,
         order: Order,

@@ -46,7 +46,7 @@ pub struct Limits {
     /// The most requests a minute.
     #[cfg(feature = "governor")]
     pub requests_per_minute: Option<NonZeroU32>,
-    /// The most requests at once, after a pause; a minute's worth if unset.
+    /// The most requests begun in a row after a pause; a minute's worth if unset.
     #[cfg(feature = "governor")]
     pub burst: Option<NonZeroU32>,
     /// The most tokens a minute, input and output together.
@@ -79,7 +79,8 @@ impl Limits {
         self
     }
 
-    /// Bounds the requests at once, after a pause; 0 counts as 1, and more than a minute's worth as that.
+    /// Bounds how many requests may be begun in a row after a pause, where there is a limit
+    /// [a minute](Self::with_requests_per_minute); 0 counts as 1, and more than a minute's worth as that.
     ///
     /// A provider that allows 300 requests a minute may well count them by the second: without this, a run
     /// begins with 300 at once.
@@ -112,8 +113,8 @@ impl Limits {
 ///
 /// * **Concurrency** is always available and needs no clock.
 /// * **Requests and tokens per minute** (feature `governor`) allow a burst of up to one minute's worth
-///   ([`Limits::with_burst`]: of fewer requests) and then an even flow. How many tokens a call will use is not known before its answer, so a call
-///   reserves what recent ones used on average. Once it reports its usage, tokens reserved in vain go to
+///   ([`Limits::with_burst`]: of fewer requests) and then an even flow. How many tokens a call will use is
+///   not known before its answer, so a call reserves what recent ones used on average. Once it reports its usage, tokens reserved in vain go to
 ///   the next calls, and tokens short are paid by them. A call whose usage stays unknown is taken to
 ///   have used its reservation.
 ///

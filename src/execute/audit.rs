@@ -112,8 +112,8 @@ impl Audit {
     /// catches, and a larger share lasts. [`limit`](Self::limit) says how many catches a share tolerates.
     ///
     /// # Errors
-    /// [`SettingsError::AuditShare`] unless `failing` lies in `[0, 1]`; [`SettingsError::Unlasting`] if not
-    /// even auditing half of the answers would last, because too many fail.
+    /// [`SettingsError::Failing`] unless `failing` lies in `[0, 1]`; [`SettingsError::Unlasting`] if not even
+    /// auditing half of the answers would last.
     ///
     /// ```
     /// use smart_core::{Audit, Target};
@@ -125,17 +125,17 @@ impl Audit {
     /// ```
     pub fn lasting(target: Target, items: u64, failing: f64) -> Result<Self, SettingsError> {
         if !(0.0..=1.0).contains(&failing) {
-            return Err(SettingsError::AuditShare(failing));
+            return Err(SettingsError::Failing(failing));
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
         let failures = (items as f64 * failing).ceil() as u64;
         let alpha = Probability::new(target.alpha())?;
         let share = lasting_share(target.allowance(items), failures, alpha);
-        Self::new(share.ok_or(SettingsError::Unlasting(failing))?.get())
+        Self::new(share.ok_or(SettingsError::Unlasting { failing, items })?.get())
     }
 
-    /// The most catches after which candidates still answer, on this many items; `None` if no number is safe,
-    /// and everything would go to the reference from the start.
+    /// The most catches after which candidates still answer, on this many items; `None` if no number is safe or
+    /// the part's share of catches is none, and everything would go to the reference from the start.
     pub fn limit(&self, target: Target, items: u64) -> Option<u64> {
         let q = Probability::new(self.share.as_f64()).ok()?;
         let whole = max_caught(target.allowance(items), q, Probability::new(target.alpha()).ok()?);

@@ -179,6 +179,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         if let Some(index) = part.clone().next_back().filter(|last| *last >= population) {
             return Err(RunError::OutsidePopulation { index, population });
         }
+        self.unless_ended()?;
         let mut failed = None;
         let each = or_break(each, &mut failed);
         let work = self.execute_items(items, part, self.in_order, each);
@@ -200,13 +201,19 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let (population, count) = (self.shared.plan.order.population(), items.count());
         if population != count && population < Order::ENDLESS {
             let difference = format!(
-                "it is for {population} items, and the collection holds {count}; a part of the items is for \
-                 `Executor::run_part`, other items are for `Smart::apply`"
+                "it is for {population} items, and the collection holds {count}; to answer a part use \
+                 `Executor::run_part`, and for other items `Smart::apply`"
             );
             return Err(RunError::Mismatch { what: "the stored plan", difference });
         }
+        self.unless_ended()?;
         let work = self.execute_items(items, 0..count, in_order, each);
         self.shared.calls.attend(work).await
+    }
+
+    /// An executor that the caller's code ended answers nothing more, and must not seem to.
+    fn unless_ended(&self) -> Result<(), RunError> {
+        if self.shared.calls.is_halted() { Err(RunError::Ended) } else { Ok(()) }
     }
 
     /// Answers a part of a collection, borrowing its items, and passes each answer to `each` until it breaks

@@ -105,7 +105,7 @@ fn named(journal: &dyn Journal) -> String {
 /// What to do about a journal that does not fit.
 fn remedy(journal: &dyn Journal) -> String {
     let than = journal.location().map_or_else(String::new, |location| format!(" than {location}"));
-    format!("; restore what it was, or open another journal{than}")
+    format!("; go back to what it was begun with, or use another journal{than}")
 }
 
 /// The first item recorded that is another now, in words to go on with.
@@ -123,7 +123,7 @@ fn first_changed(journal: &dyn Journal, now: &FingerprintNow<'_>) -> Result<Stri
     journal.read(&mut look).map_err(journal_error)?;
     Ok(first.map_or_else(
         || " (none that was asked about so far is another)".to_owned(),
-        |index| format!(" (item {index} is the first of those asked about that is another)"),
+        |index| format!(" (item {index} is the first that has changed)"),
     ))
 }
 

@@ -19,7 +19,9 @@ use crate::roster::RosterSpec;
 /// **The cap holds if the bounds do.** [`with_call_bound`](Self::with_call_bound) sets the most that one
 /// call of a model costs, retries included. Without a bound, twice the largest bill seen is assumed, in
 /// this run or those it resumes. That is a guess, and until a model has sent a bill, items that may need
-/// it go one at a time.
+/// it go one at a time. A judge without prices and without a [bound](Self::with_judge_bound) is taken for code
+/// until its first verdict, so give one that bills itself a bound: comparisons begun before that verdict are
+/// held by no budget.
 ///
 /// A call is taken to have cost its bound if it does not say what it used, says something that cannot be
 /// believed, was dropped with its stream, or ended without a bill though it [may have been

@@ -2,8 +2,9 @@
 //!
 //! The brain folds items strictly in rank order and looks at nothing else. So its decisions depend on
 //! the seed and the recorded answers alone. In the pilot it narrows the candidates (`choose`, `lone`);
-//! then it opens the test of a chain, or one test for each candidate (`lax`), and judges it at its looks. Between looks it reviews whether going
-//! on pays (`review`) and forecasts the bill (`outlook`). In the end it makes the plan (`planning`).
+//! then it opens the test of a chain, or one test for each candidate (`lax`), and judges it at its looks.
+//! Between looks it reviews whether going on pays (`review`) and forecasts the bill (`outlook`). In the end it
+//! makes the plan (`planning`).
 //! [`search`] proves that its choices keep the promise; `sieve` proves it for several single candidates
 //! under test at once, `aim` for a target read off the test, and `retest` for a recorded test read again
 //! for another target.

@@ -97,8 +97,7 @@ pub(super) fn paid(roster: &RosterSpec, ask: ModelSet) -> ModelSet {
     ask.iter().filter(|id| roster.rates(*id)).collect()
 }
 
-/// Whether candidates are to be compared with each other.
-pub(super) fn compares(families: Families, ask: ModelSet) -> bool {
+fn compares(families: Families, ask: ModelSet) -> bool {
     matches!(families, Families::Auto | Families::Consensus) && ask.len() > 1
 }
 

@@ -15,7 +15,8 @@ use crate::stats::MAX_POPULATION;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Families {
-    /// All of them.
+    /// All of them, chosen by a pilot. Where a pilot costs more than it finds out, single candidates only: at a
+    /// target of .60 or less, and of .75 or less for few items and one candidate or no scores.
     #[default]
     Auto,
     /// The reference only.
@@ -52,7 +53,6 @@ pub enum Objective {
     /// more than 5 % (`tests/promise/forecasts.rs`); on more items fewer do. If the agreement asked for cannot
     /// be had for the money, the run costs more. [`Smart::with_budget`](crate::Smart::with_budget) sets
     /// a hard cap, and both can be set.
-    ///
     ///
     /// [`Verdict::MoneySuffices`]: crate::plan::Verdict::MoneySuffices
     BestAgreement {

@@ -149,7 +149,8 @@ impl Profile {
     ///
     /// Why this holds: the pilot alone chose the chain and its looks. So whatever target and prices are
     /// named beforehand, the items after the pilot are in random order, and the test is one test at the
-    /// level asked for. The recorded certificate is also valid for every larger allowance `G >= F` and
+    /// level asked for. (At a lax target several candidates were tested at once: each is read again at its
+    /// share of the level.) The recorded certificate is also valid for every larger allowance `G >= F` and
     /// level `a >= alpha`, since leaving more than `G` failures means leaving more than `F`. But it is
     /// not delivered *beside* a test of something else on the same items: whichever came out well would
     /// be delivered, and the chances to err would add up. For the same reason no other chain is searched

@@ -44,7 +44,7 @@ impl Report {
     /// What the audits bound, in words.
     fn rests_on_audits(&self) -> String {
         let Some(Audited { share, limit, workers, .. }) = self.audit else {
-            return "audits, of which this report knows nothing".to_owned();
+            return "audits, of which this report has no figures".to_owned();
         };
         let then = match limit {
             _ if self.plan.order.population() == Order::ENDLESS => {

@@ -82,7 +82,7 @@ impl Report {
             _ if self.stopped_profiling() => "profiling was stopped",
             Order::ENDLESS => "nobody knows how long the stream is",
             _ if self.stopped == StopReason::Elsewhere => {
-                "the prices are not those that the plan was made at"
+                "the plan does not say what an item costs at these prices"
             }
             _ if self.profiled == 0 => "no item was profiled",
             _ => "nothing is known of what the reference costs",
@@ -130,11 +130,11 @@ impl Report {
             return writeln!(f, "\nSpent      {spent}: nothing that was called costs anything");
         }
         write!(f, "\nSpent      {spent} against about {alone} for the reference alone")?;
-        match compared(self.saving()) {
+        match self.saving() {
             // Free calls have no factor.
             _ if self.cost() == Cost::ZERO => {}
-            saving if saving.starts_with("1.00 ") => write!(f, ": about the same")?,
-            saving => write!(f, ": {saving}")?,
+            saving if (0.995..1.005).contains(&saving) => write!(f, ": about the same")?,
+            saving => write!(f, ": {}", compared(saving))?,
         }
         if answered < items {
             write!(f, " (of {answered} items answered)")?;

@@ -168,9 +168,10 @@ fn another_run_is_refused_with_what_differs() {
     refuse(Run::default(), &swapped, "the items, or their order");
     // Of the items asked about, it names the first that is another; and it says what to do.
     let profiled = swapped.iter().map(|item| item + 1_000_000).collect::<Vec<u64>>();
-    refuse(Run::default(), &profiled, "(item 0 is the first of those asked about that is another)");
+    refuse(Run::default(), &profiled, "(item 0 is the first that has changed)");
     let location = scratch.0.display();
-    let remedy = format!("; restore what it was, or open another journal than {location}");
+    let remedy =
+        format!("; go back to what it was begun with, or use another journal than {location}");
     refuse(Run::default(), &swapped, &remedy);
     refuse(Run { seed: 4, ..Run::default() }, &all, &format!("is now 4{remedy}"));
     assert_eq!(std::fs::read(&scratch.0).unwrap(), before, "a refused journal is left as it is");

@@ -1,7 +1,6 @@
 //! Audits within a budget: no audit waits for money, and no answer for an audit that does.
 
 use std::future::{Future, pending, poll_fn};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -12,11 +11,12 @@ use std::time::Duration;
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
 use smart_core::equivalence::Exact;
-use smart_core::journal::FileJournal;
 use smart_core::{
     Answer, Audit, Budget, Completion, Cost, Event, Executor, Families, Model, Plan, Pricing,
     ProfileSettings, Reason, Roster, RunError, Smart, Stop, Target, from_fn,
 };
+
+use super::scratch::Scratch;
 
 /// New items that the plan is applied to.
 const NEW: u64 = 100;
@@ -118,28 +118,6 @@ impl Service {
     }
 }
 
-/// A journal in a file of its own, removed when the test ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("smart-core-audited-{name}-{}.jsonl", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_file(&path);
-        Self(path)
-    }
-
-    fn open(&self) -> FileJournal {
-        FileJournal::open(&self.0).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Answers these items; `None` if that would never end.
 fn answer(
     smart: &Smart<u64, u64>,
@@ -153,7 +131,7 @@ fn answer(
 
 #[test]
 fn a_recalled_answer_is_audited_with_its_money_set_aside() {
-    let (service, scratch) = (Service::default(), Scratch::new("recalled"));
+    let (service, scratch) = (Service::default(), Scratch::new("audited-recalled"));
     let plan = service.plan();
     let (audited, plain) = (service.first(true), service.first(false));
     // The first process dies while the reference is asked about the audited item: its candidate's answer
@@ -185,7 +163,7 @@ fn stopping(smart: Smart<u64, u64>, stops: bool, heard: &Arc<AtomicU64>) -> Smar
 
 #[test]
 fn after_a_stop_no_recalled_answer_waits_for_money() {
-    let (service, scratch) = (Service::default(), Scratch::new("stopped"));
+    let (service, scratch) = (Service::default(), Scratch::new("audited-stopped"));
     let plan = service.plan();
     let (audited, plain) = (service.first(true), service.first(false));
     service.hangs.store(true, Ordering::SeqCst);
@@ -203,7 +181,7 @@ fn after_a_stop_no_recalled_answer_waits_for_money() {
 
 #[test]
 fn an_audit_that_is_cut_short_is_caught_and_is_no_failure() {
-    let (service, scratch) = (Service::default(), Scratch::new("short"));
+    let (service, scratch) = (Service::default(), Scratch::new("audited-short"));
     let plan = service.plan();
     let audited = service.first(true);
     service.hangs.store(true, Ordering::SeqCst);

@@ -6,5 +6,6 @@ mod judged;
 mod prices;
 mod profiled_again;
 mod purse;
+mod scratch;
 mod thrift;
 mod unbilled;

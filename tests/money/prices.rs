@@ -47,7 +47,10 @@ fn a_stored_plan_is_set_against_the_reference_at_the_prices_of_execution() {
     let truth = 2.0 / report.cost().as_usd();
     assert!((report.saving() - truth).abs() < 1e-9 && truth < 2.0, "{report}");
     let words = report.to_string();
-    assert!(words.contains("Planned    without a forecast: the prices are not those"), "{words}");
+    assert!(
+        words.contains("Planned    without a forecast: the plan does not say what an item costs"),
+        "{words}"
+    );
     assert!(
         words.contains(&format!("against about $2.00 for the reference alone: {truth:.2} times"))
     );

@@ -2,44 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
 use smart_core::equivalence::Exact;
-use smart_core::journal::FileJournal;
 use smart_core::plan::Policy;
 use smart_core::{
     BackendError, Budget, Completion, Cost, Families, Model, Pricing, ProfileSettings, Roster,
     Smart, Target, Usage, from_fn,
 };
 
+use super::scratch::Scratch;
+
 fn usd(amount: f64) -> Cost {
     Cost::from_usd(amount).unwrap()
-}
-
-/// A journal in a file of its own, removed when the test ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("smart-core-profiled-again-{name}-{}.jsonl", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_file(&path);
-        Self(path)
-    }
-
-    fn open(&self) -> FileJournal {
-        FileJournal::open(&self.0).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Waits a few polls.
@@ -88,7 +66,7 @@ fn bills(asked: &Asked) -> Cost {
 
 #[test]
 fn items_that_came_too_late_are_handed_on_again() {
-    let (asked, scratch) = (Asked::default(), Scratch::new("late"));
+    let (asked, scratch) = (Asked::default(), Scratch::new("profiled-again-late"));
     let items: Vec<u64> = (0..2_000).collect();
     let profile =
         || block_on(many_under_way(&asked).with_journal(scratch.open()).profile(&items)).unwrap();
@@ -112,7 +90,7 @@ fn items_that_came_too_late_are_handed_on_again() {
 
 #[test]
 fn an_item_that_was_half_asked_is_handed_on_without_a_call() {
-    let (asked, scratch) = (Asked::default(), Scratch::new("half"));
+    let (asked, scratch) = (Asked::default(), Scratch::new("profiled-again-half"));
     let items: Vec<u64> = (0..2_000).collect();
     let profile =
         || block_on(many_under_way(&asked).with_journal(scratch.open()).profile(&items)).unwrap();
@@ -139,7 +117,7 @@ fn an_item_that_was_half_asked_is_handed_on_without_a_call() {
 
 #[test]
 fn what_was_taken_to_be_spent_is_still_taken() {
-    let (scratch, items) = (Scratch::new("taken"), (0..400).collect::<Vec<u64>>());
+    let (scratch, items) = (Scratch::new("profiled-again-taken"), (0..400).collect::<Vec<u64>>());
     // A reference that gives no answer in time to every third item: such a call counts at its bound.
     let smart = || {
         let large = from_fn(|item: &u64| {

@@ -1,6 +1,6 @@
 //! A stored profile planned from again: for other targets, at other prices.
 
-use smart_core::evidence::Agreement;
+use smart_core::evidence::{Agreement, ItemEvidence};
 use smart_core::plan::Verdict;
 use smart_core::profile::{ProfileMachine, Step};
 use smart_core::simulation::{Outcomes, delivers_failure, evidence};
@@ -66,7 +66,12 @@ fn target(agreement: f64) -> Target {
 
 /// Bills are left out, so that prices say what a call costs.
 fn profile(made: &Made, seed: u64, asked: f64, families: Families) -> Profile {
-    let (order, roster) = (Order::new(ITEMS, seed), roster(0.01));
+    profile_at(0.01, made, seed, asked, families)
+}
+
+/// The same if the reference costs this much an item.
+fn profile_at(large: f64, made: &Made, seed: u64, asked: f64, families: Families) -> Profile {
+    let (order, roster) = (Order::new(ITEMS, seed), roster(large));
     let settings = ProfileSettings::default().with_families(families);
     let judge = Pricing::default();
     let mut machine = ProfileMachine::new(&roster, judge, target(asked), order, &settings).unwrap();
@@ -197,4 +202,25 @@ fn tests_of_all_candidates_are_read_again_at_their_shares() {
         let p = rate_p_value(runs, runs - misses, Probability::new(0.95).unwrap()).unwrap();
         assert!(p > 1e-4, "{asked} {again}: {misses} of {runs} missed");
     }
+}
+
+/// A candidate that was given up was asked no more, and items it was not asked about are no successes.
+#[test]
+fn a_test_that_was_given_up_is_read_again_up_to_where_it_ended() {
+    let settings = ProfileSettings::default();
+    let (mut dropped, mut misses) = (0, 0);
+    for seed in 0..60 {
+        let made = Made { seed: seed % 8, failing: [0.36, 0.41], scores: false };
+        let recorded = profile_at(0.0025, &made, seed, 0.6, Families::Auto);
+        let asked = |item: &&ItemEvidence| item.candidate(ModelId::new(1)).is_some();
+        dropped += u64::from(!recorded.evidence.iter().all(|item| asked(&item)));
+        for (large, again) in [(0.0025, 0.7), (0.005, 0.72)] {
+            let plan = recorded.replan(&roster(large), target(again), &settings).unwrap();
+            let failures = (0..ITEMS).filter(|index| delivers_failure(&plan, &made, *index));
+            misses += u64::from(failures.count() as u64 > target(again).allowance(ITEMS));
+        }
+    }
+    assert!(dropped > 20, "{dropped} of 60");
+    let p = rate_p_value(120, 120 - misses, Probability::new(0.95).unwrap()).unwrap();
+    assert!(p > 1e-4, "{misses} of 120 missed");
 }

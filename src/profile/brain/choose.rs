@@ -138,7 +138,7 @@ impl Brain {
         let calls = || self.demand.ask.iter().map(|id| till.trial(id));
         let pilot = self.next_gate(self.profiled()).saturating_sub(self.profiled()) as f64;
         let cheapest = calls().fold(f64::INFINITY, f64::min);
-        let test = self.shortest_test(design) * (reference + cheapest);
+        let test = self.shortest_test(design, self.level()) * (reference + cheapest);
         self.thrift().bears(pilot * (reference + calls().sum::<f64>()) + test)
     }
 

@@ -9,7 +9,8 @@
 //! The first item shows what calls cost, and whether anything orders the answers.
 //!
 //! # Why the levels sum to `alpha`
-//! Let `E` be what the first items showed, up to one that the reference answered. Given `E`, the `M`
+//! Let `E` be what the first items showed, up to one that the reference answered, or up to the end of a pilot
+//! that was too short for any other choice. Given `E`, the `M`
 //! candidates tested and the boundary are constants, and the items left are in uniformly random order (see
 //! [`search`]). Each candidate is tested at the level `alpha / M` on all of these items, whether it is given
 //! up on the way or not. So the probability that any of them is certified wrongly is at most `alpha` given
@@ -61,8 +62,14 @@ impl Brain {
         let tested = if cheap.is_empty() { below(1.0) } else { cheap };
         let shares = u32::try_from(tested.len()).ok().filter(|count| *count > 0)?;
         let start = self.profiled();
-        let level = self.level().split(shares);
-        let boundary = boundaries::single_policy(self.design(start).ok()?, level).ok()?;
+        let (level, design) = (self.level().split(shares), self.design(start).ok()?);
+        // All of them are asked until the first may be certified. Within a budget that must leave half of it.
+        let calls: f64 = tested.iter().map(|id| self.till().trial(*id)).sum();
+        let test = self.shortest_test(design, level) * (reference + calls);
+        if !self.thrift().bears(2.0 * test) {
+            return None;
+        }
+        let boundary = boundaries::single_policy(design, level).ok()?;
         let test = |id| ChainTest::new(Chain::single(id), boundary.clone(), start);
         Some(tested.into_iter().map(test).collect())
     }

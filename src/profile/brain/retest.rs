@@ -12,11 +12,11 @@
 //! 2. Given `E` the other items are in uniformly random order. Hence the test of `C` at these looks and
 //!    limits certifies a policy that leaves more than `G` failures with probability at most `a` given
 //!    `E`, and so without the condition ([`Boundary`]).
-//! 3. No other test is made. What is delivered is the reference, or a policy of `C` at least as strict
-//!    as the one certified, which fails on a subset of its items. Prices choose among these, and may,
+//! 3. No other test is made. (But see below for several candidates.) What is delivered is the reference, or a
+//!    policy of `C` at least as strict as the one certified, which fails on a subset of its items. Prices choose among these, and may,
 //!    because all are covered.
-//! 4. The evidence ends somewhere, for reasons of its own. That leaves looks out, which makes nothing
-//!    easier to certify.
+//! 4. The evidence of a test ends somewhere, for reasons of its own: profiling ended, or the test was given up.
+//!    That leaves looks out, which makes nothing easier to certify.
 //!
 //! Where every candidate was tested at a share of the level (module `lax`), `E` chose all of these tests, each
 //! is read again at the same share, and 2 and 3 hold for them together.
@@ -52,6 +52,7 @@ impl Brain {
         self.pilot = recorded.pilot;
         self.tests.clear();
         let level = self.level().split(u32::try_from(recorded.tests.len()).unwrap_or(u32::MAX));
+        let mut ends = Vec::new();
         for test in recorded.tests {
             let mut again = match self.read_again(&test.boundary, test.start, level) {
                 Some(boundary) => ChainTest::new(test.chain, boundary, test.start),
@@ -59,8 +60,10 @@ impl Brain {
             };
             TOO_LITTLE.clone_into(&mut again.ended);
             self.tests.push(again);
+            ends.push(test.start + test.tested);
         }
-        recorded.evidence.into_iter().for_each(|item| self.retell(item));
+        recorded.evidence.into_iter().for_each(|item| self.retell(item, &ends));
+        self.live = recorded.live;
         self.stored = if self.tests.is_empty() {
             Some("the stored evidence ends with its pilot, and tests no chain")
         } else {
@@ -70,11 +73,16 @@ impl Brain {
     }
 
     /// Adds an item to the tests, and judges those that have a look here.
-    fn retell(&mut self, item: ItemEvidence) {
+    ///
+    /// A test that was given up was told of no item from its end on, where its candidate may not have been asked.
+    fn retell(&mut self, item: ItemEvidence, ends: &[u64]) {
         let (rank, coin) = (self.profiled(), self.order.coin(item.index));
         self.book(&item);
-        for test in self.tests.iter_mut().filter(|test| rank >= test.start) {
-            test.fold(&item, coin, &self.roster);
+        for (test, end) in self.tests.iter_mut().zip(ends) {
+            test.live = rank < *end;
+            if test.live && rank >= test.start {
+                test.fold(&item, coin, &self.roster);
+            }
         }
         self.evidence.push(item);
         self.look();
