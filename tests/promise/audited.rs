@@ -428,3 +428,14 @@ async fn a_budget_leaves_no_item_unanswered_for_the_check_of_the_reference() {
         assert!(checked.cost() <= Cost::from_usd(usd).unwrap());
     }
 }
+
+#[test]
+fn what_is_asked_of_a_lasting_share_is_checked() {
+    let target = Target::new(0.95, 0.95).unwrap();
+    let error = |items, failing| Audit::lasting(target, items, failing).unwrap_err().to_string();
+    assert!(error(4_000, 2.0).contains("expected to fail must lie in [0, 1], got 2"));
+    assert!(error(4_000, f64::NAN).contains("NaN"));
+    assert!(error(20, 0.0).contains("too few may fail"), "{}", error(20, 0.0));
+    assert!(error(0, 0.0).contains("of 0 answers"));
+    assert!(Audit::lasting(target, 4_000, 0.0).is_ok());
+}

@@ -206,6 +206,9 @@ fn an_error_of_the_caller_ends_the_executor() {
             block_on(executor.run_part(&items, 0..ITEMS as u64, each)).unwrap_err()
         };
         assert!(matches!(&error, RunError::Caller(why) if why.to_string() == "the disk is full"));
+        // Asked again it does not seem to have answered everything.
+        let again = block_on(executor.run_part(&items, 0..10, |_| Ok::<(), String>(())));
+        assert!(matches!(again, Err(RunError::Ended)));
         let report: Report = executor.finish().unwrap();
         assert!(report.cut_short && seen == 300 && calls.lock().unwrap().len() < 800);
         check_once(&calls);
