@@ -16,6 +16,8 @@ use crate::Setting;
 
 const ITEMS: u64 = 900;
 const WORKERS: u64 = 3;
+/// The test that a worker's process runs.
+const TEST: &str = "processes::no_call_is_paid_twice_by_workers_in_other_processes";
 /// Where the worker finds what it needs, and which worker it is.
 const DIRECTORY: &str = "SMART_CORE_TEST_DIRECTORY";
 const WORKER: &str = "SMART_CORE_TEST_WORKER";
@@ -84,15 +86,12 @@ fn work(directory: &Path, worker: u64) {
     std::fs::write(directory.join(format!("{worker}.json")), done).unwrap();
 }
 
-#[test]
-#[ignore = "a process of the next test"]
-fn a_worker_process() {
-    let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());
-    work(&directory, std::env::var(WORKER).unwrap().parse().unwrap());
-}
-
+/// The workers are processes of this test, told by their environment what to do.
 #[test]
 fn no_call_is_paid_twice_by_workers_in_other_processes() {
+    if let (Ok(directory), Ok(worker)) = (std::env::var(DIRECTORY), std::env::var(WORKER)) {
+        return work(&PathBuf::from(directory), worker.parse().unwrap());
+    }
     let name = format!("smart-core-processes-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&directory).unwrap();
@@ -109,7 +108,7 @@ fn no_call_is_paid_twice_by_workers_in_other_processes() {
     let workers: Vec<_> = (0..WORKERS)
         .map(|worker| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["processes::a_worker_process", "--exact", "--ignored"])
+                .args([TEST, "--exact"])
                 .env(DIRECTORY, &directory)
                 .env(WORKER, worker.to_string())
                 .output()
