@@ -96,7 +96,7 @@ fn judge(runs: u64, theirs: u64, only: &str, as_json: bool) -> Result<u64, cases
 fn print(case: &Case, ours: &Tally, theirs: &Tally) -> Result<(), cases::Failure> {
     let (low, high) = ours.interval()?;
     println!(
-        "{:24} {:10} {:>6} {:>5.2}  {:>7.4} {:>17} {:>8.1e} {:>9.2}   {:>9.4}{}",
+        "{:24} {:10} {:>6} {:>5.2}  {:>7.4} {:>17} {:>8.1e} {:>9.2}   {:>9}{}",
         case.within.map_or_else(String::new, |share| format!("{share} % "))
             + &format!("{:?}", case.pattern),
         format!("{:?}", case.families),
@@ -106,7 +106,7 @@ fn print(case: &Case, ours: &Tally, theirs: &Tally) -> Result<(), cases::Failure
         format!("[{low:.4}, {high:.4}]"),
         ours.p_value()?,
         ours.certified as f64 / ours.runs as f64,
-        theirs.rate(),
+        if theirs.runs > 0 { format!("{:.4}", theirs.rate()) } else { "not run".to_owned() },
         if ours.keeps_the_promise()? { "" } else { "   BROKEN" },
     );
     Ok(())
