@@ -429,6 +429,29 @@ async fn a_budget_leaves_no_item_unanswered_for_the_check_of_the_reference() {
     }
 }
 
+/// The check takes nothing that audits will need.
+#[test]
+fn a_check_of_the_reference_leaves_the_money_for_audits() {
+    let cost = |usd| Cost::from_usd(usd).unwrap();
+    let price = |usd| Pricing::per_request(usd).unwrap();
+    let run = |check: u64| {
+        let large = Model::new("large", Simulated::reference(1)).with_pricing(price(1.0));
+        let small = Simulated::candidate("small", 0.999, 1);
+        let roster = Roster::new(large, [Model::new("small", small).with_pricing(price(0.01))]);
+        let budget = Budget::new(cost(510.0)).with_call_bound("large", cost(1.0));
+        let smart = Smart::new(roster.unwrap(), Exact, Target::new(0.95, 0.95).unwrap())
+            .with_budget(budget.with_call_bound("small", cost(0.01)))
+            .with_audit(Audit::new(0.2).unwrap())
+            .with_reference_check(check);
+        let items: Vec<u64> = (0..2_000).collect();
+        futures::executor::block_on(smart.run(&items)).unwrap().report
+    };
+    let (plain, checked) = (run(0), run(300));
+    assert!(plain.audit.is_some_and(|audit| audit.audits > 300), "{plain}");
+    assert_eq!(plain.delivered.answered(), 2_000, "{plain}");
+    assert_eq!(checked.delivered.answered(), 2_000, "{checked}");
+}
+
 #[test]
 fn what_is_asked_of_a_lasting_share_is_checked() {
     let target = Target::new(0.95, 0.95).unwrap();
