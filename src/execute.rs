@@ -47,7 +47,7 @@ use crate::tally::Tally;
 pub use answers::Answers;
 use audit::Auditor;
 pub use audit::{Audit, Audited};
-pub(crate) use collection::or_break;
+pub(crate) use collection::{or_break, throughout};
 use lane::Lane;
 pub use part::Part;
 use straight::{Straight, Way};

@@ -26,7 +26,7 @@ use crate::answer::Answer;
 use crate::calls::{Calls, Fingerprint, told_apart};
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
-use crate::execute::{Audit, Executor};
+use crate::execute::{Audit, Executor, throughout};
 use crate::items::{Items, held};
 use crate::journal::{Binding, FingerprintNow, Header, Recorder, fingerprint, fold};
 use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
@@ -291,10 +291,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let mut answers = Vec::new();
-        let each = |answer| {
-            answers.push(answer);
-            ControlFlow::Continue(())
-        };
+        let each = throughout(|answer| answers.push(answer));
         let report = self.run_by(items, None, each).await?;
         answers.sort_unstable_by_key(|answer| answer.index);
         Ok(Outcome { answers, report })

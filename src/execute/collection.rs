@@ -67,10 +67,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         S::Item: Sync,
     {
         let mut answers = Vec::new();
-        let each = |answer| {
-            answers.push(answer);
-            ControlFlow::Continue(())
-        };
+        let each = throughout(|answer| answers.push(answer));
         self.execute_whole(items, None, each).await?;
         answers.sort_unstable_by_key(|answer: &Answer<O>| answer.index);
         Ok(Outcome { answers, report: self.finish()? })
@@ -85,17 +82,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     pub async fn run_each<S>(
         &self,
         items: &S,
-        mut each: impl FnMut(Answer<O>),
+        each: impl FnMut(Answer<O>),
     ) -> Result<Report, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let each = |answer| {
-            each(answer);
-            ControlFlow::Continue(())
-        };
-        self.execute_whole(items, self.in_order, each).await?;
+        self.execute_whole(items, self.in_order, throughout(each)).await?;
         self.finish()
     }
 
@@ -257,6 +250,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         let turns = Turns::default();
         let flow = self.flow(turns.admit(indices, most), lane, one);
         InOrder::new(flow, turns).try_for_each(each).await
+    }
+}
+
+/// The same code as one that never breaks off.
+pub(crate) fn throughout<T>(mut each: impl FnMut(T)) -> impl FnMut(T) -> ControlFlow<()> {
+    move |answer| {
+        each(answer);
+        ControlFlow::Continue(())
     }
 }
 

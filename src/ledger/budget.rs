@@ -47,8 +47,8 @@ use crate::roster::RosterSpec;
 /// ([`Smart::run`](crate::Smart::run), [`Executor::run`](crate::Executor::run)), items are taken in the random
 /// order, so that the answered ones are a random sample of all. A stream, a part, or items that are to be
 /// delivered in order are taken as they come. The promise bounds the number of answers that may differ among
-/// all items; it promises no share of those answered. Items under way when profiling ends count as spent, so the number of unanswered
-/// items at the end may vary by as many as ran at once.
+/// all items; it promises no share of those answered. Items under way when profiling ends count as spent, so
+/// the number of unanswered items at the end may vary by as many as ran at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {

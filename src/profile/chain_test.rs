@@ -90,18 +90,15 @@ impl ChainTest {
     /// the words say how.
     pub(super) fn outcome(&self, chosen: bool, cut: Option<&str>) -> String {
         let Self { promise, ended, .. } = self;
-        let cut = cut.filter(|_| self.live);
         let comma = if promise.is_empty() { "" } else { ", " };
-        let open = self.certified.is_none().then_some(cut).flatten();
-        let outcome = match (&self.certified, chosen) {
-            _ if open.is_some() => {
-                format!("undecided{comma}{promise}: {}", open.unwrap_or_default())
-            }
-            (Some(_), true) if promise.is_empty() => "chosen, the cheapest certified".to_owned(),
-            (Some(_), true) => format!("chosen, {promise}"),
-            (Some(_), false) => format!("certified{comma}{promise}, but not the cheapest"),
-            (None, _) if ended.is_empty() => format!("not certified{comma}{promise}"),
-            (None, _) => format!("not certified{comma}{promise}: {ended}"),
+        let open = cut.filter(|_| self.live && self.certified.is_none());
+        let outcome = match (open, &self.certified, chosen) {
+            (Some(cut), ..) => format!("undecided{comma}{promise}: {cut}"),
+            (_, Some(_), true) if promise.is_empty() => "chosen, the cheapest certified".to_owned(),
+            (_, Some(_), true) => format!("chosen, {promise}"),
+            (_, Some(_), false) => format!("certified{comma}{promise}, but not the cheapest"),
+            (_, None, _) if ended.is_empty() => format!("not certified{comma}{promise}"),
+            (_, None, _) => format!("not certified{comma}{promise}: {ended}"),
         };
         match self.unjudged.len() {
             0 => outcome,

@@ -1,12 +1,11 @@
 //! Runs that hand over answers one by one, as they come or in the order of their items.
 
 use std::error::Error;
-use std::ops::ControlFlow;
 
 use super::Smart;
 use crate::answer::Answer;
 use crate::error::RunError;
-use crate::execute::or_break;
+use crate::execute::{or_break, throughout};
 use crate::items::Items;
 use crate::report::Report;
 
@@ -64,17 +63,13 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub async fn run_each<S>(
         &self,
         items: &S,
-        mut each: impl FnMut(Answer<O>),
+        each: impl FnMut(Answer<O>),
     ) -> Result<Report, RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
     {
-        let each = |answer| {
-            each(answer);
-            ControlFlow::Continue(())
-        };
-        self.run_by(items, self.in_order, each).await
+        self.run_by(items, self.in_order, throughout(each)).await
     }
 
     /// As [`run_each`](Self::run_each), for code that may fail on an answer: a full disk, a lost database.

@@ -72,11 +72,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// stream of unknown length.
     ///
     /// The plan's certificate says nothing about new items, and the executor's plan and report leave it out.
-    /// The promise, for the plan's target, rests on the audits alone ([`with_audit`](Self::with_audit)). The
-    /// forecast is what the policy costs on so many items, and the audits, without profiling. Their coins are drawn from this run's seed,
-    /// so take a new one. If the length is not known, the share of wrong answers among those delivered
-    /// exceeds the tolerated share *at any time* with probability at most `alpha`. The first items then
-    /// go to the reference, until enough is delivered for a candidate's answer to be allowed to fail.
+    /// The promise, for the plan's target, rests on the audits alone ([`with_audit`](Self::with_audit)).
+    /// Their coins are drawn from this run's seed, so take a new one. The forecast is what the policy costs on
+    /// so many items, and the audits, without profiling. If the length is not known, the share of wrong
+    /// answers among those delivered exceeds the tolerated share *at any time* with probability at most
+    /// `alpha`. The first items then go to the reference, until enough is delivered for a candidate's answer
+    /// to be allowed to fail.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or promises less than

@@ -13,8 +13,8 @@
 //!    limits certifies a policy that leaves more than `G` failures with probability at most `a` given
 //!    `E`, and so without the condition ([`Boundary`]).
 //! 3. No other test is made. (But see below for several candidates.) What is delivered is the reference, or a
-//!    policy of `C` at least as strict as the one certified, which fails on a subset of its items. Prices choose among these, and may,
-//!    because all are covered.
+//!    policy of `C` at least as strict as the one certified, which fails on a subset of its items. Prices choose
+//!    among these, and may, because all are covered.
 //! 4. The evidence of a test ends somewhere, for reasons of its own: profiling ended, or the test was given up.
 //!    That leaves looks out, which makes nothing easier to certify.
 //!
