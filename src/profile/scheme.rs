@@ -7,7 +7,7 @@
 //! certify whole or hardly at all, have several looks around the best size. These are priced as one look
 //! at that size, over the possible truths ([`CostCurve`]).
 
-use super::curve::{CostCurve, Tolerated, tolerated};
+use super::curve::{CostCurve, Look};
 use super::priced::{Priced, Scheme};
 use super::thrift::Thrift;
 use crate::plan::{Chain, Key};
@@ -51,7 +51,7 @@ pub(super) struct Schedule {
     /// What dense looks tolerate, approximately: each has less of the level than a single look, but
     /// among so many, luck comes early at one or another.
     dense: Vec<(u64, u64)>,
-    one: Vec<(u64, Tolerated)>,
+    one: Vec<Look>,
 }
 
 impl Schedule {
@@ -62,90 +62,27 @@ impl Schedule {
         design: Design,
         level: Probability,
         remaining: u64,
-        large: bool,
-        dense: bool,
+        (large, dense): (bool, bool),
+        floor: f64,
     ) -> Self {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
         let near = (remaining as f64 * 0.5).min(60_000.0);
         let far = if dense { remaining as f64 } else { near };
         let (looks, alone) = sizes(design, level, (near, far), ratio);
         let one = looks.iter().take(alone);
-        let one = one.map(|(look, limit)| (*look, tolerated(*limit, *look))).collect();
+        let one = one.map(|(look, limit)| Look::new(*look, *limit, level, floor)).collect();
         let dense = if dense { looks } else { Vec::new() };
         Self { dense, rate: design.rate(), large, one }
     }
 
     /// One look at the best size.
-    ///
-    /// On small populations all sizes are priced, for the pilot to know the regret of fixing one. On large
-    /// ones every [`STRIDE`]th is, and then ever closer ones around the best: the price is nearly flat there.
     fn one_look(&self, curve: &CostCurve, remaining: u64, thrift: &Thrift) -> Priced {
-        let mut best = Priced::never();
-        let wholes: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
-        let least = wholes.iter().sum::<f64>() / curve.count();
-        // For each truth, the cost of the look that would be best if it were known.
-        let mut hindsight = vec![f64::INFINITY; wholes.len()];
-        let mut truths = Vec::with_capacity(wholes.len());
-        let rest = |look: u64| remaining.saturating_sub(look) as f64;
-        // Whether from this look on even the whole chain, the cheapest policy, costs more than what is
-        // `known`; longer looks cost more still.
-        let late = |look: u64, least: f64, known: f64| {
-            look as f64 * curve.profiling + rest(look) * least >= known
-        };
-        let mut price = |(look, rates): &(u64, Tolerated), best: &mut Priced| {
-            let spent = *look as f64 * curve.profiling;
-            truths.clear();
-            truths.extend(curve.expected(rates));
-            let per_item = truths.iter().sum::<f64>() / curve.count();
-            let total = spent + rest(*look) * per_item;
-            for (known, each) in hindsight.iter_mut().zip(&mut truths) {
-                *each = spent + rest(*look) * *each;
-                *known = known.min(*each);
-            }
-            if total < best.total {
-                (best.scheme, best.total, best.per_item) = (Scheme::One(*look), total, per_item);
-                best.truths.clone_from(&truths);
-            }
-            hindsight.iter().zip(&wholes).all(|(known, least)| late(*look, *least, *known))
-        };
         // At most half of the money goes into finding out what to do with the rest.
-        let bears = |look: u64| thrift.bears(2.0 * look as f64 * curve.profiling);
-        let borne = self.one.partition_point(|(look, _)| bears(*look));
+        let bears = |look: &Look| thrift.bears(2.0 * look.size as f64 * curve.profiling);
+        let borne = self.one.partition_point(bears);
         let looks = self.one.get(..borne).unwrap_or_default();
-        if !self.large {
-            for look in looks {
-                if price(look, &mut best) && late(look.0, least, best.total) {
-                    break;
-                }
-            }
-            if best.scheme != Scheme::Never {
-                best.regret = best.total - hindsight.iter().sum::<f64>() / curve.count();
-            }
-            return best;
-        }
-        let mut around = 0;
-        let mut found = |at: usize, best: &mut Priced, around: &mut usize| {
-            let before = best.total;
-            if let Some(look) = looks.get(at) {
-                price(look, best);
-            }
-            if best.total < before {
-                *around = at;
-            }
-        };
-        for (at, look) in looks.iter().enumerate().step_by(STRIDE) {
-            if late(look.0, least, best.total) {
-                break;
-            }
-            found(at, &mut best, &mut around);
-        }
-        for near in [STRIDE / 2, STRIDE / 4] {
-            let middle = around;
-            for at in [middle.wrapping_sub(near), middle + near] {
-                found(at, &mut best, &mut around);
-            }
-        }
-        best
+        let sizing = Sizing::new(curve, remaining);
+        if self.large { sizing.around(looks) } else { sizing.all(looks) }
     }
 
     /// Prices dense looks for the whole chain, and takes them if they are cheaper than the best so far.
@@ -198,7 +135,114 @@ impl Schedule {
 
     /// The look sizes to choose from.
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
-        self.one.iter().map(|(look, _)| *look)
+        self.one.iter().map(|look| look.size)
+    }
+}
+
+/// The search for the best size of a chain's only look.
+struct Sizing<'a> {
+    curve: &'a CostCurve,
+    remaining: u64,
+    best: Priced,
+    /// For each truth, what the look just priced costs.
+    truths: Vec<f64>,
+    /// For each truth, the cost of the look that would be best if it were known.
+    hindsight: Vec<f64>,
+    /// For each truth, the cost per item of the whole chain, the cheapest policy.
+    wholes: Vec<f64>,
+}
+
+impl<'a> Sizing<'a> {
+    fn new(curve: &'a CostCurve, remaining: u64) -> Self {
+        let wholes: Vec<f64> = curve.wholes().map(|(_, cost)| cost).collect();
+        let truths = Vec::with_capacity(wholes.len());
+        let hindsight = vec![f64::INFINITY; wholes.len()];
+        Self { curve, remaining, best: Priced::never(), truths, hindsight, wholes }
+    }
+
+    /// What a test of `size` items costs, and how many items then remain.
+    fn spent(&self, size: u64) -> (f64, f64) {
+        (size as f64 * self.curve.profiling, self.remaining.saturating_sub(size) as f64)
+    }
+
+    fn mean(&self, costs: &[f64]) -> f64 {
+        costs.iter().sum::<f64>() / self.curve.count()
+    }
+
+    /// Prices a look, and takes it if it is the best so far.
+    fn price(&mut self, look: &Look) {
+        let (spent, rest) = self.spent(look.size);
+        self.truths.clear();
+        self.truths.extend(self.curve.expected(look));
+        let per_item = self.mean(&self.truths);
+        for (known, each) in self.hindsight.iter_mut().zip(&mut self.truths) {
+            *each = spent + rest * *each;
+            *known = known.min(*each);
+        }
+        let total = spent + rest * per_item;
+        let best = &mut self.best;
+        if total < best.total {
+            (best.scheme, best.total, best.per_item) = (Scheme::One(look.size), total, per_item);
+            best.truths.clone_from(&self.truths);
+        }
+    }
+
+    /// Whether from this look on even the whole chain costs more than the best look known; longer looks cost
+    /// more still.
+    fn is_late(&self, look: &Look) -> bool {
+        let (spent, rest) = self.spent(look.size);
+        spent + rest * self.mean(&self.wholes) >= self.best.total
+    }
+
+    /// Whether that holds for each truth and the look that would be best for it.
+    fn is_late_for_all(&self, look: &Look) -> bool {
+        let (spent, rest) = self.spent(look.size);
+        let mut known = self.hindsight.iter().zip(&self.wholes);
+        known.all(|(known, least)| spent + rest * *least >= *known)
+    }
+
+    /// The best of all looks, and the regret of fixing one: on a small population that decides whether the
+    /// pilot goes on.
+    fn all(mut self, looks: &[Look]) -> Priced {
+        for look in looks {
+            self.price(look);
+            if self.is_late(look) && self.is_late_for_all(look) {
+                break;
+            }
+        }
+        if self.best.scheme != Scheme::Never {
+            self.best.regret = self.best.total - self.mean(&self.hindsight);
+        }
+        self.best
+    }
+
+    /// The best of every [`STRIDE`]th look, and then of ever closer ones around it: on a large population the
+    /// price is nearly flat there.
+    fn around(mut self, looks: &[Look]) -> Priced {
+        let mut middle = 0;
+        for (at, look) in looks.iter().enumerate().step_by(STRIDE) {
+            if self.is_late(look) {
+                break;
+            }
+            self.closer(looks, at, &mut middle);
+        }
+        for near in [STRIDE / 2, STRIDE / 4] {
+            for at in [middle.wrapping_sub(near), middle + near] {
+                self.closer(looks, at, &mut middle);
+            }
+        }
+        self.best
+    }
+
+    /// Prices a look by its place, and makes that the middle if it is the best so far.
+    fn closer(&mut self, looks: &[Look], at: usize, middle: &mut usize) {
+        let before = self.best.total;
+        if let Some(look) = looks.get(at) {
+            self.price(look);
+        }
+        if self.best.total < before {
+            *middle = at;
+        }
     }
 }
 

@@ -47,7 +47,9 @@ impl Brain {
         let start = if large { 0 } else { self.profiled() };
         let design = self.design_for(allowance, start).ok()?;
         let dense = large || self.settings.objective == Objective::LeastCost;
-        let schedule = Schedule::new(design, self.level(), population - start, large, dense);
+        let left = population - start;
+        let schedule =
+            Schedule::new(design, self.level(), left, (large, dense), self.settings.floor);
         Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
     }
 
