@@ -20,6 +20,7 @@
 //! A run with another roster, target, seed, item list, equivalence or setting is a different run, and is
 //! refused with what differs. Prices may change: recorded usage is billed at today's prices.
 
+mod contents;
 #[cfg(feature = "json")]
 mod file;
 mod fingerprint;
@@ -78,13 +79,13 @@ pub struct Header {
     /// How many items there are.
     pub population: u64,
     /// A digest of all items in order; unknown if the items came as a stream.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub items: Option<u64>,
     /// The settings of the profiler.
     pub settings: ProfileSettings,
     /// The cap that profiling was planned within, if there was one. A resumed run may have another cap,
     /// but its profiler goes on planning within this one, so that it comes to the same decisions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub budget: Option<Cost>,
 }
 
@@ -349,7 +350,11 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// Another writer holds the journal.
-    #[error("the journal {} is open elsewhere: a journal has one writer", path.display())]
+    #[error(
+        "the journal {} is open elsewhere, in another process or by something of this one that is not dropped yet \
+         (a journal, a Smart, an Executor): a journal has one writer",
+        path.display()
+    )]
     Locked {
         /// The file.
         path: PathBuf,

@@ -4,25 +4,25 @@
 //! During the run it is the keeper that every paid call passes through.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::found::{Found, Recalls};
+use super::contents::{Contents, Vain, first_changed};
+use super::found::Recalls;
 use super::{Header, Journal, JournalError, OTHER_ITEMS, Record, Recorded, Torn};
 use crate::backend::guard::panicked;
 use crate::backend::{Completion, ErrorKind};
-use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept, is_judgement};
+use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
 use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Usage};
-use crate::roster::{ModelId, RosterSpec};
+use crate::roster::RosterSpec;
 
 type Encode<O> = dyn Fn(&O) -> Result<String, String> + Send + Sync;
-type Decode<O> = dyn Fn(&str) -> Result<O, String> + Send + Sync;
+pub(super) type Decode<O> = dyn Fn(&str) -> Result<O, String> + Send + Sync;
 
 /// A journal bound to a caller's types: how outputs are written and read, how items are told apart.
 pub(crate) struct Binding<I: ?Sized, O> {
@@ -64,14 +64,6 @@ impl Drop for Busy {
     }
 }
 
-/// A call that failed and was, or will be, made again: paid for in vain.
-struct Vain {
-    key: CallKey,
-    usage: Option<Usage>,
-    kind: ErrorKind,
-    booked: bool,
-}
-
 /// The keeper of one run.
 pub(crate) struct Recorder<O> {
     journal: Arc<dyn Journal>,
@@ -108,26 +100,7 @@ fn remedy(journal: &dyn Journal) -> String {
     format!("; go back to what it was begun with, or use another journal{than}")
 }
 
-/// The first item recorded that is another now, in words to go on with.
-fn first_changed(journal: &dyn Journal, now: &FingerprintNow<'_>) -> Result<String, RunError> {
-    let mut first: Option<u64> = None;
-    let mut look = |record: Record| {
-        let known = first.is_some_and(|first| first <= record.index);
-        let changed =
-            || record.item.is_some_and(|was| now(record.index).is_some_and(|is| is != was));
-        if !known && changed() {
-            first = Some(record.index);
-        }
-        Ok(())
-    };
-    journal.read(&mut look).map_err(journal_error)?;
-    Ok(first.map_or_else(
-        || " (none that was asked about so far is another)".to_owned(),
-        |index| format!(" (item {index} is the first that has changed)"),
-    ))
-}
-
-fn journal_error(error: JournalError) -> RunError {
+pub(super) fn journal_error(error: JournalError) -> RunError {
     RunError::Journal(Box::new(error))
 }
 
@@ -149,10 +122,7 @@ impl<O> Recorder<O> {
         }
         let busy = Busy(Arc::clone(&binding.busy));
         let journal = Arc::clone(&binding.journal);
-        let roster = &header.roster;
-        let mut found: BTreeMap<CallKey, Recalls<O>> = BTreeMap::new();
-        let (mut records, mut sound, mut judged) = (0, false, false);
-        let mut budget = header.budget;
+        let (mut held, mut budget) = (Contents::default(), header.budget);
         let torn = match journal.header().map_err(journal_error)? {
             None => {
                 journal.begin(header).map_err(journal_error)?;
@@ -168,27 +138,14 @@ impl<O> Recorder<O> {
                     return Err(RunError::Mismatch { what: "the journal", difference });
                 }
                 budget = was.budget;
-                let mut take = |record: Record| {
-                    let (key, item, kept) = read(record, header, &*binding.decode)?;
-                    records += 1;
-                    sound |= matches!(kept, Kept::Answer { .. });
-                    judged |= is_judgement(&key, kept.usage().as_ref());
-                    // The call was never made, so it is made now.
-                    if kept.failed() != Some(ErrorKind::Unavailable) {
-                        let call = Found { item, kept, booked: false };
-                        match found.entry(key) {
-                            Entry::Vacant(place) => drop(place.insert(Recalls::new(call))),
-                            Entry::Occupied(mut place) => place.get_mut().push(call),
-                        }
-                    }
-                    Ok(())
-                };
+                let mut take = |record| held.add(record, header, &*binding.decode);
                 journal.read(&mut take).map_err(journal_error)?
             }
         };
         // A journal that an earlier run of this process broke reports it here, before a call is paid for.
         journal.flush().map_err(journal_error)?;
-        let vain = Mutex::new(set_aside(&mut found, again));
+        let vain = Mutex::new(held.set_aside(again));
+        let Contents { found, records, sound, judged } = held;
         Ok(Self {
             journal,
             encode: Arc::clone(&binding.encode),
@@ -196,7 +153,7 @@ impl<O> Recorder<O> {
             sound: AtomicBool::new(sound),
             judged,
             broken: AtomicBool::new(false),
-            roster: roster.clone(),
+            roster: header.roster.clone(),
             found: Mutex::new(found),
             vain,
             records,
@@ -248,63 +205,6 @@ impl<O> Recorder<O> {
         });
         useful.chain(vain.iter().map(|call| (call.key, call.usage, Some(call.kind)))).collect()
     }
-}
-
-/// Sets aside the failures that may have passed and were followed by another attempt, or, with `again`,
-/// will be.
-fn set_aside<O>(found: &mut BTreeMap<CallKey, Recalls<O>>, again: bool) -> Vec<Vain> {
-    // Only the item's own failures would be the same again. A model that is not there (`Permanent`) or code
-    // that panics may have been mended since.
-    let passes = |kind: ErrorKind| !kind.is_of_the_item();
-    let failed = |call: &Found<O>| call.kept.failed().is_some_and(passes);
-    let some = found.iter().filter(|(_, calls)| calls.iter().any(failed));
-    let some: Vec<CallKey> = some.map(|(key, _)| *key).collect();
-    let mut vain = Vec::new();
-    for key in some {
-        let calls = found.remove(&key).and_then(|calls| {
-            calls.retain(|call, after| {
-                let Kept::Failure { kind, usage } = call.kept else { return true };
-                let passed = passes(kind) && (again || after > 0);
-                if passed {
-                    vain.push(Vain { key, usage, kind, booked: false });
-                }
-                !passed
-            })
-        });
-        found.extend(calls.map(|calls| (key, calls)));
-    }
-    vain
-}
-
-/// Reads a record as this run sees it; an error says in words what is wrong.
-fn read<O>(
-    record: Record,
-    header: &Header,
-    decode: &Decode<O>,
-) -> Result<(CallKey, Option<u64>, Kept<O>), String> {
-    if let Some(complaint) = record.complaint() {
-        return Err(complaint.to_owned());
-    }
-    let Record { index, item, model, kind, other, outcome, usage } = record;
-    if index >= header.population {
-        return Err(format!("item {index} is outside the population of {}", header.population));
-    }
-    let find = |name: &str| -> Result<ModelId, String> {
-        header.roster.find(name).ok_or_else(|| format!("`{name}` is not in the roster"))
-    };
-    let model = find(&model)?;
-    let other = other.map_or(Ok(model), |name| find(&name))?;
-    let kept = match outcome {
-        Recorded::Answer { output, score } => {
-            let output =
-                decode(&output).map_err(|why| format!("the output cannot be read: {why}"))?;
-            Kept::Answer { output, usage, score }
-        }
-        Recorded::Rating { score } => Kept::Rating { usage, score },
-        Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
-        Recorded::Failure(kind) => Kept::Failure { kind, usage: kind.used(usage) },
-    };
-    Ok((CallKey { index, model, kind, other }, item, kept))
 }
 
 impl<O: Send + Sync> Keeper<O> for Recorder<O> {
