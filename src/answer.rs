@@ -74,7 +74,9 @@ pub struct Answer<O> {
     pub reason: Reason,
     /// Which models were asked.
     pub asked: ModelSet,
-    /// What the item's calls cost, including calls that an earlier run paid for.
+    /// What the calls that led to this answer cost, including those that an earlier run paid for. Calls that no
+    /// answer used, such as a candidate's about an item that came too late to be profiled and then went to the
+    /// reference, are in the report alone.
     pub cost: Cost,
 }
 

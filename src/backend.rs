@@ -56,8 +56,7 @@ mod wrap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use batched::{BatchBackend, BatchOutcome, Batched};
 pub use breaker::{Breaker, BreakerPolicy, Cooldown};
@@ -70,6 +69,7 @@ pub use simulated::{Latency, Simulated};
 pub use timeout::Timeout;
 pub use wrap::Wrap;
 
+use crate::exact::Number;
 use crate::pricing::Usage;
 
 /// A model's own confidence in an answer: any finite number; higher means surer.
@@ -78,15 +78,22 @@ use crate::pricing::Usage;
 /// all serve as they are. Scores from 0 to 1 help a little more: they can be compared between
 /// candidates, and the surer candidate is tried sooner.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Confidence(#[serde(deserialize_with = "finite")] f64);
+#[serde(try_from = "Number", into = "Number")]
+pub struct Confidence(f64);
 
-/// Deserialises a stored score under the same rule as [`Confidence::new`].
-fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let score = f64::deserialize(from)?;
-    Confidence::new(score).map(Confidence::as_f64).ok_or_else(|| {
-        D::Error::custom(format_args!("a score must be a finite number, got {score}"))
-    })
+/// A stored score follows the same rule as [`Confidence::new`].
+impl TryFrom<Number> for Confidence {
+    type Error = String;
+    fn try_from(number: Number) -> Result<Self, String> {
+        let score = f64::from(number);
+        Self::new(score).ok_or_else(|| format!("a score must be a finite number, got {score}"))
+    }
+}
+
+impl From<Confidence> for Number {
+    fn from(score: Confidence) -> Self {
+        score.0.into()
+    }
 }
 
 impl Confidence {

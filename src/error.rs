@@ -31,6 +31,11 @@ pub enum SettingsError {
         "the best-agreement objective needs a pilot, which the families single and reference do not have"
     )]
     Objective,
+    /// The best agreement is asked for within no money at all.
+    #[error(
+        "the best agreement for no money is nobody's answer: let `within` be what the run may cost"
+    )]
+    NoMoney,
     /// A prior guess of a model's conformity is out of range.
     #[error("the prior guess for `{model}` must lie in [0, 1], got {guess}{hint}", hint = share_hint(*guess))]
     Prior {
@@ -191,6 +196,10 @@ impl RunError {
         } else {
             (was != is).then(|| format!("the equivalence was `{was}` and is now `{is}`"))
         };
-        difference.map_or(Ok(()), |difference| Err(Self::Mismatch { what, difference }))
+        difference.map_or(Ok(()), |difference| {
+            let remedy =
+                "it holds only for what it was made with, so go back to that, or profile anew";
+            Err(Self::Mismatch { what, difference: format!("{difference}; {remedy}") })
+        })
     }
 }

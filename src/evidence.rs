@@ -120,13 +120,13 @@ pub struct CandidateRecord {
     /// Whether it agreed with the reference.
     pub agreement: Agreement,
     /// Its confidence score, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub score: Option<Confidence>,
     /// What the answer used, failed attempts included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub usage: Option<Usage>,
     /// What the rating call used, if one was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub rating: Option<Usage>,
 }
 
@@ -149,11 +149,6 @@ impl CandidateRecord {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_nobody(models: &ModelSet) -> bool {
-    models.is_empty()
-}
-
 /// What one profiled item showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,41 +158,41 @@ pub struct ItemEvidence {
     /// Whether the reference answered.
     pub answered: bool,
     /// What the reference's answer used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub usage: Option<Usage>,
     /// What the candidates did, each at its position less one; `None` for a candidate that was not asked.
     pub candidates: Vec<Option<CandidateRecord>>,
     /// Pairs of candidates whose answers are equivalent to each other, although at least one of them
     /// differs from the reference's; the lower id comes first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub pairs: Vec<(ModelId, ModelId)>,
     /// The router's score of the item, if there is a router.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub router: Option<Confidence>,
     /// What all judging calls for the item used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub judged: Option<Usage>,
     /// Whether the candidates asked were compared with each other, so that a pair not listed differs.
     ///
     /// The state machine sets it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub compared: bool,
     /// The candidate asked first, if what else was asked depended on its answer.
     ///
     /// See [`Request::unless`](crate::profile::Request::unless). What the other candidates did on such
     /// items says little about them in general. The state machine sets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub unless: Option<ModelId>,
     /// A fingerprint of the item itself, if items have a key
     /// ([`Smart::with_item_key`](crate::Smart::with_item_key)).
     ///
     /// It tells whoever follows the plan elsewhere if the items there are different.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub item: Option<u64>,
     /// The candidates whose comparison with the reference failed.
     ///
     /// They count as differing, though the fault may be the judge's.
-    #[serde(default, skip_serializing_if = "is_nobody")]
+    #[serde(default)]
     pub unjudged: ModelSet,
 }
 

@@ -86,6 +86,8 @@ struct Shared<I: ?Sized + Sync, O> {
     profiled: Mutex<BTreeMap<u64, Answer<O>>>,
     /// Fingerprints of the items that were profiled, or came too late for that, by index.
     known: BTreeMap<u64, u64>,
+    /// What the router said of them when they were profiled, if the plan goes by its scores.
+    routed: BTreeMap<u64, Option<Confidence>>,
     /// A set of items that holds those in `known` and those in `asked`.
     seen: First,
     /// The items that profiling answered: their calls are in the books of the run that profiled.
@@ -121,8 +123,18 @@ impl<I: ?Sized + Sync, O: Send + Sync> Shared<I, O> {
 }
 
 impl<I: ?Sized + Sync, O> Shared<I, O> {
-    /// Refuses an item that differs from the one profiled under its index, if items have a key.
+    /// Refuses an item that differs from the one profiled under its index, if items have a key, and a router
+    /// that scores it otherwise than it did then.
     fn check(&self, index: u64, item: &I) -> Result<(), RunError> {
+        if let Some(was) = self.routed.get(&index)
+            && score(self.router.as_deref(), item) != *was
+        {
+            let difference = format!(
+                "it scores item {index} otherwise than when the item was profiled, so the plan's threshold says \
+                 nothing about its scores; go back to that router, or profile anew"
+            );
+            return Err(RunError::Mismatch { what: "the router", difference });
+        }
         let Some(known) = self.known.get(&index) else { return Ok(()) };
         if self.calls.fingerprint_of(index, item)?.is_none_or(|own| own == *known) {
             return Ok(());
@@ -178,6 +190,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             router,
             profiled,
             known,
+            routed: BTreeMap::new(),
             seen,
             handed,
             tally,
@@ -194,14 +207,20 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         self
     }
 
-    /// Adds fingerprints of items, by index, to those that the plan knows.
-    pub(crate) fn knowing(mut self, items: BTreeMap<u64, u64>) -> Self {
+    /// Adds fingerprints of items, by index, to those that the plan knows, and what the router said of them.
+    pub(crate) fn knowing(
+        mut self,
+        items: BTreeMap<u64, u64>,
+        routed: BTreeMap<u64, Option<Confidence>>,
+    ) -> Self {
         // Nothing else holds `shared` yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             let order = shared.plan.order;
-            let ranks = items.keys().map(|index| order.rank(*index).saturating_add(1));
+            let ranks =
+                items.keys().chain(routed.keys()).map(|index| order.rank(*index).saturating_add(1));
             shared.seen = order.first(ranks.max().unwrap_or(0).max(shared.plan.asked));
             shared.known.extend(items);
+            shared.routed = routed;
         }
         self
     }

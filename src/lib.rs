@@ -57,6 +57,7 @@ pub mod conformance;
 pub mod equivalence;
 mod error;
 pub mod evidence;
+mod exact;
 pub mod execute;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {

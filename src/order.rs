@@ -71,7 +71,7 @@ pub struct Order {
 struct Stored {
     population: u64,
     seed: u64,
-    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
+    #[serde(default)]
     salt: u64,
 }
 

@@ -16,7 +16,8 @@ mod sample;
 mod walk;
 mod words;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::RunError;
 use crate::evidence::ModelSet;
@@ -49,7 +50,8 @@ pub const PLAN_VERSION: u32 = 1;
 pub struct Plan {
     /// `smart-core plan`.
     pub(crate) label: PlanLabel,
-    /// [`PLAN_VERSION`].
+    /// [`PLAN_VERSION`]; another is refused before anything else is read.
+    #[serde(deserialize_with = "this_version")]
     pub(crate) version: u32,
     /// The models, with the prices the plan was made at.
     pub roster: RosterSpec,
@@ -60,7 +62,7 @@ pub struct Plan {
     pub target: Target,
     /// The sum of money within which the best agreement was asked for
     /// ([`Objective::BestAgreement`](crate::Objective::BestAgreement)).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub within: Option<Cost>,
     /// The random order.
     pub order: Order,
@@ -75,7 +77,7 @@ pub struct Plan {
     pub forecast: Forecast,
     /// What an item that was not profiled costs, as far as it is known: the forecast for other items
     /// ([`Smart::apply`](crate::Smart::apply)) is made of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub per_item: Option<PerItem>,
     /// Every chain that was considered, and what became of it.
     pub considered: Vec<Considered>,
@@ -85,7 +87,7 @@ pub struct Plan {
     /// ([`Smart::with_item_key`](crate::Smart::with_item_key)).
     ///
     /// They tell whoever follows the plan if the items have changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub items: Vec<u64>,
 }
 
@@ -98,6 +100,16 @@ pub(crate) enum PlanLabel {
     #[default]
     #[serde(rename = "smart-core plan")]
     Plan,
+}
+
+/// Refuses another version on reading: what it means by the same fields, nobody knows.
+fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    match u32::deserialize(from)? {
+        PLAN_VERSION => Ok(PLAN_VERSION),
+        other => Err(D::Error::custom(format_args!(
+            "the plan cannot be read: it is of version {other}, not {PLAN_VERSION}"
+        ))),
+    }
 }
 
 impl Plan {
@@ -133,11 +145,20 @@ impl Plan {
 
     /// The same plan for other items under audit, `items` of them or a stream of unknown length.
     ///
-    /// The certificate and the sum of money were about the items profiled, so they are left out.
-    pub(crate) fn on_other_items(self, order: Order, items: Option<u64>, audited: Share) -> Self {
+    /// The certificate and the sum of money were about the items profiled, so they are left out. If candidates
+    /// are `barred`, the audits let none of them answer.
+    pub(crate) fn on_other_items(
+        self,
+        order: Order,
+        items: Option<u64>,
+        audited: Share,
+        barred: bool,
+    ) -> Self {
         let tested = self.considered.iter().find(|chain| chain.chosen).map(|chain| chain.tested);
         // Nobody knows what an endless stream will cost.
-        let known = self.per_item.zip(items);
+        let alone = |each: PerItem| PerItem::of_reference(each.reference);
+        let each = if barred { self.per_item.map(alone) } else { self.per_item };
+        let known = each.zip(items);
         let forecast = known.map_or(Forecast::UNKNOWN, |(each, items)| {
             each.forecast(items, audited, tested.unwrap_or(self.asked))
         });

@@ -40,6 +40,16 @@ pub enum PriceError {
         /// What was given, in units of currency.
         value: f64,
     },
+    /// More than nothing, and too little to be counted.
+    #[error(
+        "{what} of {value} is less than a billionth of a unit and would count as nothing; count in a smaller unit"
+    )]
+    TooSmall {
+        /// Which price.
+        what: &'static str,
+        /// What was given, in units of currency.
+        value: f64,
+    },
     /// A discount outside `[0, 1)`.
     #[error("batch discount must lie in [0, 1), got {value}")]
     Discount {
@@ -102,6 +112,15 @@ impl Cost {
             return Err(PriceError::Absurd { what, value });
         }
         Ok(Self((value * NANOS).round() as u64))
+    }
+
+    /// A price, which is refused if it would be stored as nothing.
+    fn price(what: &'static str, value: f64) -> Result<Self, PriceError> {
+        let price = Self::checked(what, value)?;
+        if price == Self::ZERO && value > 0.0 {
+            return Err(PriceError::TooSmall { what, value });
+        }
+        Ok(price)
     }
 
     /// The amount in nano-units.
@@ -181,7 +200,7 @@ pub struct Pricing {
     /// Nano-units per million input tokens.
     input: Cost,
     /// Nano-units per million cached input tokens; the input price if unset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     cached_input: Option<Cost>,
     /// Nano-units per million output tokens.
     output: Cost,
@@ -209,8 +228,8 @@ impl Pricing {
     /// [`PriceError`] when a price is negative, not finite, or above a billion.
     pub fn per_million(input: f64, output: f64) -> Result<Self, PriceError> {
         Ok(Self {
-            input: Cost::checked("input price per million tokens", input)?,
-            output: Cost::checked("output price per million tokens", output)?,
+            input: Cost::price("input price per million tokens", input)?,
+            output: Cost::price("output price per million tokens", output)?,
             ..Self::default()
         })
     }
@@ -228,7 +247,7 @@ impl Pricing {
     /// # Errors
     /// [`PriceError`] when the price is negative, not finite, or above a billion.
     pub fn with_cached_input(mut self, price: f64) -> Result<Self, PriceError> {
-        self.cached_input = Some(Cost::checked("cached input price per million tokens", price)?);
+        self.cached_input = Some(Cost::price("cached input price per million tokens", price)?);
         Ok(self)
     }
 
@@ -237,7 +256,7 @@ impl Pricing {
     /// # Errors
     /// [`PriceError`] when the fee is negative, not finite, or above a billion.
     pub fn with_request_fee(mut self, price: f64) -> Result<Self, PriceError> {
-        self.request = Cost::checked("price per request", price)?;
+        self.request = Cost::price("price per request", price)?;
         Ok(self)
     }
 

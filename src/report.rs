@@ -46,9 +46,10 @@ pub struct Report {
     /// Items folded into the evidence.
     pub profiled: u64,
     /// Further items that were under way when profiling ended. They are no evidence, and the plan
-    /// answers them from the calls already paid for. Their number is bounded by the look schedule, not
-    /// by the concurrency: none for chains, and for single candidates at most eight items plus an eighth
-    /// of the profiled ones.
+    /// answers them from the calls already paid for. However many are under way at once, none of them lies
+    /// past the next look, or for single candidates past eight items plus an eighth of the profiled ones.
+    /// So there are none if a chain is certified at its look. If a chain is given up before, there may be as
+    /// many as were left to its look: they go to the reference, and what their candidates cost is lost.
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
@@ -115,21 +116,16 @@ pub struct Budgeted {
     #[serde(default)]
     pub unbounded: u64,
     /// The cap that profiling was planned within, if it differs: that of the run which began the journal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub planned: Option<Cost>,
     /// The caps of runs that only profiled ([`Profiled::report`](crate::Profiled::report)). They count in the
     /// [`cap`](Self::cap) as far as they are more than the caps in [`continued`](Self::continued).
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default)]
     pub profiling: Cost,
     /// The caps of executors that counted what profiling spent as spent of their own budgets
     /// ([`Budget`](crate::Budget)): profiling's cap over again.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default)]
     pub continued: Cost,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_nothing(cost: &Cost) -> bool {
-    *cost == Cost::ZERO
 }
 
 impl Budgeted {

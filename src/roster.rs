@@ -84,7 +84,7 @@ pub struct ModelSpec {
     /// The name, unique in the roster.
     pub name: String,
     /// The caller's tag for prompt, parameters and parsing; evidence is bound to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub version: Option<String>,
     /// The prices; they may change between a profile and a plan.
     pub pricing: Pricing,

@@ -58,6 +58,8 @@ pub use partial::max_share;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact::Number;
+
 /// The largest population for which a certificate can be computed.
 ///
 /// Up to here counts are exact in an `f64`, and a calibration takes seconds.
@@ -118,7 +120,7 @@ pub enum StatsError {
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
+#[serde(try_from = "Number", into = "Number")]
 pub struct Probability(f64);
 
 impl Probability {
@@ -159,6 +161,19 @@ impl TryFrom<f64> for Probability {
     type Error = StatsError;
     fn try_from(value: f64) -> Result<Self, StatsError> {
         Self::new(value)
+    }
+}
+
+impl TryFrom<Number> for Probability {
+    type Error = StatsError;
+    fn try_from(number: Number) -> Result<Self, StatsError> {
+        Self::new(number.into())
+    }
+}
+
+impl From<Probability> for Number {
+    fn from(value: Probability) -> Self {
+        value.0.into()
     }
 }
 

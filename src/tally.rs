@@ -11,12 +11,6 @@ use crate::answer::Reason;
 use crate::ledger::{Counter, Counters};
 use crate::roster::{MAX_MODELS, ModelId};
 
-/// Whether a count is zero; zero counts are not stored.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(crate) const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 /// How many items were answered by whom, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +35,7 @@ pub struct Delivered {
     /// Items without an answer because the budget did not cover one.
     pub unaffordable: u64,
     /// Items without an answer because the run was stopped before they were begun.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub stopped: u64,
 }
 

@@ -2,6 +2,8 @@
 //! targets in `fuzz/`, which go on for as long as they are let.
 #![cfg(all(feature = "json", feature = "replay", feature = "conformance"))]
 
+#[path = "formats/elsewhere.rs"]
+mod elsewhere;
 #[path = "formats/reading.rs"]
 mod reading;
 
@@ -218,6 +220,24 @@ fn machines() {
     }
 }
 
+/// What decides is the same after it was stored, whatever stores it.
+#[test]
+fn what_is_stored_survives_other_formats() {
+    for families in [Families::Auto, Families::Cascade, Families::Consensus, Families::Single] {
+        let smart = smart(families).with_router(|item: &u64| 1.0 / (*item + 3) as f64);
+        let profiled = block_on(smart.profile(&items())).unwrap();
+        let plan = profiled.profile.plan().unwrap();
+        assert_eq!(elsewhere::inexactly(&plan).policy, plan.policy);
+        assert_eq!(elsewhere::by_order(&plan), plan);
+        assert_eq!(elsewhere::inexactly(&profiled.profile), profiled.profile);
+        assert_eq!(elsewhere::by_order(&profiled.profile), profiled.profile);
+        let handed = elsewhere::by_order(&profiled);
+        assert_eq!((&handed.profile, &handed.answers), (&profiled.profile, &profiled.answers));
+        let report = block_on(smart.run(&items())).unwrap().report;
+        assert_eq!(elsewhere::by_order(&report), report);
+    }
+}
+
 /// Stored and read back at any moment, a profiler goes on as if nothing had happened.
 #[test]
 fn a_machine_at_rest_loses_nothing() {
@@ -256,8 +276,8 @@ fn a_machine_at_rest_loses_nothing() {
                 moved.stop(smart_core::StopReason::Caller);
             }
             if random.random_range(0..12_u8) == 0 {
-                let text = serde_json::to_string(&moved).unwrap();
-                moved = serde_json::from_str(&text).unwrap();
+                moved = elsewhere::inexactly(&moved);
+                moved = elsewhere::by_order(&moved);
                 assert_eq!(moved.in_flight(), open.len());
             }
         }

@@ -63,7 +63,8 @@ impl FileJournal {
     /// Opens or creates a journal, locks it, and cuts off a torn last line.
     ///
     /// # Errors
-    /// [`JournalError`] if the file cannot be opened, is open elsewhere, or is not a journal.
+    /// [`JournalError`] if the file cannot be opened, is open elsewhere, or does not begin as a journal. What it
+    /// holds is read, and checked, by the run that takes it up.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
         let path = path.as_ref().to_path_buf();
         let io = |what, source| JournalError::Io { what, path: path.clone(), source };

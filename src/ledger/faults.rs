@@ -21,7 +21,7 @@ const KEPT: usize = 200;
 #[non_exhaustive]
 pub struct Fault {
     /// The model asked; `None` for the judge.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub model: Option<ModelId>,
     /// The kind of their failure.
     pub kind: ErrorKind,
@@ -29,7 +29,7 @@ pub struct Fault {
     pub calls: u64,
     /// How many of them an earlier run had recorded. A journal keeps the kind of a failure, but not its
     /// message.
-    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
+    #[serde(default)]
     pub recalled: u64,
     /// The backend's message for the first of them in this run ([`BackendError::message`]), up to 200
     /// characters; empty if there was none, or if all were recorded by an earlier run.

@@ -35,7 +35,7 @@ pub struct Certificate {
     /// How many of the failures are comparisons that failed.
     ///
     /// They may be the judge's fault and not the policy's; nobody knows how they would have ended.
-    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
+    #[serde(default)]
     pub unjudged: u64,
     /// The most failures that still certify at this look.
     pub limit: u64,
@@ -78,14 +78,14 @@ pub struct Considered {
     /// The chain in words, or the policy if the chain was chosen.
     pub name: String,
     /// The chain itself, for drawing it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub chain: Option<Chain>,
     /// What it costs per remaining item.
     ///
     /// If a policy was certified, at its threshold. If the chain was tested in vain, with every item
     /// given to it. If it was not tested, at the threshold expected to be certified. Profiling is not
     /// included, so this is not the whole basis of the choice: see `outcome`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cost_per_item: Option<Cost>,
     /// Items that the chain was tested on.
     pub tested: u64,

@@ -24,6 +24,7 @@ pub struct Mark {
     /// The coarse order, for instance 1 where two candidates agree with each other.
     pub tier: u8,
     /// The fine order within a tier; an item without a score comes last, at [`Mark::UNSCORED`].
+    #[serde(with = "crate::exact")]
     pub value: f64,
     /// The item's private coin, which breaks ties.
     pub coin: u64,
@@ -104,6 +105,7 @@ pub enum Key {
     /// Below the gate the second model's answer is delivered, and its own confidence orders the items.
     Relay {
         /// The confidence from which the first model's answer is delivered.
+        #[serde(with = "crate::exact")]
         gate: f64,
     },
 }
@@ -124,7 +126,7 @@ pub struct Chain {
     /// The model asked first.
     pub first: ModelId,
     /// The model asked where the first model's answer does not decide.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub second: Option<ModelId>,
     /// What orders the items.
     pub key: Key,

@@ -31,6 +31,7 @@ pub struct Fit {
     first: Scale,
     second: Scale,
     /// In order: intercept, score 1, missing 1, agreement, score 2, missing 2.
+    #[serde(with = "crate::exact")]
     weights: [f64; FEATURES],
 }
 
@@ -38,7 +39,7 @@ pub struct Fit {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Scale {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "crate::exact")]
     mean_and_sd: Option<(f64, f64)>,
 }
 

@@ -41,7 +41,7 @@ pub struct Forecast {
     /// the others.
     pub reference_cost: Cost,
     /// How far the money is expected to reach, if a cap is expected to leave items without an answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reach: Option<Reach>,
 }
 

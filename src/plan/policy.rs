@@ -79,6 +79,11 @@ impl Policy {
         }
     }
 
+    /// Whether the policy goes by a router's scores.
+    pub(crate) const fn reads_router(&self) -> bool {
+        matches!(self, Self::Chain { chain, .. } if matches!(chain.key, Key::Router))
+    }
+
     /// The models the policy may ask besides the reference.
     pub fn models(&self) -> ModelSet {
         match self {

@@ -1,6 +1,7 @@
 //! What a call used: [`Usage`].
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Cost;
 
@@ -9,33 +10,66 @@ use super::Cost;
 /// `input_tokens` **includes** the cached tokens, as most APIs count; `cached_input_tokens` says how many of
 /// them were billed at the cached price. Tokens written to a cache at a price of their own are input tokens
 /// too: put what they cost beyond the input price in [`beside`](Self::beside), or report the bill.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// Tokens read, cached ones included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub input_tokens: Option<u64>,
     /// How many of the `input_tokens` were served from a cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cached_input_tokens: Option<u64>,
     /// Tokens written, hidden reasoning tokens included if they are billed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub output_tokens: Option<u64>,
     /// The bill itself, if the backend knows it; it then overrides every price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cost: Option<Cost>,
     /// How many requests the prices apply to, if there were several attempts; `None` means one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub requests: Option<u64>,
     /// What was billed in addition to what the prices come to, if some attempts reported bills and
     /// others counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub beside: Option<Cost>,
     /// Further attempts that may have been billed and did not say so, such as time-outs
     /// ([`ErrorKind::may_have_been_billed`](crate::ErrorKind::may_have_been_billed)). Each is priced at
     /// the fee of a request; if tokens have a price, the cost of the call is not known.
-    #[serde(default, skip_serializing_if = "crate::tally::is_zero")]
+    #[serde(default)]
     pub unbilled: u64,
+}
+
+/// In a format for people, such as a journal's, what is unknown is left out: most of it usually is. Others tell
+/// fields apart by their order, so there every field is written.
+impl Serialize for Usage {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { input_tokens, cached_input_tokens, output_tokens, .. } = *self;
+        let Self { cost, requests, beside, unbilled, .. } = *self;
+        let all = !to.is_human_readable();
+        let counts = [input_tokens, cached_input_tokens, output_tokens, requests];
+        let (counts, bills) = (counts.iter().flatten().count(), [cost, beside]);
+        let known = counts + bills.iter().flatten().count() + usize::from(unbilled > 0);
+        let mut fields = to.serialize_struct("Usage", if all { 7 } else { known })?;
+        write(&mut fields, "input_tokens", &input_tokens, all || input_tokens.is_some())?;
+        let cached = cached_input_tokens;
+        write(&mut fields, "cached_input_tokens", &cached, all || cached.is_some())?;
+        write(&mut fields, "output_tokens", &output_tokens, all || output_tokens.is_some())?;
+        write(&mut fields, "cost", &cost, all || cost.is_some())?;
+        write(&mut fields, "requests", &requests, all || requests.is_some())?;
+        write(&mut fields, "beside", &beside, all || beside.is_some())?;
+        write(&mut fields, "unbilled", &unbilled, all || unbilled > 0)?;
+        fields.end()
+    }
+}
+
+/// Writes a field, or leaves it out.
+fn write<S: SerializeStruct>(
+    to: &mut S,
+    name: &'static str,
+    value: &impl Serialize,
+    known: bool,
+) -> Result<(), S::Error> {
+    if known { to.serialize_field(name, value) } else { to.skip_field(name) }
 }
 
 impl Usage {

@@ -31,7 +31,7 @@ pub struct Demand {
     pub compare: bool,
     /// The candidate to ask first; unless its answer differs from the reference's, most items need
     /// nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub unless: Option<ModelId>,
 }
 

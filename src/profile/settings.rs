@@ -52,7 +52,8 @@ pub enum Objective {
     /// The money is a plan and not a cap. On 2,000 items about one run in five exceeds it, seldom by
     /// more than 5 % (`tests/promise/forecasts.rs`); on more items fewer do. If the agreement asked for cannot
     /// be had for the money, the run costs more. [`Smart::with_budget`](crate::Smart::with_budget) sets
-    /// a hard cap, and both can be set.
+    /// a hard cap, and both can be set. Let the cap then exceed the sum by a tenth: at a cap equal to it, a run
+    /// that costs a little more than planned ends with a few items unanswered.
     ///
     /// [`Verdict::MoneySuffices`]: crate::plan::Verdict::MoneySuffices
     BestAgreement {
@@ -80,11 +81,13 @@ pub struct ProfileSettings {
     /// No model answers items on which its own agreement is not above this share.
     ///
     /// It is judged at the target's confidence, for each model and look.
+    #[serde(with = "crate::exact")]
     pub floor: f64,
     /// The caller's guesses of the candidates' agreement, by name: where the search begins.
     ///
     /// Each weighs as much as ten items, or twenty if the candidate's answers have scores. A bad guess
     /// costs money, not validity.
+    #[serde(with = "crate::exact")]
     pub priors: BTreeMap<String, f64>,
     /// What to optimise.
     #[serde(default)]
@@ -169,6 +172,9 @@ impl ProfileSettings {
         let piloted = !matches!(self.families, Families::Single | Families::Reference);
         if self.objective != Objective::LeastCost && !piloted {
             return Err(SettingsError::Objective);
+        }
+        if self.objective == (Objective::BestAgreement { within: Cost::ZERO }) {
+            return Err(SettingsError::NoMoney);
         }
         for (model, guess) in &self.priors {
             if roster.find(model).is_none_or(ModelId::is_reference) {

@@ -47,7 +47,7 @@ pub struct Profile {
     /// Why profiling ended.
     pub stopped: StopReason,
     /// The cap on the run's money within which profiling was planned, if there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub budget: Option<Cost>,
 }
 

@@ -52,7 +52,7 @@ pub struct Stretch {
     order: Order,
     settings: ProfileSettings,
     /// The cap within which it was planned, if the stretch was a profile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     budget: Option<Cost>,
     items: Vec<Shown>,
 }
@@ -69,16 +69,16 @@ enum Label {
 struct Shown {
     evidence: ItemEvidence,
     /// What was asked; `None` if that was exactly what was wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     asked: Option<Demand>,
     /// What each comparison used, if anything.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     judged: Vec<(ModelId, ModelId, Usage)>,
     /// The scores with which the rated answers came.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     given: Vec<(ModelId, Confidence)>,
     /// How the answers compared whose ratings failed. They count as unheard only if a rating is wanted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     unrated: Vec<(ModelId, Agreement)>,
 }
 

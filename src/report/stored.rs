@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, is_nothing, version};
+use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, version};
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -26,31 +26,25 @@ struct Stored {
     #[serde(default)]
     overshoot: u64,
     stopped: StopReason,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     cut_short: bool,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     found_nothing: bool,
     profiling: Vec<Spending>,
     execution: Vec<Spending>,
     judging: Spending,
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default)]
     profiling_judged: Cost,
     delivered: Delivered,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     faults: Vec<Fault>,
     reference_cost: Cost,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     budget: Option<Budgeted>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     audit: Option<Audited>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     self_agreement: Option<SelfAgreement>,
-}
-
-/// Only reports that were cut short say so.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// Computes the summary that is written beside the fields; a report has no such field.

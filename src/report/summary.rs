@@ -48,7 +48,7 @@ pub struct Summary {
     pub models: Vec<ModelSummary>,
     /// The judge, by the equivalence's name, if comparing answers took calls: with it the costs add up to
     /// [`cost`](Self::cost).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub judge: Option<ModelSummary>,
 }
 

@@ -6,7 +6,7 @@ use super::basis::{Basis, NEEDS_NONE};
 use super::{Budgeted, Report};
 use crate::execute::Audited;
 use crate::order::Order;
-use crate::plan::{Forecast, Verdict};
+use crate::plan::{Forecast, Policy, Verdict};
 use crate::pricing::Cost;
 use crate::profile::StopReason;
 use crate::roster::ModelId;
@@ -37,15 +37,16 @@ impl Report {
             None => "the reference answers every item".to_owned(),
         };
         let spent = self.cost();
+        let money = self.budget.map_or(within, |budget| within.min(budget.cap));
         // A worker knows what it spent, but not what the others did.
-        let money = if self.delivered.items() < plan.order.population() {
+        let left = if self.delivered.items() < plan.order.population() {
             String::new()
         } else if spent > within {
             format!(", for {} more than that", said(spent.saturating_sub(within)))
         } else {
-            format!(", {} left", said(within.saturating_sub(spent)))
+            format!(", {} left", said(money.saturating_sub(spent)))
         };
-        Some(format!("best agreement within {}; {came_to}{money}", said(within)))
+        Some(format!("best agreement within {}; {came_to}{left}", said(within)))
     }
 
     /// What stopped the run, and how far it had come; `None` if nothing is missing for it.
@@ -143,6 +144,18 @@ impl Report {
             write!(f, "; execution alone, without profiling")?;
         }
         writeln!(f)
+    }
+
+    /// Writes how many of the calls earlier runs over the journal had paid for, if any.
+    fn write_resumed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let models = self.plan.roster.ids().map(|id| self.spending(id));
+        let (recalled, calls) = models
+            .chain([self.judging])
+            .fold((0, 0), |(recalled, calls), own| (recalled + own.recalled, calls + own.calls()));
+        if recalled == 0 {
+            return Ok(());
+        }
+        writeln!(f, "Resumed    {recalled} of {calls} calls had been paid for earlier")
     }
 
     /// Writes the table of models: answers, calls, failures, money.
@@ -279,7 +292,7 @@ impl fmt::Display for Report {
         if items == Order::ENDLESS {
             writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
         } else {
-            writeln!(f, "Promised   {} over {items} items", plan.target)?;
+            writeln!(f, "Promised   {} over {}", plan.target, counted(items, "item"))?;
             writeln!(
                 f,
                 "           (at most {} from the reference's)",
@@ -317,6 +330,7 @@ impl fmt::Display for Report {
             writeln!(f, "Stopped    {stopped}")?;
         }
         self.write_money(f)?;
+        self.write_resumed(f)?;
         self.write_models(f)?;
         let turned = |id: &ModelId| self.spending(*id).turned_away > 0;
         for id in plan.roster.ids().filter(turned) {
@@ -332,6 +346,12 @@ impl fmt::Display for Report {
             if let Some(planned) = planned {
                 let began = "the cap that the journal was begun with";
                 write!(f, "; profiling was planned within {}, {began}", said(planned))?;
+                if planned < cap && plan.policy == Policy::Reference {
+                    write!(
+                        f,
+                        " (a run under a new journal may find a cheaper plan: see its forecast)"
+                    )?;
+                }
             }
             if continued > Cost::ZERO && profiling == Cost::ZERO {
                 write!(f, "; what the run that profiled spent counts too")?;

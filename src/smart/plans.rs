@@ -58,12 +58,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let before =
             before.as_ref().map(|(spent, among)| (*spent, among as &dyn Fn(&CallKey) -> bool));
         let calls = self.calls(plan.order, self.target, None, plan.reference_call(), before)?;
-        let known = profiled.items();
+        let (known, routed) = (profiled.items(), profiled.routed(&plan));
         let Handed { answers, late, .. } = profiled;
         calls.hand_over(late)?;
         let population = Some(plan.order.population());
         let executor = self.executor_with(&calls, Arc::new(plan), answers, population)?;
-        let executor = executor.knowing(known);
+        let executor = executor.knowing(known, routed);
         executor.announce();
         Ok(executor)
     }
@@ -88,7 +88,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let audited = self.audit.ok_or(SettingsError::Unaudited)?.share();
         let plan = plan.at_prices(self.roster.spec())?;
         let order = self.order(items.unwrap_or(Order::ENDLESS));
-        let plan = plan.on_other_items(order, items, audited);
+        // Where no catch is allowed, the reference answers everything from the start.
+        let target = plan.target;
+        let barred =
+            |items: u64| self.audit.is_some_and(|audit| audit.limit(target, items).is_none());
+        let plan = plan.on_other_items(order, items, audited, items.is_some_and(barred));
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call(), None)?;
         let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
         executor.announce();
@@ -102,6 +106,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         answers: BTreeMap<u64, Answer<O>>,
         population: Option<u64>,
     ) -> Result<Executor<I, O>, RunError> {
+        if plan.policy.reads_router() && self.router.is_none() {
+            let difference = "it goes by a router's scores, and this run has no router; set the one it was \
+                              made with (`Smart::with_router`)";
+            return Err(RunError::Mismatch { what: "the plan", difference: difference.to_owned() });
+        }
         let (calls, router) = (Arc::clone(calls), self.router.clone());
         let executor = Executor::new(calls, plan, router, answers, self.concurrency);
         let executor = executor.in_order(self.in_order);

@@ -66,10 +66,10 @@ pub struct Profiled<O> {
     /// What judging cost in profiling.
     pub judging: Spending,
     /// How calls failed in profiling, and how often.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub faults: Vec<Fault>,
     /// How profiling kept to the budget, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub budget: Option<Budgeted>,
     /// Paid calls about items that came too late to be evidence.
     #[serde(with = "late")]

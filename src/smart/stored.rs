@@ -77,9 +77,9 @@ struct Call<T> {
     model: ModelId,
     kind: CallKind,
     /// The second model of a comparison.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     other: Option<ModelId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     usage: Option<Usage>,
     result: CallResult<T>,
 }
@@ -90,7 +90,7 @@ struct Call<T> {
 enum CallResult<T> {
     Answer {
         output: T,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         score: Option<Confidence>,
     },
     Rating(Option<Confidence>),

@@ -57,7 +57,9 @@ pub struct Boundary {
     kind: BoundaryKind,
     design: Design,
     alpha: Probability,
+    #[serde(with = "crate::exact")]
     level: f64,
+    #[serde(with = "crate::exact")]
     error: f64,
     looks: Looks,
     limits: Vec<Option<u64>>,
@@ -292,7 +294,9 @@ struct BoundaryWire {
     kind: BoundaryKind,
     design: Design,
     alpha: Probability,
+    #[serde(with = "crate::exact")]
     level: f64,
+    #[serde(with = "crate::exact")]
     error: f64,
     looks: Vec<u64>,
     limits: Vec<Option<u64>>,

@@ -39,7 +39,9 @@ const ODDS: [f64; 4] = [1.5, 2.0, 4.0, 8.0];
 #[serde(try_from = "DetectorWire")]
 pub struct DriftDetector {
     tolerated: Probability,
+    #[serde(with = "crate::exact")]
     threshold: f64,
+    #[serde(with = "crate::exact")]
     evidence: [f64; ODDS.len()],
     audits: u64,
     alarmed: bool,
@@ -109,7 +111,9 @@ impl DriftDetector {
 #[derive(Deserialize)]
 struct DetectorWire {
     tolerated: Probability,
+    #[serde(with = "crate::exact")]
     threshold: f64,
+    #[serde(with = "crate::exact")]
     evidence: [f64; ODDS.len()],
     audits: u64,
     alarmed: bool,

@@ -7,4 +7,5 @@ mod guarantee;
 mod pinned;
 mod policy;
 mod replan;
+mod routed;
 mod stats_certificate;

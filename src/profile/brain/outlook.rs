@@ -57,7 +57,9 @@ struct Ahead {
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Bills {
     count: f64,
+    #[serde(with = "crate::exact")]
     mean: f64,
+    #[serde(with = "crate::exact")]
     squares: f64,
 }
 

@@ -3,7 +3,7 @@
 use super::super::StopReason;
 use super::super::settings::Families;
 use super::{Brain, DEARER};
-use crate::evidence::{ItemEvidence, ModelSet};
+use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{
     Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, PerItem, Plan, PlanLabel, Policy, Verdict,
 };
@@ -188,6 +188,9 @@ impl Brain {
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
             return "no candidate is cheaper than the reference".to_owned();
         }
+        if let Some(silent) = self.why_silent() {
+            return silent;
+        }
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less than the reference".to_owned();
         }
@@ -203,6 +206,24 @@ impl Brain {
                 "no policy could be certified within the budget at a cost that pays".to_owned()
             }
         }
+    }
+
+    /// That no candidate ever answered, in words, if that is so.
+    fn why_silent(&self) -> Option<String> {
+        let asked = |id| self.evidence.iter().filter_map(move |item| item.candidate(id));
+        let mut records = self.roster.candidates().flat_map(asked).peekable();
+        records.peek()?;
+        if !records.all(|record| record.agreement == Agreement::NoAnswer) {
+            return None;
+        }
+        let silent = self.roster.candidates().filter(|id| asked(*id).next().is_some()).map(|id| {
+            let items = counted(asked(id).count() as u64, "item");
+            format!("`{}` on {items}", self.roster.name(id))
+        });
+        Some(format!(
+            "no candidate gave an answer: {} asked",
+            silent.collect::<Vec<_>>().join(", ")
+        ))
     }
 
     /// Why the reference costs nothing, as far as is known, in words.

@@ -34,7 +34,7 @@ pub(super) struct Stored {
     target: Target,
     order: Order,
     settings: ProfileSettings,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     budget: Option<Cost>,
     /// Ranks below this were asked about.
     asked: u64,
