@@ -43,6 +43,7 @@
 //! | is compared by an equivalence that fails or panics | counts as *not equivalent*, in profiling as in execution |
 
 mod batched;
+mod blocking;
 mod breaker;
 mod error;
 mod function;
@@ -59,6 +60,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use batched::{BatchBackend, BatchOutcome, Batched};
+pub use blocking::{Blocking, from_blocking};
 pub use breaker::{Breaker, BreakerPolicy, Cooldown};
 pub use error::{BackendError, ErrorKind};
 pub use function::{FnBackend, from_fn};
@@ -203,7 +205,8 @@ pub enum Scoring {
 /// One language model behind the caller's own transport, prompt and parsing.
 ///
 /// # Contract
-/// * `complete` is called from many tasks at once and must not block the thread.
+/// * `complete` is called from many tasks at once and must not block the thread; a client that does is
+///   wrapped by [`backend::from_blocking`](crate::backend::from_blocking).
 /// * The same item should get the same answer; the promise covers a model whose answers are fixed
 ///   before the random order is drawn, not one that changes between profiling and execution.
 /// * An answer that cannot be parsed is never a made-up default. Return [`BackendError::refused`], so that the
