@@ -7,6 +7,7 @@
 
 mod function;
 mod label;
+mod mark;
 mod nullable;
 mod number;
 mod text;

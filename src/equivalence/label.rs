@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use async_trait::async_trait;
 
+use super::mark::is_mark;
 use super::text::{Normalized, Signs, plain};
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
@@ -59,6 +60,7 @@ impl Label {
         let dash = words().any(|word| word.trim_end_matches(ending).ends_with('-'));
         let bare = |word: &str| {
             let last = word.trim_end_matches(['-', '+', '#']);
+            let last = last.trim_end_matches(is_mark);
             word.starts_with(char::is_alphanumeric) && last.ends_with(char::is_alphanumeric)
         };
         let lone = words().any(|word| !bare(word));
@@ -206,6 +208,15 @@ mod tests {
         assert_eq!((stars.extract("***"), stars.extract("(**)")), (None, Some("**")));
         let scale = Label::new(["-1", "0", "1"]);
         assert_eq!((scale.extract("- 1"), scale.extract("<1")), (Some("-1"), None));
+    }
+
+    #[test]
+    fn labels_that_differ_in_a_mark_are_two() {
+        let answers = Label::new(["ใช่", "ไม่"]);
+        assert_eq!((answers.extract("ใช่!"), answers.extract("(ไม่)")), (Some("ใช่"), Some("ไม่")));
+        assert_eq!((answers.extract("ใช้"), answers.extract("ไม้")), (None, None));
+        let scale = Label::new(["ไม่", "2"]);
+        assert_eq!(scale.extract("Rating - 2"), Some("2"));
     }
 
     #[test]

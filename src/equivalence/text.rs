@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use async_trait::async_trait;
 
+use super::mark::is_mark;
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 
@@ -23,8 +24,9 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + PartialEq> Equivalence<I, O> for Exact
 
 /// Equal text after folding case and white space, and dropping what surrounds words.
 ///
-/// A word here is what stands between white space, from its first letter or digit to its last. Around it,
-/// **every** character that is no letter or digit is dropped: punctuation, brackets, bullets, emoji. Kept are
+/// A word here is what stands between white space, from its first letter or digit to its last and the
+/// combining marks on that: accents, tone marks, vowel signs. Around it, **every** other character is
+/// dropped: punctuation, brackets, bullets, emoji. Kept are
 ///
 /// * before a number, touching it or apart: minus, currency and comparison signs (`-$5`, `>= 5`, `€ 5`), and
 ///   the points that touch it (`.5`); a plus sign there is dropped;
@@ -35,7 +37,8 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + PartialEq> Equivalence<I, O> for Exact
 /// space. So `👍` is not `👎`, but `Yes 👍` is `Yes`, and `a < b` is `a > b`, where no number follows.
 ///
 /// Characters whose compatibility form is ASCII and needs no table (full-width letters, typographic
-/// quotes, dashes and spaces) count as that form. For full Unicode NFKC, normalise in the backend.
+/// quotes, dashes and spaces) count as that form. A letter with its accent in one character (NFC) is **not**
+/// the same as in two (NFD). For full Unicode NFC or NFKC, normalise in the backend.
 ///
 /// ```
 /// use smart_core::equivalence::Normalized;
@@ -60,7 +63,7 @@ impl Normalized {
         self
     }
 
-    /// Also drops all that is no letter or digit inside words: `don't` is `dont`.
+    /// Also drops all that is no letter, digit or mark on one inside words: `don't` is `dont`.
     ///
     /// Kept is what tells numbers apart: whatever stands between two digits (`3.5`, `1/2`), except a comma
     /// before a group of three; and currency and comparison signs before a digit (`x<5`).
@@ -94,7 +97,7 @@ impl Normalized {
 pub(super) fn plain(text: &str) -> String {
     let folded: String = text.chars().map(fold).flat_map(char::to_lowercase).collect();
     let words: Vec<&str> = folded.split_whitespace().collect();
-    words.join(" ").replace("!=", "≠")
+    words.join(" ").replace("!=", "≠").replace("=\u{338}", "≠")
 }
 
 /// Which signs around words count, beside those that always do.
@@ -112,8 +115,7 @@ fn words(plain: &str, signs: Signs, drop_punctuation: bool) -> Vec<String> {
     // Signs that stand apart, until the next word shows whether they belong to a number.
     let mut apart = String::new();
     for text in plain.split_whitespace() {
-        let core = text.trim_matches(|c: char| !c.is_alphanumeric());
-        let Some((before, after)) = text.split_once(core).filter(|_| !core.is_empty()) else {
+        let Some((before, core, after)) = parts(text) else {
             match words.last_mut().filter(|word| word.ends_with(char::is_numeric)) {
                 _ if !signs.lone => {}
                 Some(number) if apart.is_empty() && text.starts_with(is_unit) => {
@@ -145,16 +147,26 @@ fn words(plain: &str, signs: Signs, drop_punctuation: bool) -> Vec<String> {
     words
 }
 
+/// What stands before a word, the word with the marks that end it, and what stands after it.
+fn parts(text: &str) -> Option<(&str, &str, &str)> {
+    let first = text.find(char::is_alphanumeric)?;
+    let (before, rest) = text.split_at(first);
+    let last = rest.trim_end_matches(|c: char| !c.is_alphanumeric()).len();
+    let after = rest.get(last..)?.trim_start_matches(is_mark);
+    Some((before, rest.strip_suffix(after)?, after))
+}
+
 /// Adds a word to `word`, without the punctuation inside that does not tell numbers apart.
 fn push_inner(word: &mut String, core: &str) {
     let mut rest = core;
-    while let Some(at) = rest.find(|c: char| !c.is_alphanumeric()) {
+    // What is left begins with a letter or digit, so every mark up to there is on one.
+    while let Some(at) = rest.find(|c: char| !c.is_alphanumeric() && !is_mark(c)) {
         let (before, more) = rest.split_at(at);
         word.push_str(before);
         let after = more.trim_start_matches(|c: char| !c.is_alphanumeric());
         let between = more.strip_suffix(after).unwrap_or_default();
         let digits = after.chars().take_while(|c| c.is_numeric()).count();
-        if digits > 0 && word.ends_with(char::is_numeric) {
+        if digits > 0 && word.trim_end_matches(is_mark).ends_with(char::is_numeric) {
             let groups = between == "," && digits == 3;
             word.push_str(if groups { "" } else { between });
         } else if digits > 0 {
@@ -199,6 +211,8 @@ fn fold(c: char) -> char {
         '\u{201c}' | '\u{201d}' => '"',
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
         '\u{00a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{3000}' => ' ',
+        // Its lower case would be `i` and a mark.
+        'İ' => 'i',
         other => other,
     }
 }
@@ -253,6 +267,7 @@ mod tests {
             ("<5", ">5"),
             (">=5", ">5"),
             ("!=5", "=5"),
+            ("=\u{338}5", "=5"),
             ("≥5", "≤5"),
             ("$5", "€5"),
             ("€ 5", "£ 5"),
@@ -276,6 +291,33 @@ mod tests {
         // An answer that is an article only is not dropped.
         assert_ne!(all.normalize("A"), all.normalize("the"));
         assert_eq!(all.normalize("A."), all.normalize("a"));
+    }
+
+    #[test]
+    fn marks_on_a_word_belong_to_it() {
+        let n = Normalized::default();
+        let all = n.without_articles().without_punctuation();
+        for (a, b) in [
+            ("ไม่", "ไม้"), // Thai: not, wood
+            ("ใช่", "ใช้"), // Thai: yes, use
+            ("ไม่มี", "ไม้มี"),
+            ("ba\u{300}", "ba\u{301}"), // Vietnamese: grandmother, three
+            ("pa\u{302}te\u{301}", "pa\u{302}te"),
+            ("ba\u{323}\u{302}", "ba\u{323}"),
+            ("का", "कि"),
+            ("क्", "क"),
+            ("1\u{20e3}", "1"),
+        ] {
+            for form in [n, all] {
+                assert_ne!(form.normalize(a), form.normalize(b), "{a} / {b}");
+                assert_eq!(form.normalize(&format!("“{a}”!")), form.normalize(a), "{a}");
+            }
+        }
+        // A mark on nothing, or on what is dropped, is dropped as well.
+        assert_eq!(n.normalize("\u{301}yes ❤\u{fe0f} !\u{301}"), "yes");
+        assert_eq!(n.normalize("KEDİ"), n.normalize("kedi"));
+        // Composed and decomposed forms differ, inside words and at their ends.
+        assert_ne!(n.normalize("pâté"), n.normalize("pa\u{302}te\u{301}"));
     }
 
     #[test]
