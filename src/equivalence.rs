@@ -5,6 +5,7 @@
 //! relations here, or a model that judges (its usage is billed like any other call's). Profiling and
 //! execution compare answers in the same way.
 
+mod decimal;
 mod function;
 mod label;
 mod mark;

@@ -1,14 +1,22 @@
-//! Equivalence of numbers within a tolerance: [`Numeric`].
+//! Equivalence of numbers, exact or within a tolerance: [`Numeric`].
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use async_trait::async_trait;
 
+use super::decimal::Decimal;
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 
-/// The same number, within an absolute or a relative tolerance, whichever is wider.
+/// The same number, or one of a tolerance you name.
+///
+/// Without a tolerance, two numbers are the same if their values are, digit by digit, or if they differ as
+/// one number printed twice may: by less than one in the last place of the one written with fewer places,
+/// and by no more than a relative `1e-9`. So `3` is `3.00` and `0.3` is `0.30000000000000004`, but integers
+/// of any length (phone numbers, times, identifiers) and amounts to the cent are equal only to themselves.
+///
+/// With a tolerance, absolute or relative or the wider of both, it alone decides.
 ///
 /// An answer is read as the number it *is* (with thousands separators, a percent sign, and one currency sign
 /// `$`, `€` or `£` before or after it), not as the first number it mentions. Amounts in two currencies are
@@ -24,50 +32,73 @@ use crate::backend::BackendError;
 /// let cents = Numeric::default().with_absolute(0.005);
 /// assert!(cents.same("$1,234.50", "1234.501"));
 /// assert!(!cents.same("1234", "1235"));
-/// assert!(!cents.same("1,2", "12") && cents.same("1,2", "1,2"));
-/// assert!(!cents.same("$5", "€5") && cents.same("€5", "5"));
+/// let exact = Numeric::default();
+/// assert!(!exact.same("2125551234", "2125551235") && exact.same("1,234", "1234.0"));
+/// assert!(!exact.same("1,2", "12") && exact.same("1,2", "1,2"));
+/// assert!(!exact.same("$5", "€5") && exact.same("€5", "5"));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Numeric {
+    /// The caller's, if one was named.
+    tolerance: Option<Tolerance>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Tolerance {
     absolute: f64,
     relative: f64,
 }
 
-impl Default for Numeric {
-    /// Equal up to the rounding of printing: a relative `1e-9`.
-    fn default() -> Self {
-        Self { absolute: 0.0, relative: 1e-9 }
-    }
-}
+/// The share by which one number printed twice may differ.
+const ROUNDING: f64 = 1e-9;
+
+/// Integers up to this, 2⁵³, are floating-point numbers of their own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Numeric {
     /// Accepts a difference of up to `tolerance`; below 0 or NaN, it counts as none.
     #[must_use]
     pub fn with_absolute(mut self, tolerance: f64) -> Self {
-        self.absolute = tolerance.max(0.0);
+        self.tolerance.get_or_insert_default().absolute = tolerance.max(0.0);
         self
     }
 
     /// Accepts a difference of up to `share` of the larger magnitude; below 0 or NaN, it counts as none.
     #[must_use]
     pub fn with_relative(mut self, share: f64) -> Self {
-        self.relative = share.max(0.0);
+        self.tolerance.get_or_insert_default().relative = share.max(0.0);
         self
     }
 
     /// Whether two texts are the same number.
     pub fn same(&self, a: &str, b: &str) -> bool {
-        match (read(a), read(b)) {
-            (Some((a, unit)), Some((b, other))) => {
-                let one = unit.zip(other).is_none_or(|(unit, other)| unit == other);
-                one && self.close(a, b)
+        match (Amount::read(a), Amount::read(b)) {
+            (Some(a), Some(b)) => {
+                let one = a.currency.zip(b.currency).is_none_or(|(a, b)| a == b);
+                one && (a.exact == b.exact || self.near(&a, &b))
             }
             _ => a.trim() == b.trim(),
         }
     }
 
-    /// Whether two numbers are the same within the tolerance, for answers that are numbers already. An
-    /// infinity is equivalent only to itself, and NaN to nothing.
+    /// Whether two different numbers differ by no more than they may.
+    fn near(&self, a: &Amount, b: &Amount) -> bool {
+        let larger = a.value.abs().max(b.value.abs());
+        // Of numbers too long to subtract, it is known that they differ.
+        let about = || (a.value - b.value).abs().max(larger * f64::EPSILON);
+        let distance = a.exact.distance(&b.exact).unwrap_or_else(about);
+        let printed = self.tolerance.is_some() || distance < a.exact.unit(&b.exact);
+        printed && distance <= self.allowed(larger)
+    }
+
+    /// How far numbers of this magnitude may be apart.
+    fn allowed(&self, larger: f64) -> f64 {
+        self.tolerance.map_or(ROUNDING * larger, |of| of.absolute.max(of.relative * larger))
+    }
+
+    /// Whether two numbers are the same, for answers that are numbers already: within the tolerance or, if
+    /// there is none, within a relative `1e-9`, integers up to 2⁵³ exactly. An infinity is equivalent only to
+    /// itself, and NaN to nothing.
     ///
     /// ```
     /// use smart_core::equivalence::{Numeric, equivalent};
@@ -82,34 +113,52 @@ impl Numeric {
             // No tolerance bridges an infinite distance, and one infinity minus itself is NaN.
             return a.partial_cmp(&b).is_some_and(Ordering::is_eq);
         }
-        (a - b).abs() <= self.absolute.max(self.relative * a.abs().max(b.abs()))
+        let (distance, larger) = ((a - b).abs(), a.abs().max(b.abs()));
+        let whole = larger <= EXACT && a.fract() == 0.0 && b.fract() == 0.0;
+        if self.tolerance.is_none() && whole {
+            return distance < 1.0;
+        }
+        distance <= self.allowed(larger)
     }
 }
 
-/// Reads a text as a number, if it is one, and its currency.
-fn read(text: &str) -> Option<(f64, Option<char>)> {
-    const CURRENCIES: [char; 3] = ['$', '€', '£'];
-    let text = text.trim().trim_end_matches('.').trim_end();
-    // A sign may stand before the currency, as in `-$5`, or after it, but not on both sides.
-    let signed = text.strip_prefix(['+', '-']).filter(|rest| rest.starts_with(CURRENCIES));
-    let (sign, text) = text.split_at(usize::from(signed.is_some()));
-    let (front, text) = match text.strip_prefix(CURRENCIES) {
-        Some(rest) => (text.chars().next(), rest.trim_start()),
-        None => (None, text),
-    };
-    let (back, text) = match text.strip_suffix(CURRENCIES) {
-        Some(rest) => (text.chars().next_back(), rest.trim_end()),
-        None => (None, text),
-    };
-    if front.is_some() && back.is_some() {
-        return None;
+/// A text that is a number.
+struct Amount {
+    exact: Decimal,
+    value: f64,
+    currency: Option<char>,
+}
+
+impl Amount {
+    /// Reads a text as a number, if it is one.
+    fn read(text: &str) -> Option<Self> {
+        const CURRENCIES: [char; 3] = ['$', '€', '£'];
+        let text = text.trim().trim_end_matches('.').trim_end();
+        // A sign may stand before the currency, as in `-$5`, or after it, but not on both sides.
+        let signed = text.strip_prefix(['+', '-']).filter(|rest| rest.starts_with(CURRENCIES));
+        let (sign, text) = text.split_at(usize::from(signed.is_some()));
+        let (front, text) = match text.strip_prefix(CURRENCIES) {
+            Some(rest) => (text.chars().next(), rest.trim_start()),
+            None => (None, text),
+        };
+        let (back, text) = match text.strip_suffix(CURRENCIES) {
+            Some(rest) => (text.chars().next_back(), rest.trim_end()),
+            None => (None, text),
+        };
+        if front.is_some() && back.is_some() {
+            return None;
+        }
+        let (text, percent) = match text.strip_suffix('%') {
+            Some(rest) => (rest.trim_end(), true),
+            None => (text, false),
+        };
+        let text = format!("{sign}{text}");
+        let number = ungrouped(&text)?;
+        let (exact, value) = (Decimal::read(&number)?, number.parse::<f64>().ok()?);
+        let (exact, value) =
+            if percent { (exact.percent(), value / 100.0) } else { (exact, value) };
+        value.is_finite().then_some(Self { exact, value, currency: front.or(back) })
     }
-    let (text, scale) = match text.strip_suffix('%') {
-        Some(rest) => (rest.trim_end(), 0.01),
-        None => (text, 1.0),
-    };
-    let number = ungrouped(&format!("{sign}{text}"))?.parse::<f64>().ok()?;
-    number.is_finite().then_some((number * scale, front.or(back)))
 }
 
 /// The text without its commas, or `None` if they are not thousands separators.
@@ -131,7 +180,10 @@ impl<I: ?Sized + Sync, O: ?Sized + Sync + AsRef<str>> Equivalence<I, O> for Nume
         Ok(Verdict::new(self.same(a.as_ref(), b.as_ref())))
     }
     fn name(&self) -> Cow<'static, str> {
-        Cow::Owned(format!("numeric within {:e} or {:e} of it", self.absolute, self.relative))
+        let Some(Tolerance { absolute, relative }) = self.tolerance else {
+            return Cow::Borrowed("numeric");
+        };
+        Cow::Owned(format!("numeric within {absolute:e} or {relative:e} of it"))
     }
 }
 
@@ -149,6 +201,52 @@ mod tests {
         assert!(n.same("none", "none ") && !n.same("none", "0"));
         assert!(!n.same("NaN", "0") && n.same("NaN", "NaN"));
         assert!(!Numeric::default().with_absolute(f64::NAN).same("1", "2"));
+    }
+
+    #[test]
+    fn numbers_are_exact_unless_a_tolerance_is_named() {
+        let n = Numeric::default();
+        for (a, b) in [
+            ("2125551234", "2125551235"),
+            ("1700000000", "1700000001"),
+            ("1700000000.0", "1700000001"),
+            ("123456789012", "123456789100"),
+            ("9007199254740993", "9007199254740992.0"),
+            ("$12,345,678.90", "$12,345,678.91"),
+        ] {
+            assert!(!n.same(a, b) && !n.same(b, a) && n.same(a, a), "{a} / {b}");
+            assert!(n.with_relative(1e-8).same(a, b), "{a} / {b}");
+        }
+        let long = "1".repeat(60);
+        let other = format!("{}2", "1".repeat(59));
+        assert!(!n.same(&long, &other) && n.same(&long, &format!("+{long}.00")));
+        assert!(
+            !n.with_absolute(2.0).same(&long, &other) && n.with_relative(0.1).same(&long, &other)
+        );
+        // A tolerance of the caller's is the only one.
+        let cents = n.with_absolute(0.005);
+        assert!(
+            !cents.same("2125551234", "2125551235") && !cents.close(12_345_678.9, 12_345_678.91)
+        );
+        assert!(!cents.same("9007199254740993", "9007199254740992"));
+        assert!(n.with_absolute(0.1).same("1.1", "1.0") && n.with_absolute(1.0).same("3", "4"));
+        for (a, b) in [
+            ("3", "3.0"),
+            ("3.00", "3"),
+            ("0.3", "0.30000000000000004"),
+            ("0.333333333333", "0.33333333333333333333333333333333333333333333"),
+            ("66.666666666666", "66.66666666666667"),
+            ("1e3", "1000"),
+        ] {
+            assert!(n.same(a, b) && n.same(b, a), "{a} / {b}");
+        }
+        assert!(
+            n.close(0.1 + 0.2, 0.3) && n.close(3.0, 3.0) && n.close(2e300, 2e300 * (1.0 + 1e-12))
+        );
+        assert!(!n.close(1_700_000_000.0, 1_700_000_001.0));
+        let name = |numeric: Numeric| Equivalence::<str, str>::name(&numeric).into_owned();
+        assert_eq!(name(n), "numeric");
+        assert_eq!(name(cents), "numeric within 5e-3 or 0e0 of it");
     }
 
     #[test]
