@@ -1,17 +1,25 @@
 //! Equivalence of JSON values: [`JsonEqual`].
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
+use super::decimal::Decimal;
 use super::{Equivalence, Verdict};
 use crate::backend::BackendError;
 
 /// The same JSON value: white space and the order of keys do not matter, and `1` equals `1.0`.
 ///
+/// Numbers are compared as they are written, digit by digit, so that no two different ones are the same,
+/// however long they are.
+///
 /// A code fence around the value is ignored. Text that is not JSON is equivalent only to the same text,
-/// up to outer white space.
+/// up to outer white space. As such counts an object that has a key twice, since readers differ about which
+/// of the values is meant, and JSON nested more than 128 deep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JsonEqual;
 
@@ -19,32 +27,75 @@ impl JsonEqual {
     /// Whether two texts hold the same JSON value.
     pub fn same(a: &str, b: &str) -> bool {
         match (read(a), read(b)) {
-            (Some(a), Some(b)) => equal(&a, &b),
+            (Some(a), Some(b)) => a == b,
             _ => a.trim() == b.trim(),
         }
     }
 }
 
-fn read(text: &str) -> Option<Value> {
-    let text = text.trim();
-    let text = text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).unwrap_or(text);
-    serde_json::from_str(text.strip_suffix("```").unwrap_or(text).trim()).ok()
+/// A JSON value with its numbers as they are written.
+#[derive(Debug, PartialEq)]
+enum Json {
+    /// `null`, `true` or `false`.
+    Word(String),
+    Number(Decimal),
+    Text(String),
+    Array(Vec<Json>),
+    Object(BTreeMap<String, Json>),
 }
 
-#[allow(clippy::float_cmp, reason = "equal values are meant")]
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => {
-            a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
+/// How deep values may be nested: as deep as `serde_json` reads them.
+const DEPTH: u8 = 128;
+
+fn read(text: &str) -> Option<Json> {
+    let text = text.trim();
+    let text = text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).unwrap_or(text);
+    let text = text.strip_suffix("```").unwrap_or(text).trim();
+    value(serde_json::from_str(text).ok()?, DEPTH)
+}
+
+/// Reads a value down to `depth`. Each level is read from its text, where numbers are still whole.
+fn value(raw: &RawValue, depth: u8) -> Option<Json> {
+    let text = raw.get();
+    let depth = depth.checked_sub(1)?;
+    Some(match text.bytes().next()? {
+        b'{' => {
+            let Members(members) = serde_json::from_str(text).ok()?;
+            let read = members.into_iter().map(|(key, raw)| Some((key, value(raw, depth)?)));
+            Json::Object(read.collect::<Option<_>>()?)
         }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            Json::Array(items.into_iter().map(|raw| value(raw, depth)).collect::<Option<_>>()?)
         }
-        (Value::Object(a), Value::Object(b)) => {
-            let same = |(key, a): (&String, &Value)| b.get(key).is_some_and(|b| equal(a, b));
-            a.len() == b.len() && a.iter().all(same)
+        b'"' => Json::Text(serde_json::from_str(text).ok()?),
+        b'-' | b'0'..=b'9' => Json::Number(Decimal::read(text)?),
+        _ => Json::Word(text.to_owned()),
+    })
+}
+
+/// The members of an object, none of them twice.
+struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((key, raw)) = map.next_entry::<String, &'de RawValue>()? {
+                    if members.insert(key, raw).is_some() {
+                        return Err(A::Error::custom("a key occurs twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
         }
-        (a, b) => a == b,
+        deserializer.deserialize_map(Each)
     }
 }
 
@@ -66,8 +117,41 @@ mod tests {
     fn values_count_not_their_spelling() {
         assert!(JsonEqual::same(r#"{"a":1,"b":[2]}"#, "{ \"b\": [2.0], \"a\": 1 }"));
         assert!(JsonEqual::same("```json\n[1]\n```", "[1]"));
+        assert!(JsonEqual::same(r#"["\u0061", true, null, -0.0]"#, r#"[ "a",true ,null,0 ]"#));
         assert!(!JsonEqual::same(r#"{"a":1}"#, r#"{"a":1,"b":null}"#));
-        assert!(!JsonEqual::same("9007199254740993", "9007199254740992"));
+        assert!(!JsonEqual::same("null", "false") && !JsonEqual::same("[1,2]", "[2,1]"));
+        assert!(!JsonEqual::same("1", "\"1\"") && !JsonEqual::same("[]", "{}"));
         assert!(JsonEqual::same("not json", "not json ") && !JsonEqual::same("x", "{}"));
+    }
+
+    #[test]
+    fn numbers_are_exact() {
+        for (a, b) in [
+            ("9007199254740993", "9007199254740992"),
+            ("9007199254740993", "9007199254740992.0"),
+            ("123456789012345678901", "123456789012345678902"),
+            ("0.1234567890123456789", "0.1234567890123456788"),
+            ("1e400", "1e401"),
+        ] {
+            assert!(!JsonEqual::same(a, b), "{a} / {b}");
+            let nested = |number: &str| format!(r#"[{{"id": {number}}}]"#);
+            assert!(!JsonEqual::same(&nested(a), &nested(b)), "{a} / {b}");
+            assert!(JsonEqual::same(&nested(a), &format!(" {}", nested(a))), "{a}");
+        }
+        for (a, b) in [("1", "1.0"), ("100", "1e2"), ("0.10", "1E-1"), ("1e400", "10.0e+399")] {
+            assert!(JsonEqual::same(a, b), "{a} / {b}");
+        }
+    }
+
+    #[test]
+    fn what_readers_differ_about_is_compared_as_text() {
+        for twice in [r#"{"a":1,"a":2}"#, r#"[{"a":1,"\u0061":2}]"#] {
+            assert!(JsonEqual::same(twice, &format!("{twice}\n")), "{twice}");
+            assert!(!JsonEqual::same(twice, &twice.replace(':', ": ")), "{twice}");
+        }
+        assert!(!JsonEqual::same(r#"{"a":1,"a":2}"#, r#"{"a":2}"#));
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(JsonEqual::same(&nested(100), &nested(100).replace("[]", "[ ]")));
+        assert!(!JsonEqual::same(&nested(200_000), &nested(200_000).replace("[]", "[ ]")));
     }
 }
