@@ -1,12 +1,14 @@
 //! A journal in an embedded database: [`RedbJournal`].
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition,
-    TableError,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition, TableError,
 };
 
 use super::wire::{self, BadHeader};
@@ -14,7 +16,7 @@ use super::{Header, Journal, JournalError, Reader, Record, Torn};
 
 /// The header's JSON, under key 0.
 const HEADER: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core journal");
-/// Each record's JSON, under its number, counted from 1.
+/// Each record's JSON, under its number: counted from 1, and missing where a record was deleted.
 const RECORDS: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core records");
 
 /// A journal in a [redb](::redb) database, for those who keep other data in redb or want checksums and
@@ -22,6 +24,10 @@ const RECORDS: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core
 ///
 /// Records are the same JSON as the lines of a [`FileJournal`](super::FileJournal). Each is written in a
 /// transaction of its own, so nothing is ever torn. The database is locked as long as the journal is open.
+///
+/// Records have rising numbers and are read in their order. A number that is missing is a record that
+/// someone deleted, as the error of a bad record advises: its call is made again. It cannot be one that a
+/// crash tore out, since transactions are kept whole and in order, and a crash loses none but the last.
 ///
 /// Every transaction that reaches the disk takes as long as the disk does. For thousands of calls a
 /// second use [`with_sync_every`](Self::with_sync_every), or the file.
@@ -54,15 +60,40 @@ where
     move |error| JournalError::Storage { what, source: Box::new(error) }
 }
 
+/// The error of a file that is no database, or no longer.
+fn damaged(path: &Path) -> JournalError {
+    let why = "it is no redb database, or one that is damaged or cut short; put back a whole copy of it, or \
+               begin a new journal at another path";
+    JournalError::NotAJournal { path: path.to_path_buf(), why: why.to_owned() }
+}
+
+/// Does what redb may panic in, since it believes what a file says of its own length and of its strings.
+fn guarded<T>(
+    path: &Path,
+    act: impl FnOnce() -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err(damaged(path)))
+}
+
 impl RedbJournal {
-    /// Opens or creates a journal, and locks it.
+    /// Opens or creates a journal, and locks it. A file that is cut short is left as it is.
     ///
     /// # Errors
-    /// [`JournalError`] if the database cannot be opened, is open elsewhere, or is not a journal.
+    /// [`JournalError`] if the database cannot be opened, is open elsewhere, is damaged, or is not a journal.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
-        let path = path.as_ref().to_path_buf();
+        let path = path.as_ref();
+        guarded(path, || Self::open_sound(path.to_path_buf()))
+    }
+
+    fn open_sound(path: PathBuf) -> Result<Self, JournalError> {
         let database = Database::create(&path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => JournalError::Locked { path: path.clone() },
+            DatabaseError::Storage(StorageError::Corrupted(_)) => damaged(&path),
+            DatabaseError::Storage(StorageError::Io(error))
+                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+            {
+                damaged(&path)
+            }
             other => storage("open it")(other),
         })?;
         let read = database.begin_read().map_err(storage("read it"))?;
@@ -151,14 +182,15 @@ impl Journal for RedbJournal {
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             Err(error) => return Err(storage("read it")(error)),
         };
-        for (line, entry) in (1..).zip(records.iter().map_err(storage("read it"))?) {
+        let mut records = records.iter().map_err(storage("read it"))?;
+        // Only what redb does is guarded: a panic of `each` is not the file's.
+        let mut next = || {
+            let Some(entry) = records.next() else { return Ok(None) };
             let (number, text) = entry.map_err(storage("read it"))?;
-            if number.value() != line {
-                let why = format!("it is numbered {}", number.value());
-                return Err(JournalError::Record { path: Some(self.path.clone()), line, why });
-            }
-            let taken = wire::read(text.value()).and_then(&mut *each);
-            taken.map_err(|why| {
+            Ok(Some((number.value(), text.value().to_owned())))
+        };
+        while let Some((line, text)) = guarded(&self.path, &mut next)? {
+            wire::read(&text).and_then(&mut *each).map_err(|why| {
                 let (path, why) = (Some(self.path.clone()), wire::complaint(why));
                 JournalError::Record { path, line, why }
             })?;

@@ -2,6 +2,7 @@
 
 mod broken;
 mod crashes;
+mod database;
 mod faults;
 mod journal;
 mod nights;
