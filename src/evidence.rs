@@ -164,6 +164,8 @@ pub struct ItemEvidence {
     pub candidates: Vec<Option<CandidateRecord>>,
     /// Pairs of candidates whose answers are equivalent to each other, although at least one of them
     /// differs from the reference's; the lower id comes first.
+    ///
+    /// The state machine puts them in this order, and each is kept once.
     #[serde(default)]
     pub pairs: Vec<(ModelId, ModelId)>,
     /// The router's score of the item, if there is a router.
@@ -217,6 +219,19 @@ impl ItemEvidence {
     /// What a candidate did, if it was asked.
     pub fn candidate(&self, id: ModelId) -> Option<&CandidateRecord> {
         self.candidates.get(id.position().checked_sub(1)?)?.as_ref()
+    }
+
+    /// Brings the evidence into the one form it is kept in: a place for each of `candidates`, and every pair of
+    /// two candidates once, in the order of the roster.
+    pub(crate) fn put_in_order(&mut self, candidates: usize) {
+        self.candidates.resize(candidates, None);
+        for pair in &mut self.pairs {
+            *pair = (pair.0.min(pair.1), pair.0.max(pair.1));
+        }
+        let exists = |id: ModelId| (1..=candidates).contains(&id.position());
+        self.pairs.retain(|(a, b)| a != b && exists(*a) && exists(*b));
+        self.pairs.sort_unstable();
+        self.pairs.dedup();
     }
 
     /// How many comparisons were made for the item.

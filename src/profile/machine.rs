@@ -243,12 +243,16 @@ impl ProfileMachine {
 
     /// Takes the outcome of one request.
     ///
+    /// Pairs may be listed either way round and in any order, and candidates that were not asked may be left
+    /// out at the end: the evidence kept is the same.
+    ///
     /// # Errors
     /// [`ProtocolError`] if the outcome was not asked for or is incomplete; the machine is then unchanged.
     pub fn handle_outcome(&mut self, mut outcome: ItemEvidence) -> Result<(), ProtocolError> {
         let index = outcome.index;
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
+        outcome.put_in_order(self.brain.roster().candidate_count());
         let wanted = request.given_by(&outcome);
         // A score proves a rating, whatever the rating used.
         for id in wanted.rate.iter() {

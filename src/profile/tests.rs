@@ -53,6 +53,18 @@ fn profiled(items: &Items, target: Target, seed: u64, families: Families) -> Pla
 }
 
 fn planned(items: &Items, target: Target, seed: u64, settings: &ProfileSettings) -> Plan {
+    let machine = driven(items, target, seed, settings, |_| ());
+    machine.brain().plan(machine.asked(), "same".to_owned())
+}
+
+/// Profiles by hand, and hands in outcomes in the form that `form` gives them.
+fn driven(
+    items: &Items,
+    target: Target,
+    seed: u64,
+    settings: &ProfileSettings,
+    form: impl Fn(&mut ItemEvidence),
+) -> ProfileMachine {
     let order = Order::new(items.len() as u64, seed);
     let mut machine =
         ProfileMachine::new(&roster(), Pricing::default(), target, order, settings).unwrap();
@@ -64,9 +76,10 @@ fn planned(items: &Items, target: Target, seed: u64, settings: &ProfileSettings)
                 *record = None;
             }
         }
+        form(&mut item);
         machine.handle_outcome(item).unwrap();
     }
-    machine.brain().plan(machine.asked(), "same".to_owned())
+    machine
 }
 
 /// How many delivered answers fail.
@@ -108,6 +121,33 @@ fn the_same_evidence_gives_the_same_plan_to_the_bit() {
     for families in [Families::Auto, Families::Single, Families::Mix, Families::Consensus] {
         let text = |()| serde_json::to_string(&profiled(&items, target, 3, families)).unwrap();
         assert_eq!(text(()), text(()));
+    }
+}
+
+#[test]
+fn outcomes_may_be_handed_in_in_any_form() {
+    let items = population(600, 45, 30);
+    let target = Target::new(0.9, 0.95).unwrap();
+    for families in [Families::Consensus, Families::Auto] {
+        let settings = ProfileSettings::default().with_families(families);
+        let told = |form: fn(&mut ItemEvidence)| {
+            let mut machine = driven(&items, target, 3, &settings, form);
+            let decisions: Vec<_> = std::iter::from_fn(|| machine.poll_decision()).collect();
+            let plan = machine.plan("same");
+            (machine.into_evidence(), decisions, plan)
+        };
+        let plain = told(|_| ());
+        assert!(plain.0.0.iter().any(|item| !item.pairs.is_empty()), "{families:?}");
+        let turned = told(|item| item.pairs.iter_mut().for_each(|pair| *pair = (pair.1, pair.0)));
+        assert_eq!(turned, plain, "{families:?}: pairs the other way round");
+        let repeated = told(|item| {
+            let pairs = item.pairs.clone();
+            item.pairs.extend(pairs.into_iter().flat_map(|(a, b)| [(b, a), (a, b), (a, a)]));
+        });
+        assert_eq!(repeated, plain, "{families:?}: pairs more than once");
+        let short =
+            told(|item| while item.candidates.pop_if(|record| record.is_none()).is_some() {});
+        assert_eq!(short, plain, "{families:?}: no place for those not asked");
     }
 }
 
