@@ -35,6 +35,11 @@ impl ModelSet {
         if id.position() < 64 { 1 << id.position() } else { 0 }
     }
 
+    /// One model alone.
+    pub(crate) const fn of(id: ModelId) -> Self {
+        Self(Self::place(id))
+    }
+
     /// Adds a model.
     pub const fn insert(&mut self, id: ModelId) {
         self.0 |= Self::place(id);

@@ -30,19 +30,27 @@ struct Trip {
 }
 
 /// The calls an item takes at worst: every model the policy may ask, with a rating if it rates its own
-/// answers; the reference; a comparison of two candidates; and a comparison for an audit.
+/// answers; the reference; a comparison of two candidates; and an audit's, of the answer to be delivered.
 pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan, audited: bool) -> Needs {
     let roster = calls.roster.spec();
     let models = plan.models();
     let rated = models.iter().filter(|id| roster.rates(*id));
-    let compares = matches!(&plan.policy, Policy::Chain { chain, .. } if chain.compares());
-    let comparisons = u64::from(compares) + u64::from(audited);
-    Needs::new(models.iter().chain([ModelId::REFERENCE]), rated, comparisons)
+    let mut needs = Needs::new(models.iter().chain([ModelId::REFERENCE]), rated);
+    let Policy::Chain { chain, .. } = &plan.policy else { return needs };
+    if let Some(second) = chain.second.filter(|_| chain.compares()) {
+        // The lower id is in the reference's place.
+        needs.compare(chain.first.min(second), ModelSet::of(chain.first.max(second)));
+    }
+    if audited {
+        let delivers = if chain.delivers_first() { ModelSet::of(chain.first) } else { models };
+        needs.compare(ModelId::REFERENCE, delivers);
+    }
+    needs
 }
 
 /// The needs of an item for which only the reference is asked.
 pub(super) fn reference_needs() -> Needs {
-    Needs::new([ModelId::REFERENCE], [], 0)
+    Needs::new([ModelId::REFERENCE], [])
 }
 
 /// Follows the plan's policy for one item.

@@ -23,6 +23,7 @@ use std::task::{Poll, Waker};
 
 use super::Bill;
 use crate::calls::CallKey;
+use crate::evidence::ModelSet;
 use crate::observe::CallKind;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
@@ -32,11 +33,15 @@ const MARGIN: u64 = 2;
 
 /// The calls an item takes at worst.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Needs {
-    /// Answers and ratings, one entry for each call.
-    pub(crate) calls: Vec<(ModelId, CallKind)>,
-    /// Comparisons.
-    pub(crate) comparisons: u64,
+pub(crate) struct Needs(Vec<Need>);
+
+/// One call, told from others as its key tells it: a recorded comparison stands for that of no other pair.
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    model: ModelId,
+    kind: CallKind,
+    /// The model itself; in a comparison the other one, which will be one of these.
+    others: ModelSet,
 }
 
 impl Needs {
@@ -44,22 +49,41 @@ impl Needs {
     pub(crate) fn new(
         answers: impl IntoIterator<Item = ModelId>,
         ratings: impl IntoIterator<Item = ModelId>,
-        comparisons: u64,
     ) -> Self {
         let answers = answers.into_iter().map(|id| (id, CallKind::Answer));
         let ratings = ratings.into_iter().map(|id| (id, CallKind::Rating));
-        Self { calls: answers.chain(ratings).collect(), comparisons }
+        let own = |(model, kind)| Need { model, kind, others: ModelSet::of(model) };
+        Self(answers.chain(ratings).map(own).collect())
     }
 
-    /// The calls that are not paid for already.
+    /// The reference's second answer, compared with its first.
+    pub(crate) fn repeat() -> Self {
+        let model = ModelId::REFERENCE;
+        let own = |kind| Need { model, kind, others: ModelSet::of(model) };
+        Self(vec![own(CallKind::Repeat), own(CallKind::Comparison)])
+    }
+
+    /// Adds one comparison of the left model's answer with that of one of the others: not known yet of
+    /// which, if there are several.
+    pub(crate) fn compare(&mut self, left: ModelId, others: ModelSet) {
+        if !others.is_empty() {
+            self.0.push(Need { model: left, kind: CallKind::Comparison, others });
+        }
+    }
+
+    /// The calls that are not paid for already. A comparison with one of several models is, if those with
+    /// all of them are.
     pub(crate) fn without(mut self, paid: impl IntoIterator<Item = CallKey>) -> Self {
-        for key in paid {
-            if key.kind == CallKind::Comparison {
-                self.comparisons = self.comparisons.saturating_sub(1);
-            } else if let Some(place) =
-                self.calls.iter().position(|(id, kind)| (*id, *kind) == (key.model, key.kind))
-            {
-                self.calls.remove(place);
+        for CallKey { model, kind, other, .. } in paid {
+            let place = self.0.iter().position(|need| {
+                (need.model, need.kind) == (model, kind) && need.others.contains(other)
+            });
+            let Some(place) = place else { continue };
+            if let Some(need) = self.0.get_mut(place) {
+                need.others.remove(other);
+                if need.others.is_empty() {
+                    self.0.remove(place);
+                }
             }
         }
         self
@@ -248,12 +272,12 @@ impl State {
 
     /// The most that these calls cost; `None` if a model among them has neither a bound nor a bill.
     fn worst(&self, needs: &Needs) -> Option<Cost> {
-        let judge = match needs.comparisons {
-            0 => Cost::ZERO,
-            times => self.judge.value()?.times(times),
-        };
-        needs.calls.iter().try_fold(judge, |sum, (id, _)| {
-            Some(sum + self.models.get(id.position()).copied().unwrap_or_default().value()?)
+        needs.0.iter().try_fold(Cost::ZERO, |sum, need| {
+            let bound = match need.kind {
+                CallKind::Comparison => self.judge,
+                _ => self.models.get(need.model.position()).copied().unwrap_or_default(),
+            };
+            Some(sum + bound.value()?)
         })
     }
 

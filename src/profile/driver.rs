@@ -305,9 +305,19 @@ where
 /// The most calls that an item may take in profiling.
 fn needs(request: Request) -> Needs {
     let asked = [ModelId::REFERENCE].into_iter().chain(request.ask.iter());
-    let candidates = request.ask.len() as u64;
-    let pairs = if request.compare { candidates * candidates.saturating_sub(1) / 2 } else { 0 };
-    Needs::new(asked, request.rate.iter(), candidates + pairs)
+    let mut needs = Needs::new(asked, request.rate.iter());
+    let mut each = |left: ModelId, others: ModelSet| {
+        others.iter().for_each(|right| needs.compare(left, ModelSet::of(right)));
+    };
+    each(ModelId::REFERENCE, request.ask);
+    if request.compare {
+        let mut others = request.ask;
+        for left in request.ask.iter() {
+            others.remove(left);
+            each(left, others);
+        }
+    }
+    needs
 }
 
 impl<O> Paid<O> {

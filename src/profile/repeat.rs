@@ -15,7 +15,6 @@ use crate::calls::{Asked, CallKey, Calls};
 use crate::error::RunError;
 use crate::items::{Items, held};
 use crate::ledger::Needs;
-use crate::observe::CallKind;
 use crate::order::Order;
 use crate::roster::ModelId;
 use crate::stats::{Probability, two_sided_rate};
@@ -108,8 +107,7 @@ where
     let first = answers.get(&index).and_then(|answer| answer.output.as_ref());
     let Some(first) = first else { return Ok(None) };
     let held = held(items, index)?;
-    let needs = || Needs { calls: vec![(ModelId::REFERENCE, CallKind::Repeat)], comparisons: 1 };
-    let errand = calls.errand(index, (*held).borrow(), needs)?;
+    let errand = calls.errand(index, (*held).borrow(), Needs::repeat)?;
     let Asked::Answered { output, .. } = calls.ask_as(&errand, CallKey::repeat(index)).await?
     else {
         return Ok(None);

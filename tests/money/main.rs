@@ -6,6 +6,7 @@ mod judged;
 mod prices;
 mod profiled_again;
 mod purse;
+mod recorded_comparisons;
 mod scratch;
 mod thrift;
 mod unbilled;
