@@ -13,7 +13,8 @@
 //! ```text
 //! machine   what to ask next; folds evidence in rank order               (no I/O)
 //! brain     which chains to test, at which looks; when to stop; the plan (no I/O)
-//! driver    makes the calls                                              (async)
+//! driver    asks about many items at once                                (async)
+//! item      makes the calls about one                                    (async)
 //! stretch   profiles some ranks, and folds many stretches into a profile (async; no I/O)
 //! ```
 
@@ -28,6 +29,7 @@ mod curve;
 mod decision;
 mod driver;
 mod expected;
+mod item;
 mod late;
 mod machine;
 mod priced;

@@ -4,7 +4,8 @@
 //! again over its journal recalls its evidence at once and ends before it comes to those items. What was paid
 //! for them must be handed on all the same: otherwise it is in no report and no budget, and is paid again.
 
-use super::driver::{Profiled, Router, one, remember};
+use super::driver::Router;
+use super::item::{Profiled, one, remember};
 use super::machine::ProfileMachine;
 use crate::calls::Calls;
 use crate::error::RunError;

@@ -18,7 +18,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::decision::Demand;
-use super::driver::{Profiled, Router, one};
+use super::driver::Router;
+use super::item::{Profiled, one};
 use super::machine::{ProfileMachine, Request, Step};
 use super::{Profile, ProfileSettings, StopReason};
 use crate::answer::Answer;

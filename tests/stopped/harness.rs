@@ -177,7 +177,7 @@ pub(super) fn items() -> Vec<u64> {
 }
 
 /// A file that is gone when the test is.
-pub(super) struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Self {
