@@ -12,6 +12,7 @@ mod errand;
 mod judge;
 mod kept;
 mod key;
+mod line;
 mod memory;
 mod plain;
 mod stopping;
@@ -35,6 +36,7 @@ pub(crate) use judge::is_judgement;
 use kept::Paid;
 pub(crate) use kept::{Keeper, Keepsake, Kept};
 pub(crate) use key::CallKey;
+pub(crate) use line::{Line, Place};
 use memory::Memory;
 pub(crate) use plain::Underway;
 use stopping::{Begun, Stopping};
@@ -178,7 +180,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             needs().without(recorded.into_iter().flatten().chain(self.memory.paid_for(index)))
         };
         let (tab, begun) = (self.ledger.tab(needs), Begun::default());
-        Ok(Errand { index, item, fingerprint, recorded, tab, begun })
+        Ok(Errand { index, item, fingerprint, recorded, tab, begun, place: None })
     }
 
     /// Holds on to a paid call for whoever asks for it next.
@@ -284,7 +286,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             let may_begin = || errand.begun.may(|| self.is_stopped());
             // A stopped item takes no place in the queue for money, nor one whose stop came while it waited.
             let left = self.is_stopped() && !may_begin();
-            if left || !errand.tab.open().await || !may_begin() {
+            if left || !errand.turn(!comparison).await {
+                return Ok(Went::Unaffordable);
+            }
+            if !errand.tab.open().await || !may_begin() {
                 return Ok(Went::Unaffordable);
             }
         }
@@ -344,6 +349,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let bill = self.bill(&key, usage.as_ref(), error);
         let cost = self.ledger.bill(key, bill);
         errand.tab.settle(&key, bill);
+        errand.paid();
         self.finished(key, usage, cost, error, false);
         kept.map(|_| (cost, unkept))
     }

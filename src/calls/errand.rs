@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::line::Place;
 use super::stopping::Begun;
 use crate::answer::Reason;
 use crate::backend::guard::panicked;
@@ -34,9 +35,32 @@ pub(crate) struct Errand<'a, I: ?Sized> {
     pub(super) recorded: Option<u64>,
     pub(super) tab: Tab<'a>,
     pub(super) begun: Begun,
+    /// Its place among items that pay in turn, if they do.
+    pub(super) place: Option<Place<'a>>,
 }
 
-impl<I: ?Sized> Errand<'_, I> {
+impl<'a, I: ?Sized> Errand<'a, I> {
+    /// Gives the item its place among items that pay in turn.
+    pub(crate) fn at(self, place: Option<Place<'a>>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Waits until the item may make a call; returns false if it may not at all. A judge with a price may
+    /// compare some answers for nothing, so of a comparison it is not certain that it `pays`.
+    pub(super) async fn turn(&self, pays: bool) -> bool {
+        match self.place {
+            Some(place) => place.turn(pays).await,
+            None => true,
+        }
+    }
+
+    /// Says that a call was paid for.
+    pub(super) fn paid(&self) {
+        if let Some(place) = self.place {
+            place.paid();
+        }
+    }
+
     /// What tells the item from others in evidence and in plans, if items have a key.
     pub(crate) const fn fingerprint(&self) -> Option<u64> {
         self.fingerprint

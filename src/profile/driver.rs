@@ -13,7 +13,7 @@ use super::machine::{ProfileMachine, Step};
 use super::{Decision, StopReason};
 use crate::answer::Answer;
 use crate::backend::Confidence;
-use crate::calls::Calls;
+use crate::calls::{Calls, Line};
 use crate::error::RunError;
 use crate::items::Items;
 use crate::observe::Event;
@@ -46,6 +46,8 @@ where
     S: Items<I> + ?Sized,
     S::Item: Sync,
 {
+    // Recorded items come first: nothing is paid for those ahead of them.
+    let line = Line::default();
     let mut pool = Pool::new();
     // Items asked about but not folded yet, by rank.
     let mut early: BTreeMap<u64, Early<O>> = BTreeMap::new();
@@ -59,7 +61,10 @@ where
                     return None;
                 }
                 match machine.poll_step() {
-                    Step::Profile(request) => Some(one(calls, items, router, request)),
+                    Step::Profile(request) => {
+                        let place = line.place(request.rank);
+                        Some(one(calls, items, router, request, Some(place)))
+                    }
                     Step::Wait | Step::Done => None,
                 }
             })
@@ -69,6 +74,7 @@ where
             Ok(profiled) => profiled,
             Err(error) => {
                 ending.note(error)?;
+                line.end();
                 continue;
             }
         };
@@ -82,6 +88,10 @@ where
         // Budget and stop end profiling at a rank and not at a time: everything below that rank counts.
         if let Some((_, why)) = refused.filter(|(rank, _)| *rank <= machine.profiled()) {
             machine.stop(why);
+        }
+        line.folded(machine.profiled());
+        if machine.stopped().is_some() {
+            line.end();
         }
         let later = early.split_off(&machine.profiled());
         for folded in std::mem::replace(&mut early, later).into_values() {

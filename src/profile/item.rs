@@ -13,7 +13,7 @@ use super::driver::{Router, score};
 use super::machine::Request;
 use crate::answer::{Answer, Reason};
 use crate::backend::{Confidence, ErrorKind};
-use crate::calls::{Asked, CallKey, Calls, Compared, Errand, Kept};
+use crate::calls::{Asked, CallKey, Calls, Compared, Errand, Kept, Place};
 use crate::error::RunError;
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use crate::items::{self, Items};
@@ -90,12 +90,14 @@ enum Missing {
     NotReached,
 }
 
-/// Makes all calls wanted about one item: answers, their ratings, and comparisons.
+/// Makes all calls wanted about one item: answers, their ratings, and comparisons. It has a `place` where
+/// items pay in turn.
 pub(super) async fn one<I, O, S>(
     calls: &Calls<I, O>,
     items: &S,
     router: Option<&Router<I>>,
     mut request: Request,
+    place: Option<Place<'_>>,
 ) -> Result<Profiled<O>, RunError>
 where
     I: ?Sized + Sync,
@@ -106,7 +108,7 @@ where
     let Request { rank, index, unless, .. } = request;
     let held = items::held(items, index)?;
     let item: &I = (*held).borrow();
-    let errand = &calls.errand(index, item, || needs(request))?;
+    let errand = &calls.errand(index, item, || needs(request))?.at(place);
     let (ask, rate) = match unless {
         Some(first) => (ModelSet::of(first), ModelSet::EMPTY),
         None => (request.ask, request.rate),

@@ -30,7 +30,7 @@ where
         if !calls.is_recorded(request.index) {
             continue;
         }
-        let profiled = one(calls, items, router, request).await?;
+        let profiled = one(calls, items, router, request, None).await?;
         let Profiled { answer, evidence, paid, short, .. } = profiled;
         // The earlier run may have died before it had asked everything.
         if short.is_none() {

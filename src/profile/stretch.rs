@@ -351,7 +351,7 @@ where
                 }
                 let rank = left.next()?;
                 let request = Request::new(rank, order.index(rank), demand, true);
-                Some(one(calls, items, router, request))
+                Some(one(calls, items, router, request, None))
             })
         });
         let Some(profiled) = next.await else { break };

@@ -7,6 +7,7 @@ mod prices;
 mod profiled_again;
 mod purse;
 mod recorded_comparisons;
+mod recorded_first;
 mod scratch;
 mod thrift;
 mod unbilled;
