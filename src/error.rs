@@ -181,21 +181,15 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Refuses a stored artefact of another version, or made with other models or another equivalence.
-    /// Each pair holds what was stored and what is wanted now.
+    /// Refuses a stored artefact that was made with other models or another equivalence. Each pair holds what was stored and what is wanted now.
     pub(crate) fn unless_fits(
         what: &'static str,
-        (version, wanted): (u32, u32),
         (stored, roster): (&RosterSpec, &RosterSpec),
         (was, is): (&str, &str),
     ) -> Result<(), Self> {
-        let difference = if version != wanted {
-            Some(format!("it is of version {version}, not {wanted}"))
-        } else if let Some(difference) = stored.difference(roster) {
-            Some(difference)
-        } else {
-            (was != is).then(|| format!("the equivalence was `{was}` and is now `{is}`"))
-        };
+        let relation =
+            || (was != is).then(|| format!("the equivalence was `{was}` and is now `{is}`"));
+        let difference = stored.difference(roster).or_else(relation);
         difference.map_or(Ok(()), |difference| {
             let remedy =
                 "it holds only for what it was made with, so go back to that, or profile anew";

@@ -228,15 +228,21 @@ impl ItemEvidence {
 
     /// Brings the evidence into the one form it is kept in: a place for each of `candidates`, and every pair of
     /// two candidates once, in the order of the roster.
-    pub(crate) fn put_in_order(&mut self, candidates: usize) {
+    ///
+    /// Returns false if it names a model that is no candidate, or a pair that is none.
+    pub(crate) fn put_in_order(&mut self, candidates: usize) -> bool {
+        let exists = |id: ModelId| (1..=candidates).contains(&id.position());
+        let pairs = self.pairs.iter().all(|(a, b)| a != b && exists(*a) && exists(*b));
+        if self.candidates.len() > candidates || !pairs {
+            return false;
+        }
         self.candidates.resize(candidates, None);
         for pair in &mut self.pairs {
             *pair = (pair.0.min(pair.1), pair.0.max(pair.1));
         }
-        let exists = |id: ModelId| (1..=candidates).contains(&id.position());
-        self.pairs.retain(|(a, b)| a != b && exists(*a) && exists(*b));
         self.pairs.sort_unstable();
         self.pairs.dedup();
+        true
     }
 
     /// How many comparisons were made for the item.

@@ -92,6 +92,7 @@ mod tally;
 mod target;
 #[cfg(feature = "tracing")]
 pub mod telemetry;
+mod version;
 mod words;
 
 pub use answer::{Answer, Reason};

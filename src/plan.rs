@@ -16,7 +16,6 @@ mod sample;
 mod walk;
 mod words;
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::RunError;
@@ -102,14 +101,8 @@ pub(crate) enum PlanLabel {
     Plan,
 }
 
-/// Refuses another version on reading: what it means by the same fields, nobody knows.
 fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    match u32::deserialize(from)? {
-        PLAN_VERSION => Ok(PLAN_VERSION),
-        other => Err(D::Error::custom(format_args!(
-            "the plan cannot be read: it is of version {other}, not {PLAN_VERSION}"
-        ))),
-    }
+    crate::version::read(from, "the plan", PLAN_VERSION)
 }
 
 impl Plan {
@@ -226,13 +219,12 @@ impl Plan {
         Err(RunError::Mismatch { what: "the stored plan", difference })
     }
 
-    /// Checks that the plan has this version and was made for these models; prices may differ.
+    /// Checks that the plan was made for these models; prices may differ.
     ///
     /// # Errors
     /// [`RunError::Mismatch`], which says what differs.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
-        let version = (self.version, PLAN_VERSION);
         let equivalence = (self.equivalence.as_str(), equivalence);
-        RunError::unless_fits("the stored plan", version, (&self.roster, roster), equivalence)
+        RunError::unless_fits("the stored plan", (&self.roster, roster), equivalence)
     }
 }

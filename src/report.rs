@@ -96,11 +96,6 @@ pub(crate) enum ReportLabel {
     Report,
 }
 
-/// Says that a report is of another version.
-fn version(found: u32) -> String {
-    format!("it is of version {found}, not {REPORT_VERSION}")
-}
-
 /// How a run kept to its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

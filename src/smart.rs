@@ -167,8 +167,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// This changes how long a run takes, but no decision made on the same evidence. Items under way
     /// when profiling ends are paid for, though. Chains ask about nothing beyond their next look. Single
     /// candidates ask about up to eight items more, plus an eighth of those they profile: 0 to 2.4 % of
-    /// the money of a run at 256 at once (`docs/scale.md`). [`Report::overshoot`](crate::Report::overshoot)
-    /// counts them.
+    /// the money of a run at 256 at once (`docs/scale.md`; [`Report::overshoot`](crate::Report::overshoot)).
     #[must_use]
     pub fn with_concurrency(mut self, items: usize) -> Self {
         self.concurrency = items;
@@ -192,10 +191,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Adds a router: a score of an item, known before any call, that is higher where candidates are
     /// more likely to be right (a length, a classifier's output). It must depend on the item alone.
     ///
-    /// A plan that goes by a router's scores holds for that router only: without one it is refused, and so is
-    /// a router that scores a profiled item otherwise than it did then. An item for which the router panics, or
-    /// returns what is not finite, has no score: it comes last, and goes to the reference unless even such
-    /// items can be certified.
+    /// A plan that goes by its scores is refused without a router, and with one that scores a profiled item
+    /// otherwise than then. An item for which the router panics, or returns what is not finite, has no score: it
+    /// comes last, and goes to the reference unless even such items can be certified.
     #[must_use]
     pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
         self.router = Some(Arc::new(router));

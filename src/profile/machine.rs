@@ -110,8 +110,23 @@ pub enum ProtocolError {
     /// Either a candidate that [`Request::given`] did not spare is missing, or an answer that differs
     /// was to be rated and was not. A rating that brought no score counts as a rating: report what it
     /// used in [`CandidateRecord::rating`](crate::evidence::CandidateRecord::rating).
-    #[error("the outcome of item {index} lacks a candidate, or a rating, that was asked for")]
+    #[error(
+        "the outcome of item {index} lacks what `{model}` was asked for: its answer, or its rating of that"
+    )]
     Incomplete {
+        /// The item.
+        index: u64,
+        /// The candidate's name.
+        model: String,
+    },
+    /// The outcome speaks of models that it cannot speak of.
+    ///
+    /// It has more candidates than the roster, or a pair that is not of two candidates. The id of a candidate
+    /// is its [position](ModelId::position), from 1 on.
+    #[error(
+        "the outcome of item {index} names a model that is no candidate, or pairs one with itself or the reference"
+    )]
+    Unknown {
         /// The item.
         index: u64,
     },
@@ -252,7 +267,9 @@ impl ProfileMachine {
         let index = outcome.index;
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
-        outcome.put_in_order(self.brain.roster().candidate_count());
+        if !outcome.put_in_order(self.brain.roster().candidate_count()) {
+            return Err(ProtocolError::Unknown { index });
+        }
         let wanted = request.given_by(&outcome);
         // A score proves a rating, whatever the rating used.
         for id in wanted.rate.iter() {
@@ -267,10 +284,10 @@ impl ProfileMachine {
             let record = outcome.candidate(id).filter(|r| r.agreement == Agreement::Differs);
             record.is_some_and(|record| record.rating.is_none())
         };
-        if wanted.ask.iter().any(|id| outcome.candidate(id).is_none())
-            || wanted.rate.iter().any(unrated)
-        {
-            return Err(ProtocolError::Incomplete { index });
+        let missing = wanted.ask.iter().find(|id| outcome.candidate(*id).is_none());
+        if let Some(id) = missing.or_else(|| wanted.rate.iter().find(|id| unrated(*id))) {
+            let model = self.brain.roster().name(id).to_owned();
+            return Err(ProtocolError::Incomplete { index, model });
         }
         (outcome.compared, outcome.unless) = (wanted.compare, request.unless);
         self.open.remove(&rank);

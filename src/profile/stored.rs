@@ -1,6 +1,6 @@
 //! Evidence to keep: [`Profile`], and planning from it again.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::brain::Brain;
 use super::settings::ProfileSettings;
@@ -25,6 +25,7 @@ pub const PROFILE_VERSION: u32 = 1;
 #[non_exhaustive]
 pub struct Profile {
     label: Label,
+    #[serde(deserialize_with = "this_version")]
     version: u32,
     /// The models, at the prices of the time.
     pub roster: RosterSpec,
@@ -49,6 +50,10 @@ pub struct Profile {
     /// The cap on the run's money within which profiling was planned, if there was one.
     #[serde(default)]
     pub budget: Option<Cost>,
+}
+
+fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    crate::version::read(from, "the profile", PROFILE_VERSION)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,16 +93,15 @@ impl Profile {
         }
     }
 
-    /// Checks that the profile has this version, was made with these models (prices may differ), and that its
+    /// Checks that the profile was made with these models (prices may differ), and that its
     /// evidence is whole: about the items of the first ranks, in their order.
     ///
     /// # Errors
     /// [`RunError::Mismatch`], which says what differs.
     pub fn check(&self, roster: &RosterSpec, equivalence: &str) -> Result<(), RunError> {
-        let version = (self.version, PROFILE_VERSION);
         let equivalence = (self.equivalence.as_str(), equivalence);
         let what = "the stored profile";
-        RunError::unless_fits(what, version, (&self.roster, roster), equivalence)?;
+        RunError::unless_fits(what, (&self.roster, roster), equivalence)?;
         let missing = self.incomplete();
         missing.map_or(Ok(()), |difference| Err(RunError::Mismatch { what, difference }))
     }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::decision::Demand;
 use super::driver::Router;
@@ -38,6 +38,10 @@ use crate::target::Target;
 /// The version of the stored form; stretches of other versions are refused.
 pub const STRETCH_VERSION: u32 = 1;
 
+fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    crate::version::read(from, "the stretch", STRETCH_VERSION)
+}
+
 /// What the items of some ranks showed: one worker's part of a profile, to store or send.
 ///
 /// Like a [`Profile`] it is bound to its run: [`Profile::fold`] refuses parts of different runs.
@@ -45,6 +49,7 @@ pub const STRETCH_VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Stretch {
     label: Label,
+    #[serde(deserialize_with = "this_version")]
     version: u32,
     roster: RosterSpec,
     equivalence: String,
@@ -116,7 +121,6 @@ impl Stretch {
             return Some(difference);
         }
         let same = [
-            (self.version == STRETCH_VERSION && other.version == STRETCH_VERSION, "version"),
             (self.roster == other.roster && self.judge == other.judge, "prices"),
             (self.equivalence == other.equivalence, "equivalence"),
             (self.target == other.target, "target"),

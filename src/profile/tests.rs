@@ -142,13 +142,36 @@ fn outcomes_may_be_handed_in_in_any_form() {
         assert_eq!(turned, plain, "{families:?}: pairs the other way round");
         let repeated = told(|item| {
             let pairs = item.pairs.clone();
-            item.pairs.extend(pairs.into_iter().flat_map(|(a, b)| [(b, a), (a, b), (a, a)]));
+            item.pairs.extend(pairs.into_iter().flat_map(|(a, b)| [(b, a), (a, b)]));
         });
         assert_eq!(repeated, plain, "{families:?}: pairs more than once");
         let short =
             told(|item| while item.candidates.pop_if(|record| record.is_none()).is_some() {});
         assert_eq!(short, plain, "{families:?}: no place for those not asked");
     }
+}
+
+#[test]
+fn outcomes_that_name_other_models_are_refused() {
+    let items = population(600, 45, 30);
+    let settings = ProfileSettings::default().with_families(Families::Consensus);
+    let target = Target::new(0.9, 0.95).unwrap();
+    let (roster, order) = (roster(), Order::new(600, 3));
+    let mut machine =
+        ProfileMachine::new(&roster, Pricing::default(), target, order, &settings).unwrap();
+    let Step::Profile(request) = machine.poll_step() else { panic!("it wants items") };
+    let sound = evidence(&items, request.index);
+    for pair in [(1, 1), (0, 1), (2, 63)] {
+        let mut wrong = sound.clone();
+        wrong.pairs.push((ModelId::new(pair.0), ModelId::new(pair.1)));
+        let refused = machine.handle_outcome(wrong).unwrap_err();
+        assert_eq!(refused, ProtocolError::Unknown { index: request.index }, "{pair:?}");
+    }
+    let mut lacking = sound.clone();
+    lacking.candidates.clear();
+    let refused = machine.handle_outcome(lacking).unwrap_err().to_string();
+    assert!(refused.contains("lacks what `"), "{refused}");
+    machine.handle_outcome(sound).unwrap();
 }
 
 #[test]

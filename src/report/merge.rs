@@ -1,6 +1,6 @@
 //! Merges the reports of many workers into one: [`Report::merge`].
 
-use super::{REPORT_VERSION, Report, version};
+use super::{REPORT_VERSION, Report};
 use crate::error::RunError;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -53,7 +53,7 @@ impl Report {
     pub fn merge(self, other: &Self) -> Result<Self, RunError> {
         for report in [&self, other] {
             if report.version != REPORT_VERSION {
-                return Err(differ(&version(report.version)));
+                return Err(differ(&crate::version::other(report.version, REPORT_VERSION)));
             }
         }
         let plan = Plan::of_both(&self.plan, &other.plan).map_err(differ)?;

@@ -1,9 +1,8 @@
 //! The stored form of a report: its fields, and a summary that is computed when it is written.
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary, version};
+use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary};
 use crate::execute::Audited;
 use crate::ledger::{Fault, Spending};
 use crate::plan::Plan;
@@ -117,12 +116,6 @@ impl From<Stored> for Report {
     }
 }
 
-/// Refuses another version on reading, because nothing checks a report later.
 fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    match u32::deserialize(from)? {
-        REPORT_VERSION => Ok(REPORT_VERSION),
-        other => {
-            Err(D::Error::custom(format_args!("the report cannot be read: {}", version(other))))
-        }
-    }
+    crate::version::read(from, "the report", REPORT_VERSION)
 }

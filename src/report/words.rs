@@ -5,6 +5,7 @@ use std::fmt;
 use super::basis::{Basis, NEEDS_NONE};
 use super::{Budgeted, Report};
 use crate::execute::Audited;
+use crate::ledger::Spending;
 use crate::order::Order;
 use crate::plan::{Forecast, Policy, Verdict};
 use crate::pricing::Cost;
@@ -149,9 +150,8 @@ impl Report {
     /// Writes how many of the calls earlier runs over the journal had paid for, if any.
     fn write_resumed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let models = self.plan.roster.ids().map(|id| self.spending(id));
-        let (recalled, calls) = models
-            .chain([self.judging])
-            .fold((0, 0), |(recalled, calls), own| (recalled + own.recalled, calls + own.calls()));
+        let all = models.fold(self.judging, Spending::plus);
+        let (recalled, calls) = (all.recalled, all.calls());
         if recalled == 0 {
             return Ok(());
         }

@@ -31,17 +31,8 @@ pub(super) enum Label {
     Profiled,
 }
 
-/// Refuses another version on reading: what it means by the same fields, nobody knows.
 pub(super) fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    match u32::deserialize(from)? {
-        PROFILED_VERSION => Ok(PROFILED_VERSION),
-        other => {
-            let why = format_args!(
-                "{WHAT} cannot be read: it is of version {other}, not {PROFILED_VERSION}"
-            );
-            Err(D::Error::custom(why))
-        }
-    }
+    crate::version::read(from, WHAT, PROFILED_VERSION)
 }
 
 /// Answers by index, stored as a list: each knows its index.

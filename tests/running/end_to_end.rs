@@ -218,14 +218,13 @@ fn artefacts_of_another_version_or_roster_are_refused_with_a_sentence() -> Resul
     let plan = profile.plan()?;
     let own = roster(&TWO)?;
     let version = |text: String| text.replacen("\"version\":1", "\"version\":99", 1);
-    let stored: Profile = serde_json::from_str(&version(serde_json::to_string(&profile)?))?;
-    let said = stored.check(own.spec(), &profile.equivalence).unwrap_err().to_string();
-    assert!(said.contains("version 99, not"), "{said}");
-    assert!(stored.plan().is_err());
-    let stored: Plan = serde_json::from_str(&version(serde_json::to_string(&plan)?))?;
-    let said = stored.check(own.spec(), &plan.equivalence).unwrap_err().to_string();
-    assert!(said.contains("version 99, not"), "{said}");
-    assert!(smart.executor(stored, std::collections::BTreeMap::new()).is_err());
+    let stored = version(serde_json::to_string(&profile)?);
+    let said = serde_json::from_str::<Profile>(&stored).unwrap_err().to_string();
+    assert!(said.starts_with("the profile cannot be read: it is of version 99, not 1"), "{said}");
+    // Another version is told before what it may hold besides.
+    let stored = version(serde_json::to_string(&plan)?).replace("\"roster\"", "\"models\"");
+    let said = serde_json::from_str::<Plan>(&stored).unwrap_err().to_string();
+    assert!(said.starts_with("the plan cannot be read: it is of version 99, not 1"), "{said}");
     let other = roster(&[("small", 0.96, 0.5), ("other", 0.85, 0.1)])?;
     let said = profile.check(other.spec(), &profile.equivalence).unwrap_err().to_string();
     assert!(said.contains("was `tiny` and is now `other`"), "{said}");
