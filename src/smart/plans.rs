@@ -7,7 +7,7 @@ use super::{Handed, Smart};
 use crate::answer::Answer;
 use crate::calls::{CallKey, Calls};
 use crate::error::{RunError, SettingsError};
-use crate::execute::Executor;
+use crate::execute::{Executor, Part};
 use crate::order::Order;
 use crate::plan::{Plan, Policy};
 
@@ -85,14 +85,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub fn apply(&self, plan: &Plan, items: Option<u64>) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
         plan.check_target(self.target)?;
-        let audited = self.audit.ok_or(SettingsError::Unaudited)?.share();
+        let audit = self.audit.ok_or(SettingsError::Unaudited)?;
         let plan = plan.at_prices(self.roster.spec())?;
         let order = self.order(items.unwrap_or(Order::ENDLESS));
-        // Where no catch is allowed, the reference answers everything from the start.
-        let target = plan.target;
-        let barred =
-            |items: u64| self.audit.is_some_and(|audit| audit.limit(target, items).is_none());
-        let plan = plan.on_other_items(order, items, audited, items.is_some_and(barred));
+        // Where no catch is allowed, the reference answers everything from the start. The plan is the same for all
+        // workers, so this is about all parts together.
+        let (target, audit) = (plan.target, audit.with_part(Part::WHOLE));
+        let barred = items.is_some_and(|items| audit.limit(target, items).is_none());
+        let plan = plan.on_other_items(order, items, audit.share(), barred);
         let calls = self.calls(plan.order, plan.target, None, plan.reference_call(), None)?;
         let executor = self.executor_with(&calls, Arc::new(plan), BTreeMap::new(), items)?;
         executor.announce();
