@@ -181,7 +181,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Refuses a stored artefact that was made with other models or another equivalence. Each pair holds what was stored and what is wanted now.
+    /// Refuses a stored artefact that was made with other models or another equivalence. Each pair holds what
+    /// was stored and what is wanted now.
     pub(crate) fn unless_fits(
         what: &'static str,
         (stored, roster): (&RosterSpec, &RosterSpec),

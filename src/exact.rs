@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error as _, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A number, or numbers, stored as [`Number`]s.
@@ -68,7 +68,7 @@ impl From<Number> for f64 {
 
 struct Text;
 
-impl Visitor<'_> for Text {
+impl<'de> Visitor<'de> for Text {
     type Value = f64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,6 +81,14 @@ impl Visitor<'_> for Text {
 
     fn visit_f64<E>(self, number: f64) -> Result<f64, E> {
         Ok(number)
+    }
+
+    /// What `serde_json` makes of a number with its feature `arbitrary_precision`: a map of one text.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<f64, A::Error> {
+        let Some((_, text)) = map.next_entry::<String, String>()? else {
+            return Err(A::Error::invalid_length(0, &self));
+        };
+        self.visit_str(&text)
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<f64, E> {
@@ -140,5 +148,47 @@ impl Exact for BTreeMap<String, f64> {
     }
     fn read(stored: Self::Stored) -> Option<Self> {
         Some(stored.into_iter().map(|(name, Number(number))| (name, number)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Stored {
+        #[serde(with = "crate::exact")]
+        one: f64,
+        #[serde(default, with = "crate::exact")]
+        two: Option<(f64, f64)>,
+        #[serde(with = "crate::exact")]
+        three: [f64; 3],
+    }
+
+    #[test]
+    fn numbers_are_stored_as_their_text() {
+        let stored = Stored { one: 14.0 / 15.0, two: None, three: [f64::MIN, 0.0, 1e-300] };
+        let text = json!({
+            "one": "0.9333333333333333",
+            "two": null,
+            "three": ["-1.7976931348623157e308", "0.0", "1e-300"],
+        });
+        assert_eq!(serde_json::to_value(&stored).unwrap(), text);
+        assert_eq!(serde_json::from_value::<Stored>(text).unwrap(), stored);
+    }
+
+    #[test]
+    fn plain_numbers_are_read_too() {
+        let read =
+            |one| serde_json::from_value::<Stored>(json!({"one": one, "three": [1, -2, 0.5]}));
+        let want = |one| Stored { one, two: None, three: [1.0, -2.0, 0.5] };
+        assert_eq!(read(json!(0.25)).unwrap(), want(0.25));
+        assert_eq!(read(json!({"$serde_json::private::Number": "0.25"})).unwrap(), want(0.25));
+        for wrong in [json!("a quarter"), json!(null), json!({}), json!([0.25])] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_value::<Stored>(json!({"one": 1, "three": [1, 2]})).is_err());
     }
 }

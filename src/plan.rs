@@ -49,7 +49,7 @@ pub const PLAN_VERSION: u32 = 1;
 pub struct Plan {
     /// `smart-core plan`.
     pub(crate) label: PlanLabel,
-    /// [`PLAN_VERSION`]; another is refused before anything else is read.
+    /// [`PLAN_VERSION`]; another is refused on reading.
     #[serde(deserialize_with = "this_version")]
     pub(crate) version: u32,
     /// The models, with the prices the plan was made at.

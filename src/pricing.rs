@@ -225,7 +225,7 @@ impl Pricing {
     /// Prices per million input and output tokens, in units of currency.
     ///
     /// # Errors
-    /// [`PriceError`] when a price is negative, not finite, or above a billion.
+    /// [`PriceError`] when a price is negative, not finite, above a billion, or too small to count.
     pub fn per_million(input: f64, output: f64) -> Result<Self, PriceError> {
         Ok(Self {
             input: Cost::price("input price per million tokens", input)?,
@@ -237,7 +237,7 @@ impl Pricing {
     /// One price per call, whatever its length.
     ///
     /// # Errors
-    /// [`PriceError`] when the price is negative, not finite, or above a billion.
+    /// [`PriceError`] when the price is negative, not finite, above a billion, or too small to count.
     pub fn per_request(price: f64) -> Result<Self, PriceError> {
         Self::default().with_request_fee(price)
     }
@@ -245,7 +245,7 @@ impl Pricing {
     /// Sets the price of cached input tokens, per million.
     ///
     /// # Errors
-    /// [`PriceError`] when the price is negative, not finite, or above a billion.
+    /// [`PriceError`] when the price is negative, not finite, above a billion, or too small to count.
     pub fn with_cached_input(mut self, price: f64) -> Result<Self, PriceError> {
         self.cached_input = Some(Cost::price("cached input price per million tokens", price)?);
         Ok(self)
@@ -254,7 +254,7 @@ impl Pricing {
     /// Adds a fee for each call.
     ///
     /// # Errors
-    /// [`PriceError`] when the fee is negative, not finite, or above a billion.
+    /// [`PriceError`] when the fee is negative, not finite, above a billion, or too small to count.
     pub fn with_request_fee(mut self, price: f64) -> Result<Self, PriceError> {
         self.request = Cost::price("price per request", price)?;
         Ok(self)

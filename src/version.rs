@@ -1,5 +1,5 @@
-//! Versions of what is stored: another version is refused before anything else of it is read, because nobody
-//! knows what it means by the same fields.
+//! Versions of what is stored: another version is refused, because nobody knows what it means by the same
+//! fields. It is written first, and so refused before anything else is read.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};

@@ -149,7 +149,8 @@ fn work((state, called): &(Mutex<State>, Condvar)) {
     loop {
         if let Some(job) = locked.waiting.pop_front() {
             drop(locked);
-            job();
+            // What a call leaves behind, such as an answer that nobody waits for, may panic when it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(job));
             locked = lock(state);
             continue;
         }

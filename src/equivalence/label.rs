@@ -39,7 +39,8 @@ pub struct Label {
 }
 
 impl Label {
-    /// Sets the labels to look for. Labels that differ in case and white space only are one label.
+    /// Sets the labels to look for. Labels that differ in case and white space only are one label; without any,
+    /// only equal texts are equivalent.
     pub fn new<L: Into<String>>(labels: impl IntoIterator<Item = L>) -> Self {
         let given: Vec<String> = labels.into_iter().map(Into::into).collect();
         let form = |label: &String| (Normalized::default().normalize(label), label.clone());

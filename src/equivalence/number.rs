@@ -14,7 +14,8 @@ use crate::backend::BackendError;
 /// Without a tolerance, two numbers are the same if their values are, digit by digit, or if they differ as
 /// one number printed twice may: by less than one in the last place of the one written with fewer places,
 /// and by no more than a relative `1e-9`. So `3` is `3.00` and `0.3` is `0.30000000000000004`, but integers
-/// of any length (phone numbers, times, identifiers) and amounts to the cent are equal only to themselves.
+/// of any length (phone numbers, times, identifiers) are told apart, and so are amounts that are all given to
+/// the cent.
 ///
 /// With a tolerance, absolute or relative or the wider of both, it alone decides.
 ///

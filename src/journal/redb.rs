@@ -157,8 +157,8 @@ impl RedbJournal {
     }
 }
 
-impl Journal for RedbJournal {
-    fn header(&self) -> Result<Option<Header>, JournalError> {
+impl RedbJournal {
+    fn read_header(&self) -> Result<Option<Header>, JournalError> {
         let read = self.database.begin_read().map_err(storage("read it"))?;
         let headers = match read.open_table(HEADER) {
             Ok(headers) => headers,
@@ -174,6 +174,12 @@ impl Journal for RedbJournal {
         })?;
         Ok(Some(header))
     }
+}
+
+impl Journal for RedbJournal {
+    fn header(&self) -> Result<Option<Header>, JournalError> {
+        guarded(&self.path, || self.read_header())
+    }
 
     fn read(&self, each: &mut Reader<'_>) -> Result<Option<Torn>, JournalError> {
         let read = self.database.begin_read().map_err(storage("read it"))?;
@@ -182,7 +188,7 @@ impl Journal for RedbJournal {
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             Err(error) => return Err(storage("read it")(error)),
         };
-        let mut records = records.iter().map_err(storage("read it"))?;
+        let mut records = guarded(&self.path, || records.iter().map_err(storage("read it")))?;
         // Only what redb does is guarded: a panic of `each` is not the file's.
         let mut next = || {
             let Some(entry) = records.next() else { return Ok(None) };

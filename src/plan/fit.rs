@@ -39,7 +39,7 @@ pub struct Fit {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Scale {
-    #[serde(with = "crate::exact")]
+    #[serde(default, with = "crate::exact")]
     mean_and_sd: Option<(f64, f64)>,
 }
 

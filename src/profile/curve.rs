@@ -55,7 +55,7 @@ impl Look {
         Self {
             size,
             rates: TOLERATED.map(|z| shape * gamma_by_mean(shape, z) / draws),
-            agreeing: (root * root - limit as f64) / draws,
+            agreeing: ((root * root - limit as f64) / draws).min(1.0),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The profiler's driver: has the calls made that the state machine asks for.
 //!
 //! It asks about many items at once ([`item`](super::item) makes the calls about one) and hands the outcomes
-//! to the machine, which folds them in rank order. The machine sees verdicts, scores and usage; the answers stay here, and those of the profiled
-//! items are delivered.
+//! to the machine, which folds them in rank order. The machine sees verdicts, scores and usage; the answers
+//! stay here, and those of the profiled items are delivered.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -86,7 +86,9 @@ where
             machine.handle_outcome(evidence)?;
         }
         // Budget and stop end profiling at a rank and not at a time: everything below that rank counts.
-        if let Some((_, why)) = refused.filter(|(rank, _)| *rank <= machine.profiled()) {
+        // (Where an error ends it, what was refused was refused for that.)
+        let short = refused.filter(|(rank, _)| *rank <= machine.profiled() && !ending.is_near());
+        if let Some((_, why)) = short {
             machine.stop(why);
         }
         line.folded(machine.profiled());

@@ -36,8 +36,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, if it promises less
-    /// than this run asks for, or if another run profiled what is handed over (a map of answers does not say
-    /// which run it is of);
+    /// than this run asks for, if it goes by the scores of a router and this run has none, or if another run
+    /// profiled what is handed over (a map of answers does not say which run it is of);
     /// [`SettingsError::Unaudited`] for a plan without a certificate, such as that of [`apply`](Self::apply),
     /// without audits.
     pub fn executor(

@@ -280,6 +280,8 @@ fn dropped_at_any_await_it_resumes() {
         let recalled: u64 =
             outcome.report.plan.roster.ids().map(|id| outcome.report.spending(id).recalled).sum();
         assert_eq!(recalled, paid.saturating_sub(1) as u64);
+        let resumed = format!("\nResumed    {recalled} of ");
+        assert_eq!(outcome.report.to_string().contains(&resumed), recalled > 0);
     }
 }
 

@@ -62,7 +62,10 @@ fn a_plan_on_other_items_rests_on_the_audits() {
     says(&said, &format!("Rests on   audits of 5 % of the candidates' answers; {then}"));
     assert!(!said.contains("Certified") && report.plan.certificate.is_none(), "{said}");
     // Too few items for any number of catches, and a stream of which nobody knows the length.
-    let few = applied(&plan, 0.05, Some(20), 20).to_string();
+    let few = applied(&plan, 0.05, Some(20), 20);
+    let forecast = few.plan.forecast;
+    assert_eq!((forecast.cost, forecast.high), (few.cost(), few.cost()), "{few}");
+    let few = few.to_string();
     let none = "so few items allow no candidate's answer, and the reference answers all";
     says(&few, &format!("Rests on   audits of 5 % of the candidates' answers; {none}"));
     let stream = applied(&plan, 0.05, None, 400).to_string();

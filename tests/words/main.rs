@@ -78,6 +78,8 @@ fn a_candidate_that_is_down_is_named_with_what_it_said() {
     let down = down.to_string();
     assert!(down.contains("\nFailed     small, "), "{down}");
     assert!(!down.contains("Failed     large"), "{down}");
+    let verdict = "\nVerdict    does not pay: all calls of candidates failed: `small` on all of ";
+    assert!(down.contains(verdict), "{down}");
 }
 
 #[test]
@@ -215,6 +217,30 @@ fn the_objective_is_told_with_what_it_came_to() {
     let line = format!("best agreement within $0.5000; came to 90 %, for {more} more than that");
     says(&exceeded.to_string(), &format!("Objective  {line}"));
     assert!(!simulated(0.97, 2_000, |run| run).to_string().contains("Objective"));
+
+    // A cap below the sum leaves no more than itself.
+    let within = Cost::from_usd(12.0).unwrap();
+    let settings = ProfileSettings::default().with_objective(Objective::BestAgreement { within });
+    let cap = Cost::from_usd(8.0).unwrap();
+    let capped = simulated(0.97, 2_000, |run| run.with_settings(settings.clone()).with_budget(cap));
+    let left = format!(", {} left", cap.saturating_sub(capped.cost()));
+    assert!(capped.to_string().contains(&left), "{capped}");
+}
+
+#[test]
+fn no_money_and_no_price_are_refused() {
+    let large = Model::new("large", from_fn(|_: &u64| async { Ok(Completion::new(1)) }));
+    let small = Model::new("small", from_fn(|_: &u64| async { Ok(Completion::new(1)) }));
+    let objective = Objective::BestAgreement { within: Cost::ZERO };
+    let run =
+        Smart::new(Roster::new(large, [small]).unwrap(), Exact, Target::new(0.9, 0.95).unwrap())
+            .with_settings(ProfileSettings::default().with_objective(objective));
+    let items = Generated::new(50, |index| index);
+    let error = futures::executor::block_on(run.run(&items)).unwrap_err().to_string();
+    assert!(error.contains("let `within` be what the run may cost"), "{error}");
+    let error = Pricing::per_request(1e-12).unwrap_err().to_string();
+    assert!(error.contains("would count as nothing; count in a smaller unit"), "{error}");
+    assert!(Pricing::per_request(0.0).is_ok() && Pricing::per_request(1e-9).is_ok());
 }
 
 #[test]

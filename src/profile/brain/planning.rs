@@ -3,7 +3,7 @@
 use super::super::StopReason;
 use super::super::settings::Families;
 use super::{Brain, DEARER};
-use crate::evidence::{Agreement, ItemEvidence, ModelSet};
+use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{
     Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, PerItem, Plan, PlanLabel, Policy, Verdict,
 };
@@ -208,22 +208,20 @@ impl Brain {
         }
     }
 
-    /// That no candidate ever answered, in words, if that is so.
+    /// That no candidate was ever heard out, in words, if that is so.
     fn why_silent(&self) -> Option<String> {
         let asked = |id| self.evidence.iter().filter_map(move |item| item.candidate(id));
         let mut records = self.roster.candidates().flat_map(asked).peekable();
         records.peek()?;
-        if !records.all(|record| record.agreement == Agreement::NoAnswer) {
+        if records.any(|record| record.agreement.is_answer()) {
             return None;
         }
         let silent = self.roster.candidates().filter(|id| asked(*id).next().is_some()).map(|id| {
             let items = counted(asked(id).count() as u64, "item");
-            format!("`{}` on {items}", self.roster.name(id))
+            format!("`{}` on all of {items}", self.roster.name(id))
         });
-        Some(format!(
-            "no candidate gave an answer: {} asked",
-            silent.collect::<Vec<_>>().join(", ")
-        ))
+        let silent = silent.collect::<Vec<_>>().join(", ");
+        Some(format!("all calls of candidates failed: {silent}"))
     }
 
     /// Why the reference costs nothing, as far as is known, in words.

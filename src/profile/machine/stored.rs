@@ -4,7 +4,7 @@
 //! state could be one that no machine reaches; a replay cannot. If a later release decides otherwise,
 //! the replay comes to another state and reading fails, instead of going on from a mixture of both.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ProfileMachine, ProtocolError, Step, StopReason};
 use crate::error::SettingsError;
@@ -24,10 +24,15 @@ enum Label {
     Profiler,
 }
 
+fn this_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    crate::version::read(from, "the profiler", VERSION)
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stored {
     label: Label,
+    #[serde(deserialize_with = "this_version")]
     version: u32,
     roster: RosterSpec,
     judge: Pricing,
@@ -50,8 +55,6 @@ pub(super) struct Stored {
 /// Why a stored machine cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("it is of version {0}, this release reads {VERSION}")]
-    Version(u32),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]
@@ -98,9 +101,6 @@ impl TryFrom<Stored> for ProfileMachine {
     type Error = Unreadable;
 
     fn try_from(stored: Stored) -> Result<Self, Unreadable> {
-        if stored.version != VERSION {
-            return Err(Unreadable::Version(stored.version));
-        }
         let Stored { roster, judge, target, order, settings, .. } = &stored;
         let machine = Self::new(roster, *judge, *target, *order, settings)?;
         let mut machine = machine.with_budget(stored.budget);
