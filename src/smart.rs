@@ -192,8 +192,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// more likely to be right (a length, a classifier's output). It must depend on the item alone.
     ///
     /// A plan that goes by its scores is refused without a router; an executor that is handed a [`Profiled`]
-    /// refuses one that scores a profiled item otherwise than then. Elsewhere nobody can tell routers apart. An item for which the router panics, or returns what is not finite, has no score: it
-    /// comes last, and goes to the reference unless even such items can be certified.
+    /// refuses one that scores a profiled item otherwise than then; elsewhere nobody can tell. An item for which
+    /// the router panics, or returns what is not finite, has no score: it comes last.
     #[must_use]
     pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
         self.router = Some(Arc::new(router));

@@ -3,12 +3,13 @@
 //! A future that blocks its thread holds up everything else that its executor polls there. On one task, and a
 //! run is one, calls that block would be made one after another, whatever the concurrency.
 
+use std::borrow::Borrow as _;
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use futures::channel::oneshot;
 
 use super::guard::panicked;
 use super::{BackendError, Completion, LlmBackend};
+use crate::locks::lock;
 
 /// How long a thread outlives its last call, so that a busy run does not start threads again and again.
 const IDLE: Duration = Duration::from_secs(5);
@@ -84,7 +86,7 @@ where
             if answer.is_canceled() {
                 return;
             }
-            let went = catch_unwind(AssertUnwindSafe(|| call(std::borrow::Borrow::borrow(&item))));
+            let went = catch_unwind(AssertUnwindSafe(|| call(item.borrow())));
             let _ = answer.send(went.unwrap_or_else(|panic| Err(panicked(&*panic))));
         }));
         begun.map_err(|error| {
@@ -109,10 +111,6 @@ struct State {
     /// How many threads there are, and how many of them wait for a call.
     running: usize,
     idle: usize,
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Threads {

@@ -115,8 +115,8 @@ impl Limits {
 /// * **Requests and tokens per minute** (feature `governor`) allow a burst of up to one minute's worth
 ///   ([`Limits::with_burst`]: of fewer requests) and then an even flow. How many tokens a call will use is
 ///   not known before its answer, so a call reserves what recent ones used on average. Once it reports its
-///   usage, tokens reserved in vain go to the next calls, and tokens short are paid by them. A call whose usage stays unknown is taken to
-///   have used its reservation.
+///   usage, tokens reserved in vain go to the next calls, and tokens short are paid by them. A call whose
+///   usage stays unknown is taken to have used its reservation.
 ///
 /// Limits belong to an account rather than to a model: [`share`](Self::share) puts a second backend
 /// under the same ones.

@@ -4,8 +4,8 @@
 //! items may be on their way for some time, because a comparison that cost nothing is not recorded and is
 //! made again. What was paid meanwhile for items ahead of them might be about items that the earlier run
 //! never came to. So no item pays before its turn, which comes when all items before it are evidence, until
-//! one has to pay in its turn. There the records end, and from there on all pay side by side: those that wait by
-//! then in the order of their ranks.
+//! one has to pay in its turn. There the records end, and from there on all pay side by side: those that
+//! wait by then in the order of their ranks.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;

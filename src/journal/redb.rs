@@ -155,9 +155,7 @@ impl RedbJournal {
         }
         transaction.commit().map_err(storage("commit to it"))
     }
-}
 
-impl RedbJournal {
     fn read_header(&self) -> Result<Option<Header>, JournalError> {
         let read = self.database.begin_read().map_err(storage("read it"))?;
         let headers = match read.open_table(HEADER) {
