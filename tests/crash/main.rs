@@ -7,3 +7,5 @@ mod faults;
 mod journal;
 mod nights;
 mod resume;
+#[path = "../shared/turns.rs"]
+mod turns;

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::executor::block_on;
@@ -65,16 +64,7 @@ impl<B: LlmBackend<u64, Output = u32>> LlmBackend<u64> for Shuffled<B> {
         let answer = self.inner.complete(item).await;
         let agrees = answer.as_ref().is_ok_and(|own| own.output == self.truth.truth(*item));
         let shuffled = (key.wrapping_mul(key | 1) >> 61) + if agrees { 0 } else { 20 };
-        let mut left = if self.clock == 0 { 0 } else { shuffled };
-        std::future::poll_fn(|cx| {
-            if left == 0 {
-                return Poll::Ready(());
-            }
-            left -= 1;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        super::turns::wait(if self.clock == 0 { 0 } else { shuffled }).await;
         answer
     }
 }

@@ -1,6 +1,6 @@
 //! Audits within a budget: no audit waits for money, and no answer for an audit that does.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -17,6 +17,7 @@ use smart_core::{
 };
 
 use super::scratch::Scratch;
+use super::turns::wait;
 
 /// New items that the plan is applied to.
 const NEW: u64 = 100;
@@ -40,19 +41,6 @@ fn drive<F: Future>(future: F) -> Option<F::Output> {
         }
     }
     None
-}
-
-/// Lets the others go first, once.
-async fn step_aside() {
-    let mut once = false;
-    poll_fn(move |cx| {
-        if std::mem::replace(&mut once, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 fn usd(amount: f64) -> Cost {
@@ -84,7 +72,7 @@ impl Service {
         let small = from_fn(|item: &u64| {
             let item = *item;
             async move {
-                step_aside().await;
+                wait(1).await;
                 Ok(Completion::new(item))
             }
         });

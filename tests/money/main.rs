@@ -10,4 +10,6 @@ mod recorded_comparisons;
 mod recorded_first;
 mod scratch;
 mod thrift;
+#[path = "../shared/turns.rs"]
+mod turns;
 mod unbilled;

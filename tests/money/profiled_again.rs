@@ -1,9 +1,7 @@
 //! A profile taken up again over its journal hands on all that it paid for.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
@@ -15,22 +13,10 @@ use smart_core::{
 };
 
 use super::scratch::Scratch;
+use super::turns::wait;
 
 fn usd(amount: f64) -> Cost {
     Cost::from_usd(amount).unwrap()
-}
-
-/// Waits a few polls.
-async fn wait(mut polls: u64) {
-    poll_fn(move |cx| {
-        if polls == 0 {
-            return Poll::Ready(());
-        }
-        polls -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// How often each model was asked about each item.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -38,13 +37,7 @@ impl LlmBackend<u64> for Slow {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(running, Ordering::Relaxed);
-        let mut waits = item % 5 + 2;
-        std::future::poll_fn(|cx| {
-            cx.waker().wake_by_ref();
-            waits -= 1;
-            if waits == 0 { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        super::turns::wait(item % 5 + 1).await;
         self.running.fetch_sub(1, Ordering::Relaxed);
         if call < self.failing {
             return Err(BackendError::new(ErrorKind::Transient, "not yet"));

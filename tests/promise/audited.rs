@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use futures::StreamExt;
 use smart_core::backend::Simulated;
@@ -49,16 +48,7 @@ struct Adversary {
 
 /// Lets others go first, differently for each item.
 async fn shuffle(item: u64) {
-    let mut left = (item.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) % 7;
-    std::future::poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    super::turns::wait((item.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) % 7).await;
 }
 
 #[async_trait]

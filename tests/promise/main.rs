@@ -9,3 +9,5 @@ mod policy;
 mod replan;
 mod routed;
 mod stats_certificate;
+#[path = "../shared/turns.rs"]
+mod turns;

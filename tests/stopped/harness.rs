@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use futures::executor::block_on;
 use smart_core::journal::FileJournal;
+
+use super::turns::wait;
 use smart_core::{
     BackendError, Completion, Equivalence, Families, LlmBackend, Model, ModelId, Outcome, Pricing,
     ProfileSettings, Reason, Roster, Smart, Stop, Target, Usage, Verdict, async_trait,
@@ -52,20 +53,6 @@ impl Log {
         let items = |calls: &[(String, u64)]| calls.iter().map(|(_, item)| *item).collect();
         (items(&calls[..before]), items(&calls[before..]))
     }
-}
-
-/// Gives way as often as the item says, so that calls overlap and end in another order.
-pub(super) async fn wait(turns: u64) {
-    let mut left = turns;
-    std::future::poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Answers with the item, or wrongly for one in `wrong`; surer where it is right.

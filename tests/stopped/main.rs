@@ -3,5 +3,7 @@
 mod cut_short;
 mod harness;
 mod parts;
+#[path = "../shared/turns.rs"]
+mod turns;
 mod unpaying;
 mod whole;

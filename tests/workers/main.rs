@@ -5,8 +5,8 @@ mod audits;
 mod parts;
 mod processes;
 mod stretches;
-
-use std::task::Poll;
+#[path = "../shared/turns.rs"]
+mod turns;
 
 use smart_core::backend::{Scoring, Simulated};
 use smart_core::equivalence::Exact;
@@ -24,16 +24,7 @@ struct Unsteady {
 }
 
 async fn dawdle(key: u64) {
-    let mut left = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) % 5;
-    std::future::poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    turns::wait((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) % 5).await;
 }
 
 #[async_trait]
