@@ -182,6 +182,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         // The plan knows nothing about items other than the profiled ones.
         let ranks = (0..plan.asked).zip(&plan.items);
         let known = ranks.map(|(rank, item)| (plan.order.index(rank), *item)).collect();
+        let ranks = (0..plan.asked).zip(&plan.routed);
+        let routed = ranks.map(|(rank, score)| (plan.order.index(rank), *score)).collect();
         let seen = asked.clone();
         let shared = Shared {
             calls,
@@ -190,7 +192,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             router,
             profiled,
             known,
-            routed: BTreeMap::new(),
+            routed,
             seen,
             handed,
             tally,
@@ -207,20 +209,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
         self
     }
 
-    /// Adds fingerprints of items, by index, to those that the plan knows, and what the router said of them.
-    pub(crate) fn knowing(
-        mut self,
-        items: BTreeMap<u64, u64>,
-        routed: BTreeMap<u64, Option<Confidence>>,
-    ) -> Self {
+    /// Adds fingerprints of items, by index, to those that the plan knows.
+    pub(crate) fn knowing(mut self, items: BTreeMap<u64, u64>) -> Self {
         // Nothing else holds `shared` yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             let order = shared.plan.order;
-            let ranks =
-                items.keys().chain(routed.keys()).map(|index| order.rank(*index).saturating_add(1));
+            let ranks = items.keys().map(|index| order.rank(*index).saturating_add(1));
             shared.seen = order.first(ranks.max().unwrap_or(0).max(shared.plan.asked));
             shared.known.extend(items);
-            shared.routed = routed;
         }
         self
     }

@@ -18,6 +18,7 @@ mod words;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::backend::Confidence;
 use crate::error::RunError;
 use crate::evidence::ModelSet;
 use crate::order::Order;
@@ -88,6 +89,12 @@ pub struct Plan {
     /// They tell whoever follows the plan if the items have changed.
     #[serde(default)]
     pub items: Vec<u64>,
+    /// What the router said of the items of the first ranks, if the policy goes by its scores
+    /// ([`Smart::with_router`](crate::Smart::with_router)).
+    ///
+    /// Whoever follows the plan with another router is told so at the first item that it scores otherwise.
+    #[serde(default)]
+    pub routed: Vec<Option<Confidence>>,
 }
 
 /// How many items a plan can recognise.

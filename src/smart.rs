@@ -191,9 +191,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Adds a router: a score of an item, known before any call, that is higher where candidates are
     /// more likely to be right (a length, a classifier's output). It must depend on the item alone.
     ///
-    /// A plan that goes by its scores is refused without a router; an executor that is handed a [`Profiled`]
-    /// refuses one that scores a profiled item otherwise than then; elsewhere nobody can tell. An item for which
-    /// the router panics, or returns what is not finite, has no score: it comes last.
+    /// A plan that goes by its scores is refused without a router, and under one that scores a profiled item
+    /// otherwise than then ([`Plan::routed`](crate::Plan::routed)). On other items ([`apply`](Self::apply))
+    /// nobody can tell: there the audits keep the promise. An item for which the router panics, or returns what
+    /// is not finite, has no score: it comes last.
     #[must_use]
     pub fn with_router(mut self, router: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
         self.router = Some(Arc::new(router));

@@ -23,7 +23,8 @@ pub enum Families {
     Reference,
     /// One candidate for all remaining items.
     Single,
-    /// One candidate for a share of the items, by coin, or for all of them if that is the better test.
+    /// One candidate for a share of the items, by coin or by a router's scores, or for all of them if that is
+    /// the better test.
     Mix,
     /// A candidate's answer where its confidence is high.
     Cascade,

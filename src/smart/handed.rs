@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Profiled, stored};
 use crate::answer::Answer;
-use crate::backend::Confidence;
 use crate::calls::{CallKey, Kept};
 use crate::error::RunError;
 use crate::execute::Part;
@@ -97,12 +96,6 @@ impl<O> Handed<O> {
     pub(super) fn items(&self) -> BTreeMap<u64, u64> {
         let evidence = self.profile.iter().flat_map(|p| p.evidence.iter().chain(&p.late));
         evidence.filter_map(|item| Some((item.index, item.item?))).collect()
-    }
-
-    /// What the router said of the profiled items, by index, if the plan goes by its scores.
-    pub(super) fn routed(&self, plan: &Plan) -> BTreeMap<u64, Option<Confidence>> {
-        let evidence = self.profile.iter().filter(|_| plan.policy.reads_router());
-        evidence.flat_map(|p| &p.evidence).map(|item| (item.index, item.router)).collect()
     }
 
     /// Refuses what another run profiled: the answers would be delivered without having been tested.

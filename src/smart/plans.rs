@@ -58,12 +58,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let before =
             before.as_ref().map(|(spent, among)| (*spent, among as &dyn Fn(&CallKey) -> bool));
         let calls = self.calls(plan.order, self.target, None, plan.reference_call(), before)?;
-        let (known, routed) = (profiled.items(), profiled.routed(&plan));
+        let known = profiled.items();
         let Handed { answers, late, .. } = profiled;
         calls.hand_over(late)?;
         let population = Some(plan.order.population());
         let executor = self.executor_with(&calls, Arc::new(plan), answers, population)?;
-        let executor = executor.knowing(known, routed);
+        let executor = executor.knowing(known);
         executor.announce();
         Ok(executor)
     }

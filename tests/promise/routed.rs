@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 use smart_core::equivalence::Exact;
 use smart_core::{
-    Completion, Families, Generated, Model, Pricing, ProfileSettings, Profiled, Roster, RunError,
-    Smart, Target, from_fn,
+    Completion, Families, Generated, Model, Plan, Pricing, ProfileSettings, Profiled, Roster,
+    RunError, Smart, Target, from_fn,
 };
 
 const ITEMS: u64 = 10_000;
@@ -59,9 +59,30 @@ fn the_same_router_keeps_the_promise() {
 #[test]
 fn another_router_is_refused() {
     let (_, profiled) = profiled();
+    let plan = profiled.profile.plan().unwrap();
+    assert_eq!(plan.routed.len() as u64, plan.asked);
+    let stored = serde_json::to_string(&plan).unwrap();
+    let bare: Plan = serde_json::from_str(&stored).unwrap();
+    assert_eq!(bare, plan);
     let other = smart().with_router(|item| length(*item));
-    let refused = run(&other, profiled).unwrap_err().to_string();
-    assert!(refused.starts_with("the router does not fit this run: it scores item "), "{refused}");
+    let bare = other.executor(bare, BTreeMap::new()).unwrap();
+    let bare = block_on(bare.run(&Generated::new(ITEMS, |item| item))).unwrap_err();
+    for refused in [run(&other, profiled).unwrap_err(), bare].map(|error| error.to_string()) {
+        assert!(
+            refused.starts_with("the router does not fit this run: it scores item "),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_plan_that_reads_no_router_holds_no_scores() {
+    let smart = smart().with_router(|item| -length(*item));
+    let single = ProfileSettings::default().with_families(Families::Single);
+    let smart = smart.with_settings(single);
+    let profiled = block_on(smart.profile(&Generated::new(ITEMS, |item| item))).unwrap();
+    assert!(profiled.profile.evidence.iter().all(|item| item.router.is_some()));
+    assert_eq!(profiled.profile.plan().unwrap().routed, []);
 }
 
 #[test]

@@ -27,6 +27,8 @@ impl Brain {
                 None => Verdict::DoesNotPay(self.why_not()),
             },
         };
+        let routed = self.evidence.iter().filter(|_| policy.reads_router());
+        let routed = routed.map(|item| item.router).collect();
         let cut = self.cut();
         let mut considered: Vec<Considered> = Vec::new();
         for test in &self.tests {
@@ -70,6 +72,7 @@ impl Brain {
             considered,
             verdict,
             items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
+            routed,
         }
     }
 
