@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use futures::{Stream, StreamExt, stream};
 use smart_core::equivalence::Exact;
-use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
+use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence};
 use smart_core::plan::Move;
 use smart_core::profile::{ProfileMachine, Request, Step};
 use smart_core::stats::{Boundary, Design, Probability};
@@ -128,19 +128,8 @@ fn outcome(request: Request) -> ItemEvidence {
         let usage = Some(model.usage);
         Some(CandidateRecord { agreement, score: None, usage, rating: None })
     };
-    ItemEvidence {
-        index,
-        answered: true,
-        usage: Some(model(0).usage),
-        candidates: vec![record(1), record(2)],
-        pairs: Vec::new(),
-        router: None,
-        judged: None,
-        compared: false,
-        unless: None,
-        item: None,
-        unjudged: ModelSet::EMPTY,
-    }
+    let candidates = vec![record(1), record(2)];
+    ItemEvidence { candidates, ..ItemEvidence::new(index, true, Some(model(0).usage)) }
 }
 
 /// How many answers are in a slice.

@@ -168,19 +168,9 @@ pub fn evidence<S: Outcomes + ?Sized>(
         }
     }
     let pairs = if request.compare { pairs(outcomes, request.ask, index) } else { Vec::new() };
-    ItemEvidence {
-        index,
-        answered: true,
-        usage: Some(Usage::billed(outcomes.cost(ModelId::REFERENCE, index))),
-        candidates,
-        pairs,
-        router: outcomes.router(index),
-        judged: None,
-        compared: false,
-        unless: None,
-        item: None,
-        unjudged: ModelSet::EMPTY,
-    }
+    let usage = Usage::billed(outcomes.cost(ModelId::REFERENCE, index));
+    let evidence = ItemEvidence::new(index, true, Some(usage));
+    ItemEvidence { candidates, pairs, router: outcomes.router(index), ..evidence }
 }
 
 /// The pairs of candidates whose answers are alike although one of them differs from the reference's.

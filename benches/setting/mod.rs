@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every benchmark uses its own part")]
 
 use smart_core::backend::{Latency, Simulated};
-use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
+use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence};
 use smart_core::profile::{ProfileMachine, Request, Step};
 use smart_core::published::Setting;
 use smart_core::sleep::TokioSleeper;
@@ -104,19 +104,9 @@ impl Models {
                 }
             }
         }
-        ItemEvidence {
-            index,
-            answered: true,
-            usage: self.bills.first().copied(),
-            candidates: candidates().map(record).collect(),
-            pairs,
-            router: None,
-            judged: None,
-            compared: false,
-            unless: None,
-            item: None,
-            unjudged: ModelSet::EMPTY,
-        }
+        let usage = self.bills.first().copied();
+        let candidates = candidates().map(record).collect();
+        ItemEvidence { candidates, pairs, ..ItemEvidence::new(index, true, usage) }
     }
 
     /// A profiler of these models.

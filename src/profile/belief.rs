@@ -228,7 +228,7 @@ fn level(counts: &[Count]) -> f64 {
 mod tests {
     use super::*;
     use crate::backend::{Completion, Scoring};
-    use crate::evidence::{Agreement, CandidateRecord, ModelSet};
+    use crate::evidence::{Agreement, CandidateRecord};
     use crate::roster::Model;
 
     fn roster(scorings: [Scoring; 4]) -> RosterSpec {
@@ -246,19 +246,8 @@ mod tests {
             let score = score.and_then(Confidence::new);
             Some(CandidateRecord { agreement: Agreement::Agrees, score, usage: None, rating: None })
         };
-        ItemEvidence {
-            index,
-            answered: true,
-            usage: None,
-            candidates: scores.map(record).into(),
-            pairs: Vec::new(),
-            router: None,
-            judged: None,
-            compared: false,
-            unless: None,
-            item: None,
-            unjudged: ModelSet::EMPTY,
-        }
+        let candidates = scores.map(record).into();
+        ItemEvidence { candidates, ..ItemEvidence::new(index, true, None) }
     }
 
     fn after(count: u64, scorings: [Scoring; 4], scores: [Option<f64>; 4]) -> Vec<f64> {

@@ -6,7 +6,7 @@
 use super::before::{Costs, Guess, forecast_before};
 use super::*;
 use crate::backend::{Completion, Confidence};
-use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
+use crate::evidence::{Agreement, CandidateRecord, ItemEvidence};
 use crate::order::Order;
 use crate::plan::{Heard, Known, Move, Plan, Scored};
 use crate::pricing::{Cost, Pricing, Usage};
@@ -33,19 +33,9 @@ fn evidence(items: &Items, index: u64) -> ItemEvidence {
         Some(CandidateRecord { agreement, score, usage: usage(nanos), rating: None })
     };
     let pair = (ModelId::new(1), ModelId::new(2));
-    ItemEvidence {
-        index,
-        answered: true,
-        usage: usage(1_000_000),
-        candidates: vec![record(fails[0], Some(score), 30_000), record(fails[1], None, 20_000)],
-        pairs: if fails[0] && fails[1] { vec![pair] } else { vec![] },
-        router: None,
-        judged: None,
-        compared: false,
-        unless: None,
-        item: None,
-        unjudged: ModelSet::EMPTY,
-    }
+    let candidates = vec![record(fails[0], Some(score), 30_000), record(fails[1], None, 20_000)];
+    let pairs = if fails[0] && fails[1] { vec![pair] } else { vec![] };
+    ItemEvidence { candidates, pairs, ..ItemEvidence::new(index, true, usage(1_000_000)) }
 }
 
 fn profiled(items: &Items, target: Target, seed: u64, families: Families) -> Plan {
