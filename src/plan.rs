@@ -70,8 +70,8 @@ pub struct Plan {
     pub asked: u64,
     /// How the other items are answered.
     pub policy: Policy,
-    /// What the policy's promise rests on; `None` for the reference, which needs none, and for a plan that
-    /// is followed on other items under audit ([`Smart::apply`](crate::Smart::apply)).
+    /// What the policy's promise rests on; `None` for the reference and for [`Policy::Last`], which need none,
+    /// and for a plan that is followed on other items under audit ([`Smart::apply`](crate::Smart::apply)).
     pub certificate: Option<Certificate>,
     /// What the whole run is expected to cost.
     pub forecast: Forecast,
@@ -145,8 +145,8 @@ impl Plan {
 
     /// The same plan for other items under audit, `items` of them or a stream of unknown length.
     ///
-    /// The certificate and the sum of money were about the items profiled, so they are left out. If candidates
-    /// are `barred`, the audits let none of them answer.
+    /// The certificate and the sum of money were about the items profiled, so they are left out. A policy that
+    /// was never tested becomes the reference. If candidates are `barred`, the audits let none of them answer.
     pub(crate) fn on_other_items(
         self,
         order: Order,
@@ -157,7 +157,9 @@ impl Plan {
         let tested = self.considered.iter().find(|chain| chain.chosen).map(|chain| chain.tested);
         // Nobody knows what an endless stream will cost.
         let alone = |each: PerItem| PerItem::of_reference(each.reference);
-        let each = if barred { self.per_item.map(alone) } else { self.per_item };
+        let untested = matches!(self.policy, Policy::Last { .. });
+        let each = if barred || untested { self.per_item.map(alone) } else { self.per_item };
+        let policy = if untested { Policy::Reference } else { self.policy };
         let known = each.zip(items);
         let forecast = known.map_or(Forecast::UNKNOWN, |(each, items)| {
             each.forecast(items, audited, tested.unwrap_or(self.asked))
@@ -168,7 +170,7 @@ impl Plan {
         });
         let considered = considered.collect();
         let (certificate, within, asked) = (None, None, 0);
-        Self { within, order, asked, certificate, forecast, considered, ..self }
+        Self { within, order, asked, policy, certificate, forecast, considered, ..self }
     }
 
     /// The one plan that two workers followed; an error in words if there is none.
@@ -204,7 +206,22 @@ impl Plan {
 
     /// What is known of an item before any call, for [`Policy::next`].
     pub fn start(&self, index: u64, router: Option<f64>) -> Known {
-        Known { coin: self.order.coin(index), router, ..Known::default() }
+        let last = match self.policy {
+            Policy::Last { items, .. } => {
+                self.order.rank(index) >= self.order.population().saturating_sub(items)
+            }
+            _ => false,
+        };
+        Known { coin: self.order.coin(index), router, last, ..Known::default() }
+    }
+
+    /// Whether the promise is kept whatever candidates answer: they answer no more items than may fail.
+    pub(crate) fn needs_no_certificate(&self) -> bool {
+        match self.policy {
+            Policy::Reference => true,
+            Policy::Last { items, .. } => items <= self.target.allowance(self.order.population()),
+            Policy::Chain { .. } => false,
+        }
     }
 
     /// The models the plan may ask.

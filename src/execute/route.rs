@@ -36,7 +36,12 @@ pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan, audit
     let models = plan.models();
     let rated = models.iter().filter(|id| roster.rates(*id));
     let mut needs = Needs::new(models.iter().chain([ModelId::REFERENCE]), rated);
-    let Policy::Chain { chain, .. } = &plan.policy else { return needs };
+    let Policy::Chain { chain, .. } = &plan.policy else {
+        if audited {
+            needs.compare(ModelId::REFERENCE, models);
+        }
+        return needs;
+    };
     if let Some(second) = chain.second.filter(|_| chain.compares()) {
         // The lower id is in the reference's place.
         needs.compare(chain.first.min(second), ModelSet::of(chain.first.max(second)));

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use crate::ModelId;
 use crate::ledger::Fault;
-use crate::plan::Verdict;
+use crate::plan::{Policy, Verdict};
 use crate::report::{Basis, compared};
 use crate::target::Share;
+use crate::words::counted;
 
 use super::scene::{Scene, Sketch};
 use super::svg::{PALETTE, escape};
@@ -99,7 +100,13 @@ fn reference<'a>(scene: &'a Scene<'_>) -> &'a str {
 fn headline(scene: &Scene<'_>) -> String {
     let reference = reference(scene);
     match &scene.report.plan.verdict {
-        Verdict::DoesNotPay(_) => format!("Does not pay: {reference} answers every item"),
+        Verdict::DoesNotPay(_) => match scene.report.plan.policy {
+            Policy::Last { items, .. } => {
+                let items = counted(items, "item");
+                format!("No test pays: {reference} answers all but {items} that may fail")
+            }
+            _ => format!("Does not pay: {reference} answers every item"),
+        },
         Verdict::Undecided(_) => {
             format!("Undecided whether anything is cheaper than {reference} alone")
         }
@@ -367,6 +374,13 @@ fn certified(page: &mut Page, scene: &Scene<'_>) {
             page.entry("proven error", &format!("{:.4} at most", certificate.error));
         }
         Basis::Reference => page.entry("certificate", "none: every answer is the reference’s"),
+        Basis::Last(items) => {
+            let most = counted(items, "answer");
+            page.entry(
+                "certificate",
+                &format!("none: candidates give {most}, and as many may fail"),
+            );
+        }
         Basis::Audits(_) => page.entry("certificate", "none: these items are audited instead"),
     }
     page.put(format_args!("</dl>"));

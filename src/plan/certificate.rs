@@ -122,10 +122,11 @@ impl Considered {
 pub enum Verdict {
     /// Candidates answer part of the items.
     Pays,
-    /// The reference is the best plan, for the reason given.
+    /// No policy that takes a test pays, for the reason given. The reference answers everything, or all but the
+    /// few items that [`Policy::Last`](super::Policy::Last) leaves to a candidate.
     DoesNotPay(String),
-    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified. So
-    /// the reference is the plan, and the reason is given.
+    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified. The
+    /// plan is that of [`DoesNotPay`](Self::DoesNotPay), and the reason is given.
     Undecided(String),
     /// The sum of money set for the best agreement pays for the reference alone, whose agreement is perfect.
     MoneySuffices,

@@ -166,6 +166,9 @@ pub struct Known {
     pub coin: u64,
     /// The router's score.
     pub router: Option<f64>,
+    /// Whether it is among the last items of the order, which [`Policy::Last`](super::Policy::Last) gives to a
+    /// candidate.
+    pub last: bool,
     /// What the chain's first model said; under a split, what the one model asked said.
     pub first: Heard,
     /// What the chain's second model said.
@@ -423,6 +426,7 @@ pub(crate) fn recorded(chain: &Chain, item: &ItemEvidence, coin: u64) -> Known {
     Known {
         coin,
         router: item.router.map(Confidence::as_f64),
+        last: false,
         first: heard(chain.first),
         second,
         agree: agree

@@ -20,6 +20,16 @@ pub enum Policy {
         /// The threshold.
         threshold: Mark,
     },
+    /// By a candidate for the last items of the random order, no more than may fail, and by the reference
+    /// for all before them.
+    ///
+    /// It needs no test: if every one of these answers fails, the promise is kept.
+    Last {
+        /// The candidate.
+        model: ModelId,
+        /// How many items it answers.
+        items: u64,
+    },
 }
 
 impl Policy {
@@ -45,8 +55,13 @@ impl Policy {
     /// What to do next about an item.
     pub fn next(&self, known: &Known) -> Move {
         match self {
-            Self::Reference => Move::Escalate,
             Self::Chain { chain, threshold } => chain.next(threshold, known),
+            Self::Last { model, .. } if known.last => match known.first {
+                Heard::Nothing => Move::Ask(*model),
+                Heard::Answer { .. } => Move::Accept(*model),
+                Heard::NoAnswer => Move::Escalate,
+            },
+            Self::Reference | Self::Last { .. } => Move::Escalate,
         }
     }
 
@@ -56,17 +71,22 @@ impl Policy {
     /// The chain's first model belongs in [`Known::first`], its second in [`Known::second`]. A split
     /// asks one model only, and that belongs in the first place, whichever it is.
     pub fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
-        let Self::Chain { chain, .. } = self else { return };
-        let split = matches!(chain.key, Key::Split { .. });
-        let place =
-            if split || model == chain.first { &mut known.first } else { &mut known.second };
-        *place = heard;
+        let first = match self {
+            Self::Reference => return,
+            Self::Chain { chain, .. } => {
+                model == chain.first || matches!(chain.key, Key::Split { .. })
+            }
+            Self::Last { .. } => true,
+        };
+        *(if first { &mut known.first } else { &mut known.second }) = heard;
     }
 
-    /// One word for the family: `reference`, `single`, `mix`, `router`, `cascade`, `consensus` or `relay`.
+    /// One word for the family: `reference`, `last`, `single`, `mix`, `router`, `cascade`, `consensus` or
+    /// `relay`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Reference => "reference",
+            Self::Last { .. } => "last",
             Self::Chain { chain, threshold } => match &chain.key {
                 Key::Coin if *threshold <= Mark::LOWEST => "single",
                 Key::Coin | Key::Split { .. } => "mix",
@@ -89,6 +109,7 @@ impl Policy {
         match self {
             Self::Reference => ModelSet::EMPTY,
             Self::Chain { chain, .. } => chain.models(),
+            Self::Last { model, .. } => ModelSet::of(*model),
         }
     }
 }

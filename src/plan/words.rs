@@ -3,6 +3,7 @@
 //! The words say what is done with an item, which depends on the threshold as well as on the chain.
 
 use crate::roster::{ModelId, RosterSpec};
+use crate::words::counted;
 
 use super::chain::{Chain, Key, Mark};
 use super::policy::Policy;
@@ -20,6 +21,10 @@ impl Policy {
         let (chain, threshold) = match self {
             Self::Reference => {
                 return format!("{} for every item", roster.name(ModelId::REFERENCE));
+            }
+            Self::Last { model, items } => {
+                let items = counted(*items, "item");
+                return format!("{} for the last {items}", roster.name(*model));
             }
             Self::Chain { chain, threshold } => (chain, threshold),
         };

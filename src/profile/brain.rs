@@ -4,7 +4,7 @@
 //! the seed and the recorded answers alone. In the pilot it narrows the candidates (`choose`, `lone`);
 //! then it opens the test of a chain, or one test for each candidate (`lax`), and judges it at its looks.
 //! Between looks it reviews whether going on pays (`review`) and forecasts the bill (`outlook`). In the end it
-//! makes the plan (`planning`).
+//! makes the plan (`planning`), in which a candidate may answer a few items without a test (`spare`).
 //! [`search`] proves that its choices keep the promise; `sieve` proves it for several single candidates
 //! under test at once, `aim` for a target read off the test, and `retest` for a recorded test read again
 //! for another target.
@@ -19,12 +19,14 @@ mod planning;
 mod retest;
 mod review;
 mod sieve;
+mod spare;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::aim::LIKELY;
 use self::outlook::Bills;
 use super::StopReason;
 use super::boundaries;
@@ -85,6 +87,9 @@ pub struct Brain {
     /// The candidates that were still asked when profiling ended.
     #[serde(default)]
     live: ModelSet,
+    /// The rank at which a probe began.
+    #[serde(default)]
+    probed_since: Option<u64>,
     /// Why stored evidence certifies nothing, if so.
     #[serde(skip)]
     stored: Option<&'static str>,
@@ -126,6 +131,7 @@ impl Brain {
             decisions: VecDeque::new(),
             budget: None,
             live: ModelSet::EMPTY,
+            probed_since: None,
             stored: None,
             looks: None,
         };
@@ -233,6 +239,9 @@ impl Brain {
         if self.waits_for_judge() {
             return profiled + 1;
         }
+        if let Some(horizon) = self.probe_horizon() {
+            return horizon;
+        }
         if profiled < self.pilot {
             return self.next_gate(profiled);
         }
@@ -284,6 +293,9 @@ impl Brain {
         }
         if self.stop.is_some() {
             return;
+        }
+        if self.probed_since.is_some() {
+            return self.probe();
         }
         if profiled == self.pilot {
             self.open_tests();

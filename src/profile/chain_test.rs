@@ -294,7 +294,7 @@ impl ChainTest {
     pub(super) fn certified_threshold(&self) -> Option<Mark> {
         match &self.certified.as_ref()?.policy {
             Policy::Chain { threshold, .. } => Some(*threshold),
-            Policy::Reference => None,
+            Policy::Reference | Policy::Last { .. } => None,
         }
     }
 

@@ -22,7 +22,6 @@ impl Pilot<'_> {
     pub(super) fn chains(&self, seen: &Seen) -> Vec<Chain> {
         let means = self.till.means;
         let reference = means.answer(ModelId::REFERENCE);
-        let families = self.settings.families;
         let wants = |family| self.wants(family);
         let hopeful: Vec<ModelId> = self
             .asked
@@ -45,8 +44,8 @@ impl Pilot<'_> {
         if wants(Families::Consensus) {
             for first in &hopeful {
                 let others = self.asked.iter().filter(|second| second != first);
-                // If only consensus is wanted, the scores at hand order it further.
-                let fitted = families == Families::Consensus && has_scores(*first, self.items);
+                // Scores at hand order it further; those that cost a second call are not bought for that.
+                let fitted = has_scores(*first, self.items) && !self.rated(*first);
                 chains.extend(others.map(|second| {
                     if fitted {
                         self.fitted(*first, second)

@@ -222,7 +222,7 @@ impl Profile {
         let brain = Brain::new(roster, self.judge, plan.target, self.order, &self.settings)?;
         let brain = self.evidence.iter().cloned().fold(brain.with_budget(self.budget), Brain::told);
         let forecast = brain.forecast_of(plan.asked, &plan.policy);
-        Ok(Plan { forecast, per_item: brain.per_item(&plan.policy), ..priced })
+        Ok(Plan { forecast, per_item: brain.per_item(plan.asked, &plan.policy), ..priced })
     }
 
     /// A brain told of the evidence, up to the first item that lacks something it asks for.

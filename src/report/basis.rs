@@ -10,12 +10,22 @@ use crate::words::counted;
 pub(super) const NEEDS_NONE: &str =
     "needs no certificate: the reference cannot disagree with itself";
 
+/// Why a candidate that answers so few items needs no certificate.
+pub(super) fn needs_no_test(items: u64) -> String {
+    format!(
+        "needs no certificate: {} may fail, and candidates answer no more",
+        counted(items, "item")
+    )
+}
+
 /// What the promise of a report rests on.
 pub(crate) enum Basis<'a> {
     /// The test that the policy passed.
     Certificate(&'a Certificate),
     /// The reference answers everything.
     Reference,
+    /// A candidate answers no more items than may fail, this many.
+    Last(u64),
     /// The audits alone, in words: the plan is followed on items it was not tested on.
     Audits(String),
 }
@@ -26,6 +36,7 @@ impl Basis<'_> {
         match self {
             Self::Certificate(certificate) => format!("Certified: {certificate}."),
             Self::Reference => format!("It {NEEDS_NONE}."),
+            Self::Last(items) => format!("It {}.", needs_no_test(*items)),
             Self::Audits(words) => format!("It rests on {words}."),
         }
     }
@@ -37,6 +48,7 @@ impl Report {
         match (&self.plan.certificate, &self.plan.policy) {
             (Some(certificate), _) => Basis::Certificate(certificate),
             (None, Policy::Reference) => Basis::Reference,
+            (None, Policy::Last { items, .. }) => Basis::Last(*items),
             (None, Policy::Chain { .. }) => Basis::Audits(self.rests_on_audits()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::basis::{Basis, NEEDS_NONE};
+use super::basis::{Basis, NEEDS_NONE, needs_no_test};
 use super::{Budgeted, Report};
 use crate::execute::Audited;
 use crate::ledger::Spending;
@@ -310,11 +310,18 @@ impl fmt::Display for Report {
         match self.basis() {
             Basis::Certificate(certificate) => writeln!(f, "Certified  {certificate}")?,
             Basis::Reference => writeln!(f, "Certified  {NEEDS_NONE}")?,
+            Basis::Last(items) => writeln!(f, "Certified  {}", needs_no_test(items))?,
             Basis::Audits(words) => writeln!(f, "Rests on   {words}")?,
         }
         match &plan.verdict {
             Verdict::Pays => {}
-            Verdict::DoesNotPay(reason) => writeln!(f, "Verdict    does not pay: {reason}")?,
+            Verdict::DoesNotPay(reason) => {
+                write!(f, "Verdict    does not pay: {reason}")?;
+                if matches!(plan.policy, Policy::Last { .. }) {
+                    write!(f, "; what may fail is left to the cheapest candidate all the same")?;
+                }
+                writeln!(f)?;
+            }
             Verdict::Undecided(reason) => {
                 write!(f, "Verdict    undecided: {reason}")?;
                 if self.cut_short {

@@ -9,7 +9,7 @@ use crate::calls::{CallKey, Calls};
 use crate::error::{RunError, SettingsError};
 use crate::execute::{Executor, Part};
 use crate::order::Order;
-use crate::plan::{Plan, Policy};
+use crate::plan::Plan;
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Makes an executor that follows a plan, with what profiling already answered and paid for: a
@@ -47,7 +47,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ) -> Result<Executor<I, O>, RunError> {
         plan.check(self.roster.spec(), &self.equivalence.name())?;
         plan.check_target(self.target)?;
-        if plan.certificate.is_none() && plan.policy != Policy::Reference && self.audit.is_none() {
+        if plan.certificate.is_none() && !plan.needs_no_certificate() && self.audit.is_none() {
             return Err(SettingsError::Unaudited.into());
         }
         let profiled = profiled.into();

@@ -4,6 +4,7 @@ mod audited;
 mod floor;
 mod forecasts;
 mod guarantee;
+mod last;
 mod pinned;
 mod policy;
 mod replan;

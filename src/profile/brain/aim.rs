@@ -51,7 +51,7 @@ use crate::stats::Boundary;
 
 /// Standard errors of its cost by which a policy is planned below the money, to stay within it with
 /// probability 90 %: once after the pilot, and once more after the test, where it is made stricter.
-const LIKELY: f64 = 1.28;
+pub(in super::super) const LIKELY: f64 = 1.28;
 /// A pilot that would otherwise end goes on until it has spent this share of the money.
 const PILOT: f64 = 0.1;
 /// How many stricter policies are priced when money is left after the test.
@@ -158,6 +158,8 @@ impl Brain {
     /// An item of usual size costs between an answer kept (`low`) and one sent on to the reference (`high`).
     /// So with mean `m` the variance is at most `(m - low) (high - m)` (Bhatia and Davis 2000). If items
     /// differ in size, with variance `v` in units of the squared mean, that adds `v` times the mean square.
+    /// A threshold stands at a known item, so of `n` random items one in `n + 1` is expected between it and the
+    /// next below: that many more are sent on than the known ones show, or none of them would ever be.
     ///
     /// By coin the share given away is known exactly, and any threshold from `marks.first()` on may be taken.
     fn within(
@@ -190,7 +192,11 @@ impl Brain {
             let threshold = Mark::new(0, Some(0.0), coin);
             return (mean >= low && coin >= least).then_some((threshold, mean));
         }
-        let mut priced = marks.into_iter().zip(means).skip(2);
+        let between = |mark: &Mark, mean: f64| {
+            if *mark <= Mark::LOWEST { mean } else { mean + (high - mean).max(0.0) / (known + 1.0) }
+        };
+        let priced = marks.into_iter().zip(means).skip(2);
+        let mut priced = priced.map(|(mark, mean)| (mark, between(&mark, mean)));
         let likely = |mean: f64| mean + LIKELY * about(mean, unsure(mean), known);
         priced.rfind(|(_, mean)| likely(*mean) <= each)
     }

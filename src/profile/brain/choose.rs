@@ -129,7 +129,7 @@ impl Brain {
         }
         self.demand = demand;
         if self.demand.ask.is_empty() {
-            self.halt(StopReason::NotWorthMore);
+            self.give_up();
         }
     }
 
@@ -199,7 +199,7 @@ impl Brain {
         self.tests = opened;
         self.review_demand();
         if self.tests.is_empty() {
-            self.halt(StopReason::NotWorthMore);
+            self.give_up();
         }
     }
 

@@ -118,7 +118,7 @@ impl Brain {
         let under_test = self.tests.iter().filter(|test| test.live);
         let ahead = under_test.filter_map(|test| self.ahead(test, now));
         let ahead = ahead.min_by(|a, b| a.middle.total_cmp(&b.middle));
-        let known = self.forecast(self.profiled(), now);
+        let known = self.forecast(self.profiled(), now, best);
         let Some(ahead) = ahead.filter(|_| known.is_known()) else { return known };
         let Ahead { low, middle, high } = self.within_money(ahead, now);
         let cap = self.budget.unwrap_or(Cost::MAX);
@@ -294,12 +294,12 @@ impl Brain {
         self.evidence.iter().any(told)
     }
 
-    /// What the whole run will cost if the remaining items cost `per_item` nano-units each.
-    pub(super) fn forecast(&self, asked: u64, per_item: f64) -> Forecast {
+    /// What the whole run will cost if the remaining items cost `per_item` nano-units each, under the policy
+    /// that this test certified or, without one, mostly by the reference.
+    pub(super) fn forecast(&self, asked: u64, per_item: f64, best: Option<&ChainTest>) -> Forecast {
         if !self.knows_bills() {
             return Forecast::UNKNOWN;
         }
-        let best = self.best().0;
         let alone = best.is_none();
         let spread = match best {
             Some(test) if self.money().is_some() => {
@@ -318,6 +318,7 @@ impl Brain {
         }
         let (per_item, alone) = match policy {
             Policy::Reference => (self.means.answer(ModelId::REFERENCE), true),
+            Policy::Last { model, items } => (self.mean_of_last(*model, *items, asked), true),
             Policy::Chain { chain, threshold } => {
                 (self.till().mean(chain, threshold, &self.sample(chain)), false)
             }

@@ -15,8 +15,14 @@ impl Brain {
     /// The plan for the items left, given that ranks below `asked` are answered.
     pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
+        let spare = self.spare(asked).filter(|spare| spare.per_item < per_item);
+        let best = best.filter(|_| spare.is_none());
         let certified = best.and_then(|test| test.certified.as_ref());
-        let policy = certified.map_or(Policy::Reference, |c| c.policy.clone().plain());
+        let (policy, per_item) = match (&spare, certified) {
+            (Some(spare), _) => (spare.policy(), spare.per_item),
+            (None, Some(certified)) => (certified.policy.clone().plain(), per_item),
+            (None, None) => (Policy::Reference, per_item),
+        };
         let verdict = match certified {
             Some(_) => Verdict::Pays,
             None if self.tests.is_empty() && self.is_priced() && self.affords_reference() => {
@@ -56,6 +62,9 @@ impl Brain {
         considered.extend(self.dearer());
         considered.extend(self.considered.iter().cloned());
         considered.extend(self.unheard_of(&considered));
+        if let Some(spare) = &spare {
+            considered.insert(0, spare.considered(policy.describe(&self.roster)));
+        }
         Plan {
             label: PlanLabel::default(),
             version: PLAN_VERSION,
@@ -66,8 +75,8 @@ impl Brain {
             order: self.order,
             asked,
             certificate: certified.map(|c| c.certificate.clone()),
-            forecast: self.forecast(asked, per_item),
-            per_item: self.per_item(&policy),
+            forecast: self.forecast(asked, per_item, best),
+            per_item: self.per_item(asked, &policy),
             policy,
             considered,
             verdict,
@@ -77,13 +86,14 @@ impl Brain {
     }
 
     /// What an item costs under a policy, if the reference's bills are known.
-    pub(in super::super) fn per_item(&self, policy: &Policy) -> Option<PerItem> {
+    pub(in super::super) fn per_item(&self, asked: u64, policy: &Policy) -> Option<PerItem> {
         if !self.knows_bills() {
             return None;
         }
         let reference = Cost::estimated(self.means.answer(ModelId::REFERENCE));
         Some(match policy {
             Policy::Reference => PerItem::of_reference(reference),
+            Policy::Last { model, items } => self.per_item_of_last(*model, *items, asked),
             Policy::Chain { chain, threshold } => {
                 let (till, known) = (self.till(), self.sample(chain));
                 let policy = Cost::estimated(till.mean(chain, threshold, &known));
@@ -195,7 +205,7 @@ impl Brain {
             return silent;
         }
         if self.tests.iter().any(|test| test.certified.is_some()) {
-            return "what could be certified costs no less than the reference".to_owned();
+            return "what could be certified costs no less".to_owned();
         }
         if let Some(stored) = self.stored {
             return stored.to_owned();

@@ -44,9 +44,11 @@ impl Brain {
         self.tell_forecast(looked);
         self.review_demand();
         if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
-            let certified = self.tests.iter().any(|test| test.certified.is_some());
-            let reason = if certified { StopReason::Certified } else { StopReason::NotWorthMore };
-            self.halt(reason);
+            if self.tests.iter().any(|test| test.certified.is_some()) {
+                self.halt(StopReason::Certified);
+            } else {
+                self.give_up();
+            }
         }
     }
 
