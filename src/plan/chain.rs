@@ -399,7 +399,7 @@ impl Chain {
 }
 
 /// What a chain would make of one profiled item.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trial {
     /// The item's place in the chain.
     pub mark: Mark,

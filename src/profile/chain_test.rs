@@ -3,8 +3,6 @@
 //! The brain opens a [`ChainTest`] for the chain that the pilot chose, or one for each single candidate
 //! at the start. It adds every item to the test and has it judged at the looks of its boundary.
 
-use serde::{Deserialize, Serialize};
-
 use super::tab::Tab;
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
@@ -23,7 +21,7 @@ const LIBERAL: f64 = 0.9;
 /// certified: items are taken in the chain's order until the next failure would be one too many. The
 /// boundary's error covers every policy of the chain, so choosing the threshold costs nothing
 /// ([`Boundary::chain`]).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(super) struct ChainTest {
     pub(super) chain: Chain,
     pub(super) boundary: Boundary,
@@ -38,11 +36,9 @@ pub(super) struct ChainTest {
     pub(super) certified: Option<Certified>,
     /// The most liberal policy that may be certified, if one was chosen before the test.
     chosen: Option<Mark>,
-    /// What the whole chain costs; rebuilt after a stored test is read back.
-    #[serde(skip)]
+    /// What the whole chain costs.
     whole: Tab,
     /// What the certified policy costs.
-    #[serde(skip)]
     kept: Tab,
     /// Items whose answer agrees and whose place in the chain is not known.
     unplaced: u64,
@@ -54,7 +50,7 @@ pub(super) struct ChainTest {
 }
 
 /// A policy that passed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Certified {
     pub(super) policy: Policy,
     pub(super) certificate: Certificate,
