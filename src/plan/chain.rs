@@ -97,7 +97,7 @@ pub enum Key {
         /// The first model answers where the second coin is below this.
         below: u64,
     },
-    /// A probability of being right, fitted to the scores and the agreement.
+    /// A probability of being right, fitted to the first model's score and the second's agreement.
     Fitted(Fit),
     /// Two stages: the first model's answers whose confidence reaches the gate, then the second model's
     /// answers.
@@ -232,11 +232,7 @@ impl Chain {
         match &self.key {
             Key::Coin | Key::Router | Key::Agreement | Key::Split { .. } => ModelSet::EMPTY,
             Key::Score | Key::AgreementScore => std::iter::once(self.first).collect(),
-            Key::Fitted(fit) => {
-                let first = fit.reads_first().then_some(self.first);
-                let second = self.second.filter(|_| fit.reads_second());
-                first.into_iter().chain(second).collect()
-            }
+            Key::Fitted(fit) => fit.reads_score().then_some(self.first).into_iter().collect(),
             Key::Relay { .. } => self.models(),
         }
     }
@@ -277,7 +273,7 @@ impl Chain {
                 (low, high)
             }
             Key::Fitted(fit) => {
-                let (low, high) = fit.bounds(score(known.first), score(known.second), known.agree);
+                let (low, high) = fit.bounds(score(known.first), known.agree);
                 (Mark::new(0, Some(low), coin), Mark::new(0, Some(high), coin))
             }
             Key::Relay { gate } => match score(known.first) {

@@ -242,9 +242,8 @@ mod tests {
         };
         let (first, second) = (ModelId::new(1), ModelId::new(2));
         let example = |at: u64| Example {
-            first: Some(at as f64 / 8.0),
-            second: Some(0.5),
-            agree: Some(at.is_multiple_of(2)),
+            score: Some(at as f64 / 8.0),
+            agree: at.is_multiple_of(2),
             right: at > 2,
         };
         let fit = Fit::new(&(0..8).map(example).collect::<Vec<_>>());
