@@ -300,10 +300,17 @@ impl Chain {
         }
     }
 
+    /// See [`Policy::hear`](super::Policy::hear).
+    pub(crate) fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
+        let split = matches!(self.key, Key::Split { .. });
+        let place = if split || model == self.first { &mut known.first } else { &mut known.second };
+        *place = heard;
+    }
+
     /// What is known of one of the chain's models.
     ///
-    /// A split asks one model only, and [`Policy::hear`](super::Policy::hear) puts its answer in the
-    /// first place, whichever model it is.
+    /// A split asks one model only, and [`hear`](Self::hear) puts its answer in the first place, whichever
+    /// model it is.
     fn heard_of(&self, model: ModelId, known: &Known) -> Heard {
         let split = matches!(self.key, Key::Split { .. });
         if model == self.first || (split && known.second == Heard::Nothing) {

@@ -56,11 +56,9 @@ impl Policy {
     /// The chain's first model belongs in [`Known::first`], its second in [`Known::second`]. A split
     /// asks one model only, and that belongs in the first place, whichever it is.
     pub fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
-        let Self::Chain { chain, .. } = self else { return };
-        let split = matches!(chain.key, Key::Split { .. });
-        let place =
-            if split || model == chain.first { &mut known.first } else { &mut known.second };
-        *place = heard;
+        if let Self::Chain { chain, .. } = self {
+            chain.hear(known, model, heard);
+        }
     }
 
     /// One word for the family: `reference`, `single`, `mix`, `router`, `cascade`, `consensus` or `relay`.

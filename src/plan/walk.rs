@@ -80,15 +80,14 @@ impl Till<'_> {
         let coin = truth.coin;
         let mut known = Known { coin, router: truth.router, ..Known::default() };
         let (mut cost, mut same) = (0.0, Mark::HIGHEST);
-        let heard = |id: ModelId, truth: Heard| {
-            match truth {
-                Heard::Answer { .. } if self.roster.rates(id) => {
-                    Heard::Answer { score: Scored::Unrated }
-                }
-                // Not asked in profiling: treated as no answer.
-                Heard::Nothing => Heard::NoAnswer,
-                other => other,
+        let truth_of = |id| if id == chain.first { truth.first } else { truth.second };
+        let answered = |id| match truth_of(id) {
+            Heard::Answer { .. } if self.roster.rates(id) => {
+                Heard::Answer { score: Scored::Unrated }
             }
+            // Not asked in profiling: treated as no answer.
+            Heard::Nothing => Heard::NoAnswer,
+            other => other,
         };
         // A chain has at most two models, so five moves suffice: ask, rate, ask, compare, rate.
         for _ in 0..8 {
@@ -97,19 +96,11 @@ impl Till<'_> {
             match next {
                 Move::Ask(id) => {
                     cost += self.answer(item, id);
-                    if known.first == Heard::Nothing && id == chain.first {
-                        known.first = heard(id, truth.first);
-                    } else {
-                        known.second = heard(id, truth.second);
-                    }
+                    chain.hear(&mut known, id, answered(id));
                 }
                 Move::Rate(id) => {
                     cost += self.rating(item, id);
-                    if id == chain.first {
-                        known.first = truth.first;
-                    } else {
-                        known.second = truth.second;
-                    }
+                    chain.hear(&mut known, id, truth_of(id));
                 }
                 Move::Compare(..) => {
                     cost += self.comparison;
