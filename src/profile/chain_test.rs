@@ -8,9 +8,7 @@ use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
 use crate::roster::RosterSpec;
-use crate::stats::{
-    Boundary, BoundaryKind, Design, Population, Probability, single_look_limit, upper_rate,
-};
+use crate::stats::{Boundary, BoundaryKind, Design, Probability, single_look_limit, upper_rate};
 
 /// The share of the level at which the most liberal threshold of a look is judged against the floor.
 const LIBERAL: f64 = 0.9;
@@ -218,13 +216,13 @@ impl ChainTest {
     /// its limit.
     fn sharpen(&mut self) -> Option<u64> {
         let failures = self.failures_above(&self.chosen?);
-        let Population::Finite(population) = self.boundary.population() else { return None };
+        let (population, mut most) = self.boundary.finite()?;
         let alpha = self.boundary.alpha();
         let passes = |allowance: &u64| {
             let design = Design::finite(population, *allowance).ok()?;
             single_look_limit(design, self.tested, alpha).filter(|limit| failures <= *limit)
         };
-        let (mut least, mut most) = (1, self.boundary.allowance()?);
+        let mut least = 1;
         passes(&most)?;
         while least < most {
             let middle = u64::midpoint(least, most);
@@ -329,13 +327,11 @@ impl ChainTest {
     }
 
     fn certificate(&self, threshold: &Mark, limit: u64) -> Certificate {
-        let population = match self.boundary.population() {
-            Population::Finite(population) => population,
-            Population::Unbounded => u64::MAX,
-        };
+        // No stream is profiled.
+        let (population, allowance) = self.boundary.finite().unwrap_or_default();
         Certificate {
             population,
-            allowance: self.boundary.allowance().unwrap_or(0),
+            allowance,
             pilot: self.start,
             tested: self.tested,
             failures: self.failures_above(threshold),

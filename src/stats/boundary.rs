@@ -161,6 +161,14 @@ impl Boundary {
         self.design.allowance()
     }
 
+    /// How many items there are, and how many of them may fail; `None` for a stream.
+    pub(crate) fn finite(&self) -> Option<(u64, u64)> {
+        match self.population() {
+            Population::Finite(population) => self.allowance().map(|most| (population, most)),
+            Population::Unbounded => None,
+        }
+    }
+
     /// The level promised.
     pub fn alpha(&self) -> Probability {
         self.alpha
@@ -247,11 +255,7 @@ impl Boundary {
     /// # Ok::<(), smart_core::stats::StatsError>(())
     /// ```
     pub fn error_at(&self, failing: u64) -> Option<f64> {
-        let (Population::Finite(population), Some(allowance)) =
-            (self.population(), self.allowance())
-        else {
-            return None;
-        };
+        let (population, allowance) = self.finite()?;
         if self.kind == BoundaryKind::Chain {
             return None;
         }
