@@ -236,7 +236,8 @@ pub trait LlmBackend<I: ?Sized + Sync>: Send + Sync {
     /// answer right?"). Asked only if [`scoring`](Self::scoring) is [`Scoring::SecondCall`].
     ///
     /// # Errors
-    /// [`BackendError`]; after retries, an answer whose rating failed counts as having no score.
+    /// [`BackendError`]. An answer that could not be rated because of the item (refused, or an invalid request)
+    /// counts as having no score; where a rating fails for any other reason, the item goes to the reference.
     async fn rate(&self, item: &I, output: &Self::Output) -> Result<Rating, BackendError> {
         let _ = (item, output);
         Ok(Rating::default())

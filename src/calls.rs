@@ -63,6 +63,8 @@ pub(crate) enum Asked<O> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rated {
     pub(crate) score: Option<Confidence>,
+    /// How the call failed, if it did.
+    pub(crate) failed: Option<ErrorKind>,
     /// Whether there might have been a score at another time.
     pub(crate) missed: bool,
     /// Whether the budget kept the call from being made.
@@ -401,15 +403,15 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         output: &O,
     ) -> Result<Rated, RunError> {
         let key = CallKey::rating(errand.index, model);
-        let (score, usage, cost) = (None, None, Cost::ZERO);
-        let none = Rated { score, missed: false, unaffordable: false, usage, cost };
+        let (score, failed, usage, cost) = (None, None, None, Cost::ZERO);
+        let none = Rated { score, failed, missed: false, unaffordable: false, usage, cost };
         let Some(backend) = self.roster.backend(model) else { return Ok(none) };
         Ok(match self.pay(errand, key, || (**backend).rate(errand.item, output)).await? {
             Went::Well(Rating { confidence: score, usage }, cost) => {
                 Rated { score, usage, cost, ..none }
             }
             Went::Badly(kind, usage, cost) => {
-                Rated { missed: !kind.is_of_the_item(), usage, cost, ..none }
+                Rated { failed: Some(kind), missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
             Went::Unaffordable => Rated { missed: true, unaffordable: true, ..none },
         })

@@ -277,7 +277,7 @@ impl ItemEvidence {
 }
 
 /// Running mean costs of calls, per model, over the items that each model really saw.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MeanCosts {
     answers: Vec<Mean>,
     ratings: Vec<Mean>,
@@ -288,7 +288,7 @@ pub struct MeanCosts {
 /// A single call that claims a thousand times its true cost would move a plain mean, and every decision
 /// with it. So a bill above [`ABSURD`] times the usual one (the median of the first [`FIRST`]) is not
 /// believed and counts as the usual one. It is still paid and reported.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Mean {
     total: Cost,
     count: u64,

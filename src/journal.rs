@@ -18,7 +18,20 @@
 //! ```
 //!
 //! A run with another roster, target, seed, item list, equivalence or setting is a different run, and is
-//! refused with what differs. Prices may change: recorded usage is billed at today's prices.
+//! refused with what differs. Prices may change: recorded usage is billed at today's prices. Since the profiler
+//! goes by what calls cost, other prices may bring another plan. So choose them without looking at the results:
+//! prices picked because of what a plan came to are a second try at the same promise.
+//!
+//! # Two runs, two plans
+//! Where every call comes out as it did, a resumed run has the plan of the first. It may come to another one if
+//! the first was stopped before its test was over, if a circuit breaker was open (the calls that it turned away
+//! are not recorded, and are made now), if calls that failed are asked again, or at other prices.
+//!
+//! Each run keeps the promise by itself, for the answers that *it* delivers. Suppose the first run handed over
+//! some answers (as a stream does, or a run that was stopped), and the second came to another plan. Whoever
+//! keeps the first run's answers and takes only the rest from the second follows two plans, each of which may
+//! leave as many failures as the allowance: up to twice as many in all. So the second run's answers replace
+//! those of the first. No recorded call is paid again for that.
 
 mod contents;
 #[cfg(feature = "json")]
@@ -136,7 +149,8 @@ impl Header {
     }
 
     /// What keeps a run with header `now` from resuming this one, in a sentence; `None` if nothing does.
-    /// Prices and the budget may differ.
+    /// Prices and the budget may differ; prices are to be chosen without looking at the results
+    /// ([why](self)).
     pub fn difference(&self, now: &Self) -> Option<String> {
         let was_now = |what: &str, was: &dyn fmt::Display, is: &dyn fmt::Display| {
             Some(format!("{what} was {was} and is now {is}"))

@@ -71,23 +71,17 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
     }
     let mut known: Known = plan.start(errand.index, router.filter(|score| score.is_finite()));
     let mut trip = Trip::default();
-    let (mut first, mut second): (Option<Slot<O>>, Option<Slot<O>>) = (None, None);
+    // One of each model asked that answered: two at most.
+    let mut held: Vec<Slot<O>> = Vec::new();
     loop {
         match plan.policy.next(&known) {
             Move::Ask(id) => {
                 let (heard, slot) = ask(calls, errand, id, &mut trip).await?;
-                if first.is_none() && known.first == Heard::Nothing {
-                    (known.first, first) = (heard, slot);
-                } else {
-                    (known.second, second) = (heard, slot);
-                }
+                plan.policy.hear(&mut known, id, heard);
+                held.extend(slot);
             }
             Move::Rate(id) => {
-                let (heard, slot) = match &first {
-                    Some(slot) if slot.id == id => (&mut known.first, &first),
-                    _ => (&mut known.second, &second),
-                };
-                let Some(slot) = slot else { break };
+                let Some(slot) = held.iter().find(|slot| slot.id == id) else { break };
                 let rated = calls.rate(errand, id, &slot.output).await?;
                 trip.cost += rated.cost;
                 // Such an item was not ranked in the test, so no threshold applies to it.
@@ -95,21 +89,19 @@ pub(super) async fn follow<I: ?Sized + Sync, O: Send + Sync>(
                     break;
                 }
                 let score = Scored::Known(rated.score.map(Confidence::as_f64));
-                *heard = Heard::Answer { score };
+                plan.policy.hear(&mut known, id, Heard::Answer { score });
             }
             Move::Compare(..) => {
-                let (Some(a), Some(b)) = (&first, &second) else { break };
                 // The lower id is in the reference's place, as it was in profiling.
-                let (a, b) = if a.id < b.id { (a, b) } else { (b, a) };
+                held.sort_by_key(|slot| slot.id);
+                let [a, b] = held.as_slice() else { break };
                 let pair = ((a.id, &a.output), (b.id, &b.output));
                 let compared = calls.compare(errand, pair.0, pair.1).await?;
                 trip.cost += compared.cost;
                 known.agree = Some(compared.equivalent);
             }
             Move::Accept(id) => {
-                let own = |slot: &Slot<O>| slot.id == id;
-                let kept = first.filter(own).or_else(|| second.filter(own));
-                let Some(slot) = kept else { break };
+                let Some(slot) = held.into_iter().find(|slot| slot.id == id) else { break };
                 if let Some(auditor) = auditor {
                     // Others hold their money while they wait for an audit, so no audit may wait for money.
                     calls.set_aside(errand).await;

@@ -12,7 +12,11 @@ use crate::words::counted;
 
 /// The test that a policy passed.
 ///
-/// Anyone can check it: the [`stats`](crate::stats) functions give the same limit from the same numbers.
+/// For one look anyone can check it: [`single_look_limit`](crate::stats::single_look_limit) gives the same
+/// limit from its population, allowance, tested items and level. For several looks the limit is no larger than
+/// that and mostly smaller, and it depends on where all of them are, which is not told here. To check it, have
+/// the plan made again from the evidence ([`Profile::plan`](crate::Profile::plan)): looks and limits follow from
+/// settings, roster and evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

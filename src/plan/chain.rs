@@ -97,7 +97,7 @@ pub enum Key {
         /// The first model answers where the second coin is below this.
         below: u64,
     },
-    /// A probability of being right, fitted to the scores and the agreement.
+    /// A probability of being right, fitted to the first model's score and the second's agreement.
     Fitted(Fit),
     /// Two stages: the first model's answers whose confidence reaches the gate, then the second model's
     /// answers.
@@ -235,11 +235,7 @@ impl Chain {
         match &self.key {
             Key::Coin | Key::Router | Key::Agreement | Key::Split { .. } => ModelSet::EMPTY,
             Key::Score | Key::AgreementScore => std::iter::once(self.first).collect(),
-            Key::Fitted(fit) => {
-                let first = fit.reads_first().then_some(self.first);
-                let second = self.second.filter(|_| fit.reads_second());
-                first.into_iter().chain(second).collect()
-            }
+            Key::Fitted(fit) => fit.reads_score().then_some(self.first).into_iter().collect(),
             Key::Relay { .. } => self.models(),
         }
     }
@@ -280,7 +276,7 @@ impl Chain {
                 (low, high)
             }
             Key::Fitted(fit) => {
-                let (low, high) = fit.bounds(score(known.first), score(known.second), known.agree);
+                let (low, high) = fit.bounds(score(known.first), known.agree);
                 (Mark::new(0, Some(low), coin), Mark::new(0, Some(high), coin))
             }
             Key::Relay { gate } => match score(known.first) {
@@ -307,10 +303,17 @@ impl Chain {
         }
     }
 
+    /// See [`Policy::hear`](super::Policy::hear).
+    pub(crate) fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
+        let split = matches!(self.key, Key::Split { .. });
+        let place = if split || model == self.first { &mut known.first } else { &mut known.second };
+        *place = heard;
+    }
+
     /// What is known of one of the chain's models.
     ///
-    /// A split asks one model only, and [`Policy::hear`](super::Policy::hear) puts its answer in the
-    /// first place, whichever model it is.
+    /// A split asks one model only, and [`hear`](Self::hear) puts its answer in the first place, whichever
+    /// model it is.
     fn heard_of(&self, model: ModelId, known: &Known) -> Heard {
         let split = matches!(self.key, Key::Split { .. });
         if model == self.first || (split && known.second == Heard::Nothing) {
@@ -402,7 +405,7 @@ impl Chain {
 }
 
 /// What a chain would make of one profiled item.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trial {
     /// The item's place in the chain.
     pub mark: Mark,

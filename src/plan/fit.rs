@@ -12,31 +12,31 @@ const RIDGE: f64 = 1.0;
 /// The most Newton steps; the penalised likelihood is strictly concave, so a few suffice.
 const STEPS: usize = 25;
 /// The number of features, and the place of the agreement among them.
-const FEATURES: usize = 6;
+const FEATURES: usize = 4;
 const AGREEMENT: usize = 3;
 
-/// A probability of being right, fitted to scores and agreement by logistic regression.
+/// A probability of being right, fitted to the first model's score and the second's agreement by logistic
+/// regression.
 ///
 /// ```text
-/// logit P(right) = w0 + w1 z1 + m1 [no score 1] + v agree + w2 z2 + m2 [no score 2]
+/// logit P(right) = w0 + w z + m [no score] + v agree
 /// ```
 ///
-/// Here `z` are the scores, standardised and clamped to three standard deviations. Everything but `w0`
+/// Here `z` is the score, standardised and clamped to three standard deviations. Everything but `w0`
 /// carries a ridge penalty (Hoerl and Kennard 1970; le Cessie and van Houwelingen 1992). The fit uses
 /// the pilot alone. The promise does not depend on its quality: it only orders items, and a bad order
 /// costs money, not validity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fit {
-    first: Scale,
-    second: Scale,
-    /// In order: intercept, score 1, missing 1, agreement, score 2, missing 2.
+    score: Scale,
+    /// In order: intercept, score, missing score, agreement.
     #[serde(with = "crate::exact")]
     weights: [f64; FEATURES],
 }
 
 /// How a score is standardised; `None` if it is not used.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scale {
     #[serde(default, with = "crate::exact")]
@@ -62,21 +62,19 @@ impl Scale {
     }
 }
 
-/// One observation: the two scores, the agreement, and whether the answer was right.
+/// One observation: the score, the agreement, and whether the answer was right.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Example {
-    pub(crate) first: Option<f64>,
-    pub(crate) second: Option<f64>,
-    pub(crate) agree: Option<bool>,
+    pub(crate) score: Option<f64>,
+    pub(crate) agree: bool,
     pub(crate) right: bool,
 }
 
 impl Fit {
     /// Fits to examples; scores that do not vary are not used.
     pub(crate) fn new(examples: &[Example]) -> Self {
-        let first = Scale::of(examples.iter().map(|e| e.first));
-        let second = Scale::of(examples.iter().map(|e| e.second));
-        let mut fit = Self { first, second, weights: [0.0; FEATURES] };
+        let score = Scale::of(examples.iter().map(|e| e.score));
+        let mut fit = Self { score, weights: [0.0; FEATURES] };
         for _ in 0..STEPS {
             let mut gradient = [0.0; FEATURES];
             let mut hessian = [[0.0; FEATURES]; FEATURES];
@@ -88,7 +86,7 @@ impl Fit {
                 }
             }
             for example in examples {
-                let x = fit.features(example.first, example.second, example.agree);
+                let x = fit.features(example.score, example.agree);
                 let p = logistic(dot(&x, &fit.weights));
                 let (residual, weight) = (f64::from(u8::from(example.right)) - p, p * (1.0 - p));
                 for ((g, row), xi) in gradient.iter_mut().zip(&mut hessian).zip(&x) {
@@ -117,37 +115,26 @@ impl Fit {
         fit
     }
 
-    fn features(&self, first: Option<f64>, second: Option<f64>, agree: Option<bool>) -> [f64; 6] {
-        let (z1, m1) = self.first.apply(first);
-        let (z2, m2) = self.second.apply(second);
-        [1.0, z1, m1, f64::from(u8::from(agree.unwrap_or(false))), z2, m2]
+    fn features(&self, score: Option<f64>, agree: bool) -> [f64; FEATURES] {
+        let (z, missing) = self.score.apply(score);
+        [1.0, z, missing, f64::from(u8::from(agree))]
     }
 
-    /// Whether the first model's score matters.
-    pub fn reads_first(&self) -> bool {
-        self.first.mean_and_sd.is_some()
-    }
-
-    /// Whether the second model's score matters.
-    pub fn reads_second(&self) -> bool {
-        self.second.mean_and_sd.is_some()
+    /// Whether the score matters.
+    pub fn reads_score(&self) -> bool {
+        self.score.mean_and_sd.is_some()
     }
 
     /// The lowest and highest fitted log-odds that are still possible.
     ///
     /// For each input `None` means *not known yet*, and `Some(None)` a score known to be missing. The result
     /// is log-odds and not probabilities because sums and products are the same to the bit on every machine.
-    pub fn bounds(
-        &self,
-        first: Option<Option<f64>>,
-        second: Option<Option<f64>>,
-        agree: Option<bool>,
-    ) -> (f64, f64) {
-        let [w0, w1, m1, v, w2, m2] = self.weights;
-        let part = |scale: Scale, score: Option<Option<f64>>, w: f64, m: f64| match score {
-            _ if scale.mean_and_sd.is_none() => (0.0, 0.0),
+    pub fn bounds(&self, score: Option<Option<f64>>, agree: Option<bool>) -> (f64, f64) {
+        let [w0, w, m, v] = self.weights;
+        let scored = match score {
+            _ if !self.reads_score() => (0.0, 0.0),
             Some(score) => {
-                let (z, missing) = scale.apply(score);
+                let (z, missing) = self.score.apply(score);
                 (w * z + m * missing, w * z + m * missing)
             }
             None => {
@@ -155,14 +142,12 @@ impl Fit {
                 ((-reach).min(m), reach.max(m))
             }
         };
-        let (low1, high1) = part(self.first, first, w1, m1);
-        let (low2, high2) = part(self.second, second, w2, m2);
-        let (low3, high3) = match agree {
+        let agreed = match agree {
             Some(agree) => (v * f64::from(u8::from(agree)), v * f64::from(u8::from(agree))),
             None => (v.min(0.0), v.max(0.0)),
         };
         // Both ends add in the same order, so that both are equal once everything is known.
-        (w0 + low1 + low3 + low2, w0 + high1 + high3 + high2)
+        (w0 + scored.0 + agreed.0, w0 + scored.1 + agreed.1)
     }
 }
 
@@ -213,7 +198,7 @@ mod tests {
                 let score = f64::from(i % 20) / 20.0;
                 let agree = i % 3 != 0;
                 let right = (i * 7919) % 100 < base(score) + i32::from(agree) * 25;
-                Example { first: Some(score), second: None, agree: Some(agree), right }
+                Example { score: Some(score), agree, right }
             })
             .collect()
     }
@@ -221,13 +206,12 @@ mod tests {
     #[test]
     fn the_fit_learns_the_direction() {
         let fit = Fit::new(&examples());
-        let p = |score, agree| fit.bounds(Some(Some(score)), Some(None), Some(agree));
+        let p = |score, agree| fit.bounds(Some(Some(score)), Some(agree));
         assert!(p(0.9, true).0 > p(0.9, false).0);
         assert!(p(0.9, false).0 > p(0.1, false).0);
-        assert!(!fit.reads_second());
         // At the optimum the mean prediction equals the mean outcome, because the intercept is free.
         let data = examples();
-        let mean = data.iter().map(|e| logistic(fit.bounds(Some(e.first), Some(None), e.agree).0));
+        let mean = data.iter().map(|e| logistic(fit.bounds(Some(e.score), Some(e.agree)).0));
         let right = data.iter().filter(|e| e.right).count() as f64;
         assert!((mean.sum::<f64>() - right).abs() < 1e-6);
     }
@@ -235,12 +219,12 @@ mod tests {
     #[test]
     fn bounds_hold_what_they_bound() {
         let fit = Fit::new(&examples());
-        let (low, high) = fit.bounds(None, None, None);
+        let (low, high) = fit.bounds(None, None);
         for score in [None, Some(-9.0), Some(0.3), Some(9.0)] {
             for agree in [false, true] {
-                let (a, b) = fit.bounds(Some(score), Some(None), Some(agree));
+                let (a, b) = fit.bounds(Some(score), Some(agree));
                 assert!((a - b).abs() < 1e-15 && low <= a && a <= high, "{score:?} {agree}");
-                let (la, ha) = fit.bounds(Some(score), Some(None), None);
+                let (la, ha) = fit.bounds(Some(score), None);
                 assert!(la <= a && a <= ha);
             }
         }
@@ -248,10 +232,8 @@ mod tests {
 
     #[test]
     fn degenerate_data_do_not_break_it() {
-        for data in
-            [vec![], vec![Example { first: Some(1.0), second: None, agree: None, right: true }; 5]]
-        {
-            let (low, high) = Fit::new(&data).bounds(Some(Some(0.5)), None, None);
+        for data in [vec![], vec![Example { score: Some(1.0), agree: false, right: true }; 5]] {
+            let (low, high) = Fit::new(&data).bounds(Some(Some(0.5)), None);
             assert!(low.is_finite() && high.is_finite());
         }
     }

@@ -71,14 +71,11 @@ impl Policy {
     /// The chain's first model belongs in [`Known::first`], its second in [`Known::second`]. A split
     /// asks one model only, and that belongs in the first place, whichever it is.
     pub fn hear(&self, known: &mut Known, model: ModelId, heard: Heard) {
-        let first = match self {
-            Self::Reference => return,
-            Self::Chain { chain, .. } => {
-                model == chain.first || matches!(chain.key, Key::Split { .. })
-            }
-            Self::Last { .. } => true,
-        };
-        *(if first { &mut known.first } else { &mut known.second }) = heard;
+        match self {
+            Self::Reference => {}
+            Self::Chain { chain, .. } => chain.hear(known, model, heard),
+            Self::Last { .. } => known.first = heard,
+        }
     }
 
     /// One word for the family: `reference`, `last`, `single`, `mix`, `router`, `cascade`, `consensus` or

@@ -80,15 +80,14 @@ impl Till<'_> {
         let coin = truth.coin;
         let mut known = Known { coin, router: truth.router, ..Known::default() };
         let (mut cost, mut same) = (0.0, Mark::HIGHEST);
-        let heard = |id: ModelId, truth: Heard| {
-            match truth {
-                Heard::Answer { .. } if self.roster.rates(id) => {
-                    Heard::Answer { score: Scored::Unrated }
-                }
-                // Not asked in profiling: treated as no answer.
-                Heard::Nothing => Heard::NoAnswer,
-                other => other,
+        let truth_of = |id| if id == chain.first { truth.first } else { truth.second };
+        let answered = |id| match truth_of(id) {
+            Heard::Answer { .. } if self.roster.rates(id) => {
+                Heard::Answer { score: Scored::Unrated }
             }
+            // Not asked in profiling: treated as no answer.
+            Heard::Nothing => Heard::NoAnswer,
+            other => other,
         };
         // A chain has at most two models, so five moves suffice: ask, rate, ask, compare, rate.
         for _ in 0..8 {
@@ -97,19 +96,11 @@ impl Till<'_> {
             match next {
                 Move::Ask(id) => {
                     cost += self.answer(item, id);
-                    if known.first == Heard::Nothing && id == chain.first {
-                        known.first = heard(id, truth.first);
-                    } else {
-                        known.second = heard(id, truth.second);
-                    }
+                    chain.hear(&mut known, id, answered(id));
                 }
                 Move::Rate(id) => {
                     cost += self.rating(item, id);
-                    if id == chain.first {
-                        known.first = truth.first;
-                    } else {
-                        known.second = truth.second;
-                    }
+                    chain.hear(&mut known, id, truth_of(id));
                 }
                 Move::Compare(..) => {
                     cost += self.comparison;
@@ -242,9 +233,8 @@ mod tests {
         };
         let (first, second) = (ModelId::new(1), ModelId::new(2));
         let example = |at: u64| Example {
-            first: Some(at as f64 / 8.0),
-            second: Some(0.5),
-            agree: Some(at.is_multiple_of(2)),
+            score: Some(at as f64 / 8.0),
+            agree: at.is_multiple_of(2),
             right: at > 2,
         };
         let fit = Fit::new(&(0..8).map(example).collect::<Vec<_>>());

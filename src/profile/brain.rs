@@ -24,8 +24,6 @@ mod spare;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 pub(super) use self::aim::LIKELY;
 use self::outlook::Bills;
 use super::StopReason;
@@ -49,7 +47,10 @@ use crate::target::Target;
 const DEARER: &str = "it is dearer than the reference, and never chosen";
 
 /// The decision core of profiling; the [module](super) says how it fits in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+///
+/// It is never stored: a file could hold a certificate that no evidence earned. What is stored is the evidence,
+/// and a brain that is told it again comes to the same state.
+#[derive(Debug, Clone)]
 pub struct Brain {
     roster: RosterSpec,
     target: Target,
@@ -67,12 +68,9 @@ pub struct Brain {
     /// What everything folded cost, in nano-units: a running sum of whole numbers.
     spent: f64,
     /// The bills of the reference's answers.
-    #[serde(default)]
     bills: Bills,
     /// The last forecast told, and the number of items at which the next is due.
-    #[serde(default)]
     told: Option<Forecast>,
-    #[serde(default)]
     next_forecast: u64,
     /// Ranks below this belong to the pilot; 0 if there is none.
     pilot: u64,
@@ -85,16 +83,12 @@ pub struct Brain {
     /// The cap on the whole run's money within which profiling is planned.
     budget: Option<Cost>,
     /// The candidates that were still asked when profiling ended.
-    #[serde(default)]
     live: ModelSet,
     /// The rank at which a probe began.
-    #[serde(default)]
     probed_since: Option<u64>,
     /// Why stored evidence certifies nothing, if so.
-    #[serde(skip)]
     stored: Option<&'static str>,
     /// The schedule of looks for an allowance, once worked out.
-    #[serde(skip)]
     looks: Option<(u64, Arc<Schedule>)>,
 }
 

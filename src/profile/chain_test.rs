@@ -3,16 +3,12 @@
 //! The brain opens a [`ChainTest`] for the chain that the pilot chose, or one for each single candidate
 //! at the start. It adds every item to the test and has it judged at the looks of its boundary.
 
-use serde::{Deserialize, Serialize};
-
 use super::tab::Tab;
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
 use crate::roster::RosterSpec;
-use crate::stats::{
-    Boundary, BoundaryKind, Design, Population, Probability, single_look_limit, upper_rate,
-};
+use crate::stats::{Boundary, BoundaryKind, Design, Probability, single_look_limit, upper_rate};
 
 /// The share of the level at which the most liberal threshold of a look is judged against the floor.
 const LIBERAL: f64 = 0.9;
@@ -23,7 +19,7 @@ const LIBERAL: f64 = 0.9;
 /// certified: items are taken in the chain's order until the next failure would be one too many. The
 /// boundary's error covers every policy of the chain, so choosing the threshold costs nothing
 /// ([`Boundary::chain`]).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(super) struct ChainTest {
     pub(super) chain: Chain,
     pub(super) boundary: Boundary,
@@ -38,11 +34,9 @@ pub(super) struct ChainTest {
     pub(super) certified: Option<Certified>,
     /// The most liberal policy that may be certified, if one was chosen before the test.
     chosen: Option<Mark>,
-    /// What the whole chain costs; rebuilt after a stored test is read back.
-    #[serde(skip)]
+    /// What the whole chain costs.
     whole: Tab,
     /// What the certified policy costs.
-    #[serde(skip)]
     kept: Tab,
     /// Items whose answer agrees and whose place in the chain is not known.
     unplaced: u64,
@@ -54,7 +48,7 @@ pub(super) struct ChainTest {
 }
 
 /// A policy that passed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Certified {
     pub(super) policy: Policy,
     pub(super) certificate: Certificate,
@@ -222,13 +216,13 @@ impl ChainTest {
     /// its limit.
     fn sharpen(&mut self) -> Option<u64> {
         let failures = self.failures_above(&self.chosen?);
-        let Population::Finite(population) = self.boundary.population() else { return None };
+        let (population, mut most) = self.boundary.finite()?;
         let alpha = self.boundary.alpha();
         let passes = |allowance: &u64| {
             let design = Design::finite(population, *allowance).ok()?;
             single_look_limit(design, self.tested, alpha).filter(|limit| failures <= *limit)
         };
-        let (mut least, mut most) = (1, self.boundary.allowance()?);
+        let mut least = 1;
         passes(&most)?;
         while least < most {
             let middle = u64::midpoint(least, most);
@@ -333,13 +327,11 @@ impl ChainTest {
     }
 
     fn certificate(&self, threshold: &Mark, limit: u64) -> Certificate {
-        let population = match self.boundary.population() {
-            Population::Finite(population) => population,
-            Population::Unbounded => u64::MAX,
-        };
+        // No stream is profiled.
+        let (population, allowance) = self.boundary.finite().unwrap_or_default();
         Certificate {
             population,
-            allowance: self.boundary.allowance().unwrap_or(0),
+            allowance,
             pilot: self.start,
             tested: self.tested,
             failures: self.failures_above(threshold),

@@ -126,9 +126,8 @@ impl Pilot<'_> {
             let answered = own.agreement != Agreement::NoAnswer;
             let agree = other.agreement != Agreement::NoAnswer && item.consensus(first, second);
             answered.then_some(Example {
-                first: own.score.map(Confidence::as_f64),
-                second: None,
-                agree: Some(agree),
+                score: own.score.map(Confidence::as_f64),
+                agree,
                 right: own.agreement == Agreement::Agrees,
             })
         };

@@ -13,7 +13,7 @@ use super::driver::{Router, score};
 use super::machine::Request;
 use crate::answer::{Answer, Reason};
 use crate::backend::{Confidence, ErrorKind};
-use crate::calls::{Asked, CallKey, Calls, Compared, Errand, Kept, Place};
+use crate::calls::{Asked, CallKey, Calls, Compared, Errand, Kept, Place, Rated};
 use crate::error::RunError;
 use crate::evidence::{Agreement, CandidateRecord, ItemEvidence, ModelSet};
 use crate::items::{self, Items};
@@ -74,8 +74,8 @@ struct Held<O> {
     score: Option<Confidence>,
     /// The score that came with the answer.
     given: Option<Confidence>,
-    /// The score that the rating gave.
-    rated: Option<Confidence>,
+    /// How the rating went, if there was one.
+    rated: Option<Rated>,
     cost: Cost,
     missing: Option<Missing>,
     /// Why it gave no answer.
@@ -218,14 +218,19 @@ impl<O> Findings<O> {
     fn comparison(&mut self, left: ModelId, right: ModelId, compared: &Compared) {
         self.cost += compared.cost;
         self.short |= compared.unaffordable;
-        // A comparison without a call is free the second time too.
-        if let Some(usage) = compared.usage {
+        let Compared { equivalent, failed, usage, .. } = *compared;
+        if let Some(usage) = usage {
             let judged = &mut self.evidence.judged;
             *judged = Some(judged.map_or(usage, |before| before.plus(usage)));
-            let key = CallKey::comparison(self.evidence.index, left, right);
-            let (usage, equivalent) = (Some(usage), compared.equivalent);
-            self.paid.rest.push((key, Kept::Verdict { usage, equivalent }));
         }
+        let kept = match failed {
+            // Nobody was asked, or a comparison without a call is free the second time too.
+            None | Some(ErrorKind::Unavailable) if usage.is_none() => return,
+            Some(kind) => Kept::Failure { kind, usage },
+            None => Kept::Verdict { usage, equivalent },
+        };
+        let key = CallKey::comparison(self.evidence.index, left, right);
+        self.paid.rest.push((key, kept));
     }
 
     /// Takes a candidate's answer once all is known of it.
@@ -240,9 +245,13 @@ impl<O> Findings<O> {
         if let Some(output) = output {
             rest.push((key, Kept::Answer { output, usage, score: given }));
         }
-        if rating.is_some() {
-            let key = CallKey::rating(index, id);
-            rest.push((key, Kept::Rating { usage: rating, score: rated }));
+        if let Some(Rated { score, failed, usage, .. }) = rated {
+            // A rating that failed is no rating without a score: such an item was not ranked.
+            let kept = match failed {
+                Some(kind) => Kept::Failure { kind, usage },
+                None => Kept::Rating { usage: rating, score },
+            };
+            rest.push((CallKey::rating(index, id), kept));
         }
     }
 }
@@ -306,7 +315,7 @@ async fn rated<I: ?Sized + Sync, O: Send + Sync>(
             held.missing = Some(Missing::Unaffordable);
             return Ok(());
         }
-        (held.score, held.rated) = (rated.score, rated.score);
+        (held.score, held.rated) = (rated.score, Some(rated));
         held.rating = Some(rated.usage.unwrap_or_default());
         held.cost += rated.cost;
         if rated.missed {
@@ -403,4 +412,82 @@ async fn compare_pairs<I: ?Sized + Sync, O: Send + Sync>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::backend::{BackendError, Completion, LlmBackend, Rating, Scoring};
+    use crate::equivalence::{Equivalence, Verdict};
+    use crate::items::Generated;
+    use crate::ledger::Ledger;
+    use crate::observe::Observers;
+    use crate::roster::{Model, Roster};
+
+    /// Always gives the same answer. Rating it, and comparing it with its like, fails at first and goes well
+    /// the second time.
+    #[derive(Default)]
+    struct Flaky {
+        answer: u64,
+        tried: AtomicBool,
+    }
+
+    impl Flaky {
+        fn saying(answer: u64) -> Self {
+            Self { answer, tried: AtomicBool::new(false) }
+        }
+
+        fn retried<T>(&self, value: T) -> Result<T, BackendError> {
+            let tried = self.tried.swap(true, Ordering::Relaxed);
+            if tried { Ok(value) } else { Err(BackendError::new(ErrorKind::Transient, "503")) }
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl LlmBackend<u64> for Flaky {
+        type Output = u64;
+        async fn complete(&self, _: &u64) -> Result<Completion<u64>, BackendError> {
+            Ok(Completion::new(self.answer))
+        }
+        fn scoring(&self) -> Scoring {
+            Scoring::SecondCall
+        }
+        async fn rate(&self, _: &u64, _: &u64) -> Result<Rating, BackendError> {
+            self.retried(Rating::new(0.9))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Equivalence<u64, u64> for Flaky {
+        async fn compare(&self, _: &u64, a: &u64, b: &u64) -> Result<Verdict, BackendError> {
+            if a == b { self.retried(Verdict::new(true)) } else { Ok(Verdict::new(false)) }
+        }
+    }
+
+    /// A run that is taken up again recalls these failures from its journal, and must answer no otherwise.
+    #[test]
+    fn what_failed_about_a_late_item_has_failed_for_whoever_answers_it() {
+        let model = |name: &str, answer| Model::new(name, Flaky::saying(answer));
+        let roster =
+            Roster::new(model("large", 0), [model("small", 1), model("other", 1)]).unwrap();
+        let (judge, ledger) = (Arc::new(Flaky::default()), Ledger::new(3, None));
+        let calls = Calls::new(roster, judge, Observers::default(), ledger);
+        let (small, other) = (ModelId::new(1), ModelId::new(2));
+        let (ask, rate) = ([small, other].into_iter().collect(), ModelSet::of(small));
+        let request = Request { rank: 0, index: 0, ask, rate, compare: true, unless: None };
+        let items = Generated::new(1, |index| index);
+        let profiled = block_on(one(&calls, &items, None, request, None)).unwrap();
+        assert_eq!(profiled.evidence.candidate(small).unwrap().agreement, Agreement::Unheard);
+        remember(&calls, profiled.answer, profiled.paid);
+        let errand = calls.errand(0, &0, || needs(request)).unwrap();
+        let rated = block_on(calls.rate(&errand, small, &1)).unwrap();
+        assert!(rated.missed && rated.failed == Some(ErrorKind::Transient), "{rated:?}");
+        let compared = block_on(calls.compare(&errand, (small, &1), (other, &1))).unwrap();
+        assert!(!compared.equivalent && compared.failed == rated.failed, "{compared:?}");
+    }
 }

@@ -3,8 +3,10 @@
 //! # Why the choice is free
 //!
 //! Ranks are folded one after another. Let `n` be the rank at which the pilot ends. It is a stopping
-//! time: whether the pilot ends at a gate depends on the ranks below alone, and none beyond the gate is
-//! asked before. Let `P` be everything seen on the ranks below `n`.
+//! time: whether the pilot ends at a gate depends on the ranks below alone. Calls run no further than the
+//! gate, save those of a [stretch](super::stretch), which asks its ranks before others are folded. That is
+//! harmless: answers are fixed before the order is drawn, and nothing is decided by a rank that is not folded
+//! yet. Let `P` be everything seen on the ranks below `n`.
 //!
 //! 1. The order is uniformly random, so conditional on `P` the other `N - n` items are still in
 //!    uniformly random order.

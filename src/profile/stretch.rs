@@ -373,7 +373,10 @@ where
         let mut item = Shown { evidence, asked: Some(demand), judged, given, unrated };
         for (key, kept) in paid.rest {
             match kept {
-                Kept::Verdict { usage: Some(usage), .. } => {
+                Kept::Verdict { usage: Some(usage), .. }
+                | Kept::Failure { usage: Some(usage), .. }
+                    if key.kind == CallKind::Comparison =>
+                {
                     item.judged.push((key.model, key.other, usage));
                 }
                 Kept::Answer { score: Some(score), .. }

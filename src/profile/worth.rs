@@ -14,8 +14,6 @@
 //! horizon `T` maximises the mean over the nodes of the gain if it comes within `T`, and of minus the
 //! cost of `T` if it does not. None of this affects validity.
 
-use serde::{Deserialize, Serialize};
-
 use super::chain_test::ChainTest;
 use super::thrift::Thrift;
 use crate::stats::RatePosterior;
@@ -26,7 +24,7 @@ pub(super) const NODES: u16 = 9;
 const HORIZONS: usize = 12;
 
 /// What going on with one chain is expected to bring, in nano-units.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Worth {
     /// Expected gain of the best horizon, net of its cost.
     pub(super) value: f64,

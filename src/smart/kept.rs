@@ -65,7 +65,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     }
 
     /// Sets whether calls that failed are made again when the run is resumed. By default they are not, so
-    /// that a resumed run decides as the first one did.
+    /// that a resumed run decides as the first one did. (Where a circuit breaker was open it may decide
+    /// otherwise, see below. Each run keeps the promise by itself; do not mix the answers of two with other
+    /// plans: [why](crate::journal#two-runs-two-plans).)
     ///
     /// These are all failures but those that are due to the item and would be the same again
     /// ([`Refused`](crate::ErrorKind::Refused), [`InvalidRequest`](crate::ErrorKind::InvalidRequest)): a

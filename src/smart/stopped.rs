@@ -35,7 +35,9 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// passes at *any* of its looks. An item that is not begun delivers nothing that could be wrong, so no
     /// more answers differ than the allowance for all items, though no share is promised of those answered.
     /// Taking the run up again is no second try, because the calls are the same and the test goes on where
-    /// it ended: the plan of the stopped run and the plan of the whole one are both covered, at once.
+    /// it ended: the plan of the stopped run and the plan of the whole one are both covered, at once. But each
+    /// covers a run's own answers. Take all answers from the last run, which delivers those of the first again
+    /// or replaces them: [why](crate::journal#two-runs-two-plans).
     ///
     /// # Example
     /// ```

@@ -4,7 +4,7 @@
 //! in advance and spends one level `alpha` over all its looks, exactly. The modules `calibration` (one
 //! policy) and `chain` (a chain of policies) compute its limits; `looks` says when it looks.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::calibration::{self, Calibrated};
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// What a [`Boundary`] may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BoundaryKind {
@@ -27,7 +27,6 @@ pub enum BoundaryKind {
 
 /// A predeclared rule for certifying: at look `k_j`, at most `b_j` failures.
 ///
-///
 /// ```text
 /// b_j = max { f : p(k_j, f) <= c }
 /// ```
@@ -40,6 +39,11 @@ pub enum BoundaryKind {
 /// The items are drawn in uniformly random order without replacement (or are an independent stream).
 /// Policy, design, level and looks were fixed beforehand. Stopping early for any reason is harmless.
 ///
+/// # Storing
+/// A boundary is written for people and other tools, and not read back: whether its error is what it says
+/// takes the calibration to find out. Store design, level and looks, and make it from them; the same ones give
+/// the same boundary, to the bit.
+///
 /// # Example
 /// ```
 /// use smart_core::stats::{Boundary, Design, Probability};
@@ -51,8 +55,7 @@ pub enum BoundaryKind {
 /// assert!(boundary.certifies(950, 400)); // only 50 items are left
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "BoundaryWire")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Boundary {
     kind: BoundaryKind,
     design: Design,
@@ -158,6 +161,14 @@ impl Boundary {
         self.design.allowance()
     }
 
+    /// How many items there are, and how many of them may fail; `None` for a stream.
+    pub(crate) fn finite(&self) -> Option<(u64, u64)> {
+        match self.population() {
+            Population::Finite(population) => self.allowance().map(|most| (population, most)),
+            Population::Unbounded => None,
+        }
+    }
+
     /// The level promised.
     pub fn alpha(&self) -> Probability {
         self.alpha
@@ -220,7 +231,8 @@ impl Boundary {
 
     /// The limit of the last look at or before `draws`: the boundary carried forward between looks.
     ///
-    /// For forecasting only; certify with [`Boundary::certifies`].
+    /// At a look it is that look's limit, the same as [`certifies`](Self::certifies) goes by. Between looks
+    /// it serves forecasts only, since nothing may be certified there.
     pub fn carried(&self, draws: u64) -> Option<u64> {
         if draws >= self.design.exhausted_at() {
             return Some(draws);
@@ -243,11 +255,7 @@ impl Boundary {
     /// # Ok::<(), smart_core::stats::StatsError>(())
     /// ```
     pub fn error_at(&self, failing: u64) -> Option<f64> {
-        let (Population::Finite(population), Some(allowance)) =
-            (self.population(), self.allowance())
-        else {
-            return None;
-        };
+        let (population, allowance) = self.finite()?;
         if self.kind == BoundaryKind::Chain {
             return None;
         }
@@ -289,37 +297,33 @@ impl Boundary {
     }
 }
 
-#[derive(Deserialize)]
-struct BoundaryWire {
-    kind: BoundaryKind,
-    design: Design,
-    alpha: Probability,
-    #[serde(with = "crate::exact")]
-    level: f64,
-    #[serde(with = "crate::exact")]
-    error: f64,
-    looks: Vec<u64>,
-    limits: Vec<Option<u64>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl TryFrom<BoundaryWire> for Boundary {
-    type Error = StatsError;
-    fn try_from(wire: BoundaryWire) -> Result<Self, StatsError> {
-        let BoundaryWire { kind, design, alpha, level, error, looks, limits } = wire;
-        let looks = Looks::explicit(design, looks)?;
-        if limits.len() != looks.len() {
-            return Err(StatsError::Inconsistent("there must be one limit for each look"));
+    #[test]
+    fn the_error_is_that_of_all_subsets_of_fourteen_items() {
+        // Not calibrated: one level at every look, so that the errors are large. The limits are those of an
+        // independent prototype (`all_subsets_of_fourteen_items` in `tests/promise`).
+        let (design, level) = (Design::finite(14, 3).unwrap(), Probability::new(0.25).unwrap());
+        let looks = Looks::explicit(design, (1..=10).collect()).unwrap();
+        let limits =
+            looks.as_slice().iter().map(|k| single_look_limit(design, *k, level)).collect();
+        let found = Calibrated { level: 0.25, error: 1.0, limits };
+        let boundary =
+            Boundary::from_parts(BoundaryKind::SinglePolicy, design, level, looks, found);
+        let (mut wrong, mut total) = ([0.0; 15], [0.0; 15]);
+        for ranks in 0_u32..1 << 14 {
+            let failing = ranks.count_ones();
+            let seen = |k: u64| u64::from((ranks & ((1 << k) - 1)).count_ones());
+            let fails = |k| boundary.certifies(k, seen(k)) && u64::from(failing) - seen(k) > 3;
+            total[failing as usize] += 1.0;
+            wrong[failing as usize] += f64::from(u8::from((1..=10).any(fails)));
         }
-        let within = |x: f64| (0.0..=alpha.get()).contains(&x);
-        if !within(level) || !within(error) {
-            return Err(StatsError::Inconsistent("level and error must lie between 0 and alpha"));
+        for (failing, (wrong, total)) in (0..).zip(wrong.iter().zip(total)) {
+            let (exact, got) = (wrong / total, boundary.error_at(failing).unwrap());
+            assert!(got >= exact - 1e-12 && got <= exact + 1e-7, "W {failing}: {got} {exact}");
         }
-        // A limit wider than the level allows would certify what the calibration never covered.
-        for (&look, limit) in looks.as_slice().iter().zip(&limits) {
-            if limit.is_some_and(|limit| p_value(design, look, limit) > level * (1.0 + 1e-9)) {
-                return Err(StatsError::Inconsistent("a limit exceeds what its level allows"));
-            }
-        }
-        Ok(Self { kind, design, alpha, level, error, looks, limits })
+        assert!(wrong.iter().zip(total).any(|(wrong, total)| wrong / total > 0.2));
     }
 }

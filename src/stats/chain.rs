@@ -6,7 +6,7 @@
 //! order of the items:
 //!
 //! 1. Call a policy *wrong* at a look if it leaves more than `F` failing items unsampled. Along the chain
-//!    that number number grows one failing item at a time, so the first wrong policy leaves exactly `F + 1`.
+//!    that number grows one failing item at a time, so the first wrong policy leaves exactly `F + 1`.
 //! 2. More than `F` failures are delivered only if the first wrong policy is certified, since testing
 //!    stops at the first policy that is not. Then `c <= b_j` of its failing items were sampled. These
 //!    and the `F + 1` unsampled ones are the first `F + 1 + c` failing items in the order of the chain.
@@ -73,11 +73,8 @@ pub(super) fn chain_error(
     let mut error = 0.0;
     for (index, &look) in looks.iter().enumerate() {
         let Some(b) = limit(index) else { continue };
-        // A policy with more failing items than there are items does not exist.
-        let listed = (allowance + 1).saturating_add(b);
-        if listed > population {
-            break;
-        }
+        // At most `N`, since `b <= k < N - F`.
+        let listed = allowance + 1 + b;
         let mut now = match state.take() {
             None => State::start(population, look, listed, -cut.ln()),
             Some(mut before) => {
@@ -152,7 +149,6 @@ impl State {
         scale(&mut self.mass, self.lowest, total, target, rate, |mass, weight| {
             if weight > 0.0 { mass / weight } else { 0.0 }
         });
-        self.kernel = Kernel::default();
         self.kernel.fill(step, rate, self.depth);
         convolve(&self.mass, &self.kernel.padded, &mut self.spare);
         core::mem::swap(&mut self.mass, &mut self.spare);

@@ -146,7 +146,8 @@ impl Walk {
 /// The distribution of one increment, `Bin(step, rate)` inside its window, padded for [`convolve`].
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
-    step: u64,
+    /// The step and the bits of the rate that it was made for.
+    made_for: Option<(u64, u64)>,
     pub(super) lowest: u64,
     pub(super) padded: Vec<f64>,
 }
@@ -155,14 +156,15 @@ pub(super) struct Kernel {
 const PAD: usize = 3;
 
 impl Kernel {
-    /// Fills in `Bin(step, rate)`; the rate must not change between calls with the same step.
+    /// Fills in `Bin(step, rate)`, unless it holds that already; the depth is always the same.
     pub(super) fn fill(&mut self, step: u64, rate: f64, depth: f64) {
-        if self.step == step && !self.padded.is_empty() {
+        let made_for = Some((step, rate.to_bits()));
+        if self.made_for == made_for {
             return;
         }
+        self.made_for = made_for;
         let (low, high) = window(step, rate, depth);
         let (n, p, q) = (step as f64, rate, 1.0 - rate);
-        self.step = step;
         self.lowest = low;
         let width = usize::try_from(high - low + 1).unwrap_or(usize::MAX);
         self.padded.clear();

@@ -112,7 +112,7 @@ fn plans_of_every_family() {
         (Families::Single, "0x7390d6883620d5f4"),
         (Families::Mix, "0x8e2b503cb575aaa1"),
         (Families::Cascade, "0x86c4dedfa5b462b0"),
-        (Families::Consensus, "0x662b303b24f6d836"),
+        (Families::Consensus, "0x89135fd348fc0eda"),
         (Families::Auto, "0xa89038c173d806e7"),
     ]
     .map(|(families, digest)| (families, digest.to_owned()));

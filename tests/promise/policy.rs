@@ -10,9 +10,8 @@ const FIRST: ModelId = ModelId::new(1);
 const SECOND: ModelId = ModelId::new(2);
 
 fn fitted() -> Key {
-    // Weights: intercept, first score, first missing, agreement, second score, second missing.
-    let fit = r#"{"first":{"mean_and_sd":[0.5,0.25]},"second":{"mean_and_sd":[0.4,0.2]},
-        "weights":[-0.3,1.1,-0.4,0.9,-0.2,0.35]}"#;
+    // Weights: intercept, score, missing score, agreement.
+    let fit = r#"{"score":{"mean_and_sd":[0.5,0.25]},"weights":[-0.3,1.1,-0.4,0.9]}"#;
     Key::Fitted(serde_json::from_str(fit).unwrap())
 }
 

@@ -155,20 +155,11 @@ fn all_subsets_of_fourteen_items() {
             limit.is_some_and(|b| u64::from(seen) <= b) && failing - seen > 3
         }));
     }
-    let text = serde_json::json!({
-        "kind": "single_policy", "design": {"finite": {"population": 14, "allowance": 3}},
-        "alpha": 0.3, "level": 0.25, "error": 0.3,
-        "looks": (1..=10).collect::<Vec<u64>>(), "limits": limits[1..=10],
-    });
-    let boundary: Boundary = serde_json::from_value(text).unwrap();
     for row in golden["W_errFirstCross_errAny_DP"].as_array().unwrap() {
         let failing = row[0].as_u64().unwrap();
         let index = usize::try_from(failing).unwrap();
         let exact = f64::from(wrong[index]) / f64::from(total[index]);
         assert!((exact - row[3].as_f64().unwrap()).abs() < 1e-12);
-        let got = boundary.error_at(failing).unwrap();
-        assert!(got >= exact - 1e-12 && got <= exact + 1e-7, "W {failing}: {got} {exact}");
-        assert!((naive_error(&boundary, 14, 3, failing) - exact).abs() < 1e-12);
     }
 }
 
@@ -395,16 +386,4 @@ fn nothing_panics_on_the_edges() {
     }
     let huge = Design::finite(1_000_000_000, 0).unwrap();
     assert!(Boundary::single_policy(huge, probability(0.05)).is_ok());
-}
-
-#[test]
-fn boundaries_survive_storage_and_forgeries_are_refused() {
-    let design = Design::finite(3_000, 90).unwrap();
-    let boundary = Boundary::single_policy(design, probability(0.05)).unwrap();
-    let text = serde_json::to_string(&boundary).unwrap();
-    assert_eq!(serde_json::from_str::<Boundary>(&text).unwrap(), boundary);
-    let mut forged: Value = serde_json::from_str(&text).unwrap();
-    let last = forged["limits"].as_array().unwrap().len() - 1;
-    forged["limits"][last] = (forged["limits"][last].as_u64().unwrap() + 1).into();
-    assert!(serde_json::from_value::<Boundary>(forged).is_err());
 }

@@ -17,6 +17,9 @@
 //! else           the most liberal policy with at most b(G) failures, of those stricter than s, for G
 //! ```
 //!
+//! `F` is searched for from 1 on, and not from 0. A test that would pass at 0 too is told at 1: the larger `F`
+//! promises less than was shown, which is the safe side.
+//!
 //! A *miss* is the delivery of more than `F` failures in the first case, of more than `G` in the second.
 //!
 //! 1. *The first case alone* is a confidence bound (the inversion of a family of tests: Neyman 1937; for this

@@ -8,28 +8,28 @@
 //! *sieved* if it fails on at least 28 of the first 30 items. Let `A` be the others, **whether they are
 //! still tested or were given up for money**: giving one up because it looks bad is a choice by its
 //! data, so its share must not be passed on. From item 30 on those in `A` are tested at
-//! `(alpha - s) / |A|`. All boundaries use the looks of the one at `alpha`, and are *cut down*: they
-//! certify no candidate that fails on 40 % or more of the items seen, and tolerate no more than the
-//! boundary at any larger share of the level does, that at `alpha` included.
+//! `(alpha - s) / |A|`. All boundaries, those before item 30 too, use the looks of the one at `alpha`, and
+//! are *cut down*: they certify no candidate that fails on 40 % or more of the items seen, and at no look
+//! tolerate more than the boundary at any larger share of the level does, that at `alpha` included.
 //!
 //! Call a candidate *near* if it fails on at most `W = 0.6 N` items, else *far*. The allowance is at
 //! most `0.2 N`. (If it is larger, or if `s` is no less than `alpha`, each candidate is tested at
-//! `alpha / M`, and no level moves. Nor does it if the boundary used before item 30 is not [`within`] the
-//! later one.)
+//! `alpha / M`, and no level moves.)
 //!
 //! * A near candidate is sieved with probability at most `p = P(Hyp(N, W, 30) >= 28)`.
 //! * A far candidate is certified wrongly, at any level up to `alpha`, with probability at most `q`. More
-//!   failures make no boundary easier to pass, and every boundary used lies [`within`] the one at
-//!   `alpha`, so that passing it implies passing that one. Hence the chance is at most that of a
+//!   failures make no boundary easier to pass, and every boundary used lies within the one at `alpha` by
+//!   the cut, so that passing it implies passing that one. Hence the chance is at most that of a
 //!   candidate with `W` failing items to pass the boundary at `alpha`, cut down. With limits `b` at looks
 //!   `k` this is at most `q = sum exp(-k (x ln(x / 0.6) + (1 - x) ln((1 - x) / 0.4)))`, `x = b / k`
 //!   (Hoeffding 1963, who also covers draws without replacement). Without the cut this would not hold:
 //!   late in the population a far candidate may pass rightly, and the error there is not small.
 //! * Unless a near candidate is sieved, `|A|` is at least `near`, the number of near candidates. The
-//!   level `(alpha - s) / |A|` depends on the data, but whatever it comes to, it is at most
-//!   `(alpha - s) / near`, and its boundary is cut to lie within the boundary at that level; the one used
-//!   before item 30 is checked to do so too. So each near candidate is certified wrongly with probability at most
-//!   `(alpha - s) / near`, and some near candidate with probability at most `alpha - s`.
+//!   level `(alpha - s) / |A|` depends on the data, but whatever it comes to, and if nobody is sieved, it is
+//!   at most `(alpha - s) / near`, and by the cut its boundary lies within the one calibrated for that level.
+//!   The boundary used before item 30, at `(alpha - s) / M`, lies within it for the same reason. So whoever
+//!   passes any of them passes that one. Hence each near candidate is certified wrongly with probability at
+//!   most `(alpha - s) / near`, and some near candidate with probability at most `alpha - s`.
 //!
 //! Together the error is at most `near p + far q + alpha - s <= alpha`, with `far` the number of far
 //! candidates, and whatever the dependence between candidates.
@@ -50,7 +50,7 @@ const CUT: f64 = 0.4;
 impl Brain {
     /// The boundary with which each of the candidates begins.
     pub(super) fn first_boundary(&self, candidates: usize) -> Result<Boundary, SettingsError> {
-        if let Some(boundary) = self.shares(candidates).and_then(|shares| shares.of(candidates)) {
+        if let Some(boundary) = self.shares(candidates).and_then(|shares| shares.cut(candidates)) {
             return Ok(boundary);
         }
         let level = self.level().split(u32::try_from(candidates).unwrap_or(u32::MAX));
@@ -81,10 +81,10 @@ impl Brain {
             self.drop_test(*position, "it failed on nearly all of the first items");
         }
         let left = all - sieved.len();
+        // The level is shared only if it was from the start.
         if left < all
             && let Some(shares) = self.shares(all)
-            && let (Some(before), Some(boundary)) = (shares.of(all), shares.narrowed(left.max(1)))
-            && within(&before, &boundary, ITEMS)
+            && let (Some(_), Some(boundary)) = (shares.cut(all), shares.cut(left.max(1)))
         {
             for test in self.tests.iter_mut().filter(|test| test.live) {
                 test.boundary = boundary.clone();
@@ -102,9 +102,6 @@ struct Shares {
 
 impl Shares {
     /// The boundary at one of `parts` equal shares, cut to the one at the whole.
-    ///
-    /// Each level is calibrated by itself, on a grid, so at some look a smaller share may tolerate a failure
-    /// more than a larger one. The cut makes sure that it does not.
     fn of(&self, parts: usize) -> Option<Boundary> {
         let level = Probability::new(self.level / parts as f64).ok()?;
         let looks = self.whole.looks().as_slice();
@@ -113,7 +110,10 @@ impl Shares {
     }
 
     /// The boundary at one of `parts` equal shares, cut to those at all larger shares.
-    fn narrowed(&self, parts: usize) -> Option<Boundary> {
+    ///
+    /// Each level is calibrated by itself, on a grid, so at some look a smaller share might tolerate a failure
+    /// more than a larger one. The cut makes sure that it does not.
+    fn cut(&self, parts: usize) -> Option<Boundary> {
         (1..parts).try_fold(self.of(parts)?, |own, larger| Some(own.cut_to(&self.of(larger)?)))
     }
 }
@@ -143,16 +143,6 @@ fn slip(design: Design, whole: &Boundary) -> Option<f64> {
     Some(sieved.max(passed.sum()))
 }
 
-/// Whether every way to pass `inner` at its looks up to item `until` also passes `outer`.
-///
-/// At each of these looks, the last look of `outer` at or before it must allow no fewer failures.
-fn within(inner: &Boundary, outer: &Boundary, until: u64) -> bool {
-    let looks = inner.looks().as_slice().iter().zip(inner.limits());
-    looks.take_while(|(look, _)| **look <= until).all(|(look, limit)| {
-        limit.is_none_or(|limit| outer.carried(*look).is_some_and(|other| other >= limit))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,24 +151,26 @@ mod tests {
         Boundary::single_policy(design, Probability::new(alpha).unwrap()).unwrap().below(CUT)
     }
 
+    /// Whether every way to pass `inner` also passes `outer`, which has the same looks.
+    fn within(inner: &Boundary, outer: &Boundary) -> bool {
+        let mut limits = inner.limits().iter().zip(outer.limits());
+        inner.looks() == outer.looks()
+            && limits.all(|(inner, outer)| inner.is_none_or(|own| outer.is_some_and(|o| own <= o)))
+    }
+
     #[test]
-    fn a_smaller_share_lies_within_a_larger_one() {
+    fn a_smaller_share_lies_within_every_larger_one() {
         let designs = [(200, 40), (1000, 100), (1300, 260), (5574, 278), (20_000, 2000)];
         for (population, allowance) in designs {
             let design = Design::finite(population, allowance).unwrap();
             for alpha in [0.2, 0.05] {
                 let shares = Shares { level: alpha * 0.99, whole: cut(design, alpha) };
-                let all: Vec<Boundary> =
-                    [1, 2, 3, 8, 40].iter().filter_map(|parts| shares.of(*parts)).collect();
-                assert_eq!(all.len(), 5, "each lies within the whole: {population} {alpha}");
-                for parts in 1..13 {
-                    let narrowed = shares.narrowed(parts).unwrap();
-                    let inside = |larger| within(&narrowed, &shares.of(larger).unwrap(), u64::MAX);
-                    assert!((1..=parts).all(inside), "{population} {alpha} {parts}");
-                }
-                for pair in all.windows(2) {
-                    assert!(within(&pair[1], &pair[0], u64::MAX), "{population} {alpha}");
-                    assert!(!within(&pair[0], &pair[1], u64::MAX), "{population} {alpha}");
+                let each: Vec<Boundary> = (1..40).map(|parts| shares.of(parts).unwrap()).collect();
+                for parts in 1..40 {
+                    let cut = shares.cut(parts).unwrap();
+                    let mut larger = each.iter().take(parts).chain([&shares.whole]);
+                    let inside = larger.all(|larger| within(&cut, larger));
+                    assert!(inside, "{population} {alpha} {parts}");
                 }
             }
         }
