@@ -254,7 +254,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             label: ReportLabel::Report,
             version: REPORT_VERSION,
             plan: Plan::clone(plan),
-            allowance: plan.target.allowance(plan.order.population()),
             profiled: plan.asked,
             overshoot: 0,
             stopped: StopReason::Elsewhere,

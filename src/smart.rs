@@ -478,7 +478,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Report {
             label: ReportLabel::Report,
             version: REPORT_VERSION,
-            allowance: plan.target.allowance(plan.order.population()),
             profiled: profile.evidence.len() as u64,
             overshoot: profile.late.len() as u64,
             stopped: profile.stopped,

@@ -125,7 +125,7 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
         whole(plan.target.confidence()),
         whole(plan.target.agreement()),
         name(reference(scene)),
-        count(report.allowance),
+        count(report.allowance()),
         count(items)
     ));
     if let Verdict::DoesNotPay(reason) = &plan.verdict {

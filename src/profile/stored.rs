@@ -106,6 +106,25 @@ impl Profile {
         missing.map_or(Ok(()), |difference| Err(RunError::Mismatch { what, difference }))
     }
 
+    /// Refuses a plan of another run: evidence and answers say nothing about its items.
+    pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), RunError> {
+        let what = "the stored profile";
+        let equivalence = (self.equivalence.as_str(), plan.equivalence.as_str());
+        RunError::unless_fits(what, (&self.roster, &plan.roster), equivalence)?;
+        let items = plan.items.iter().zip(&self.evidence);
+        let difference = if self.order != plan.order {
+            "its seed or population is not the plan's"
+        } else if self.asked != plan.asked {
+            "it holds another number of profiled items than the plan"
+        } else if items.into_iter().any(|(known, item)| item.item.is_some_and(|own| own != *known))
+        {
+            "its items are not those that the plan was made for"
+        } else {
+            return Ok(());
+        };
+        Err(RunError::Mismatch { what, difference: difference.to_owned() })
+    }
+
     /// What is missing from the evidence, in words. A certificate counts failures in a random sample, and
     /// rows that were left out or moved, perhaps by a query that kept those that agree, leave no such sample.
     fn incomplete(&self) -> Option<String> {

@@ -296,7 +296,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "           (at most {} from the reference's)",
-                match self.allowance {
+                match self.allowance() {
                     1 => "1 answer that differs".to_owned(),
                     many => format!("{many} answers that differ"),
                 }
