@@ -9,7 +9,7 @@ impl Report {
     /// What the figures leave out, wholly or in part: a sentence for each model.
     pub(crate) fn unknown_costs(&self) -> Vec<String> {
         let models = self.plan.roster.ids().map(|id| (self.name(id), self.spending(id)));
-        let all = models.chain([("judge", self.judging)]);
+        let all = models.chain([(self.judge(), self.judging)]);
         // A model that is free leaves nothing out.
         let paid = all.filter(|(_, spent)| spent.cost > Cost::ZERO || spent.unmetered > 0);
         let said = paid.filter_map(|(name, spent)| Some(format!("{name}: {}", unknown(spent)?)));

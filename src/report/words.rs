@@ -158,12 +158,18 @@ impl Report {
         writeln!(f, "Resumed    {recalled} of {calls} calls had been paid for earlier")
     }
 
+    /// What compares answers is called a judge if it costs something; a closure is none.
+    pub(crate) fn judge(&self) -> &'static str {
+        if self.judging.cost > Cost::ZERO { "judge" } else { "equivalence" }
+    }
+
     /// Writes the table of models: answers, calls, failures, money.
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
-        let width =
-            plan.roster.models().iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(5);
+        let names = plan.roster.models().iter().map(|model| model.name.as_str());
+        let names = names.chain((self.judging.calls() > 0).then(|| self.judge()));
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0).max(5);
         // Ratings are calls, too; they have a column where there are any.
         let rated = plan.roster.ids().any(|id| self.spending(id).ratings > 0);
         let ratings = |of: &dyn fmt::Display| {
@@ -193,7 +199,7 @@ impl Report {
             writeln!(
                 f,
                 "{:width$}  {:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
-                "judge",
+                self.judge(),
                 "",
                 ratings(&"")
             )?;
@@ -254,7 +260,7 @@ impl Report {
             writeln!(f)?;
         }
         for fault in &self.faults {
-            let name = fault.model.map_or("judge", |id| self.name(id));
+            let name = fault.model.map_or(self.judge(), |id| self.name(id));
             writeln!(f, "Failed     {name}, {fault}")?;
         }
         Ok(())

@@ -167,7 +167,7 @@ impl Brain {
                 "the budget bore not even the calls for one profiled item"
             }
             // The prices or the reference are at fault: `why_not` says so.
-            _ if reference <= 0.0 || dear => return None,
+            _ if reference <= 0.0 || dear || self.is_unanswered() => return None,
             StopReason::Caller => "profiling was stopped before a policy could be certified",
             _ if self.tests.is_empty() => {
                 "the budget is too small for any test that could certify a policy"
@@ -185,14 +185,15 @@ impl Brain {
         if self.settings.families == Families::Reference {
             return "only the reference was to be considered".to_owned();
         }
-        if reference <= 0.0 {
+        // Failed calls may cost something, too.
+        if reference <= 0.0 || self.is_unanswered() {
             return self.why_free();
         }
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
             return "no candidate is cheaper than the reference".to_owned();
         }
-        if let Some(silent) = self.why_silent() {
-            return silent;
+        if let Some(fault) = self.why_silent().or_else(|| self.why_unjudged()) {
+            return fault;
         }
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less than the reference".to_owned();
@@ -227,7 +228,30 @@ impl Brain {
         Some(format!("all calls of candidates failed: {silent}"))
     }
 
-    /// Why the reference costs nothing, as far as is known, in words.
+    /// That no comparison with the reference's answers came off, in words, if that is so.
+    fn why_unjudged(&self) -> Option<String> {
+        let (mut made, mut failed) = (0_u64, 0_u64);
+        for item in self.evidence.iter().filter(|item| item.answered) {
+            for id in self.roster.candidates() {
+                // An answer whose rating failed was compared, too.
+                let fails = item.unjudged.contains(id);
+                let answer = item.candidate(id).is_some_and(|own| own.agreement.is_answer());
+                made += u64::from(fails || answer);
+                failed += u64::from(fails);
+            }
+        }
+        (failed > 0 && made == failed).then(|| match failed {
+            1 => "the only comparison failed".to_owned(),
+            many => format!("all {many} comparisons failed"),
+        })
+    }
+
+    /// Whether items were profiled and the reference answered none of them.
+    fn is_unanswered(&self) -> bool {
+        !self.evidence.is_empty() && !self.evidence.iter().any(|item| item.answered)
+    }
+
+    /// Why the reference costs nothing, as far as is known, or did not answer, in words.
     fn why_free(&self) -> String {
         let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let answered = |item: &&ItemEvidence| item.answered;
