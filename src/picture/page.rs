@@ -127,6 +127,9 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
         count(report.allowance()),
         count(items)
     ));
+    if let Some(loss) = report.loss() {
+        page.put(format_args!("<p class=\"lead\">Verdict: {loss}.</p>"));
+    }
     if let Verdict::DoesNotPay(reason) = &plan.verdict {
         page.put(format_args!("<p class=\"lead\">Why it does not pay: {}.</p>", escape(reason)));
     }

@@ -115,7 +115,11 @@ impl Considered {
     }
 }
 
-/// Whether the plan saves money.
+/// Whether the plan saves money, at the prices it was made at.
+///
+/// A plan that is followed at other prices, or on other items under audit, keeps its verdict, since its policy is
+/// kept. A [`Report`](crate::Report) then compares the plan's forecast with what the reference costs there, and
+/// says if the plan is expected to lose money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -78,6 +78,22 @@ impl Report {
         (forecast.is_known() && !self.stopped_profiling()).then_some(forecast)
     }
 
+    /// Why a plan that saves money where it was made is expected to save none here, in words; `None` if it is
+    /// expected to save some, or another verdict says why not.
+    pub(crate) fn loss(&self) -> Option<&'static str> {
+        let dearer = self.forecast().is_some_and(|forecast| forecast.saving() < 1.0);
+        if !dearer || self.plan.verdict != Verdict::Pays {
+            return None;
+        }
+        // What profiling cost is spent, whatever comes after it.
+        let pays = self.plan.per_item.is_some_and(|each| each.policy < each.reference);
+        Some(if pays && self.audit.is_none() {
+            "pays for the items left, but is not expected to earn what profiling cost"
+        } else {
+            "does not pay here: the plan is expected to cost more than the reference alone"
+        })
+    }
+
     /// Why there is no forecast, in words.
     fn why_no_forecast(&self) -> &'static str {
         match self.plan.order.population() {
@@ -319,7 +335,11 @@ impl fmt::Display for Report {
             Basis::Audits(words) => writeln!(f, "Rests on   {words}")?,
         }
         match &plan.verdict {
-            Verdict::Pays => {}
+            Verdict::Pays => {
+                if let Some(loss) = self.loss() {
+                    writeln!(f, "Verdict    {loss}")?;
+                }
+            }
             Verdict::DoesNotPay(reason) => writeln!(f, "Verdict    does not pay: {reason}")?,
             Verdict::Undecided(reason) => {
                 write!(f, "Verdict    undecided: {reason}")?;

@@ -1,4 +1,4 @@
-//! The verdict names what is at fault.
+//! The verdict names what is at fault, and does not praise a plan that loses money.
 
 use smart_core::backend::Simulated;
 use smart_core::equivalence::{Exact, equivalent};
@@ -57,4 +57,22 @@ fn a_relation_that_compares_nothing_is_at_fault() {
     says(&report, &verdict);
     let fault = format!("Failed     equivalence, {failed} calls, it panicked: no such field");
     says(&report, &fault);
+}
+
+#[test]
+fn a_plan_that_loses_money_at_the_prices_of_execution_says_so() {
+    let before = Smart::new(roster(Simulated::reference(7), [0.01, 0.0005]), Exact, target());
+    let profiled = futures::executor::block_on(before.profile(&items())).unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    let loses =
+        "Verdict    does not pay here: the plan is expected to cost more than the reference alone";
+    let after = |prices| {
+        let smart = Smart::new(roster(Simulated::reference(7), prices), Exact, target());
+        let executor = smart.executor(plan.clone(), profiled.clone()).unwrap();
+        futures::executor::block_on(executor.run(&items())).unwrap().report
+    };
+    let report = after([0.001, 0.002]);
+    says(&report.to_string(), loses);
+    assert!(report.to_html().contains("Verdict: does not pay here: "), "{}", report.to_html());
+    assert!(!after([0.02, 0.0001]).to_string().contains("Verdict"));
 }
