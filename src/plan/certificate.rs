@@ -128,8 +128,9 @@ pub enum Verdict {
     Pays,
     /// The reference is the best plan, for the reason given.
     DoesNotPay(String),
-    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified. So
-    /// the reference is the plan, and the reason is given.
+    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified; or
+    /// stored evidence does not test what is asked for now. So the reference is the plan, and the reason is
+    /// given.
     Undecided(String),
     /// The sum of money set for the best agreement pays for the reference alone, whose agreement is perfect.
     MoneySuffices,

@@ -184,7 +184,9 @@ impl Profile {
     /// would have come to if it had been asked for this and had ended its pilot no later than the
     /// recorded one (after which less was found out about each item). It stops where the evidence ends,
     /// or before an item of which it wants something that was not asked, rated or compared. What was
-    /// certified before may then not be.
+    /// certified before may then not be. For the best agreement this is the usual outcome where the profile
+    /// was made for the least cost, since that asks for less: the plan is then the reference, and its verdict
+    /// [undecided](crate::plan::Verdict::Undecided). Profile for that objective instead.
     ///
     /// To keep a plan as it is, at whatever prices, no planning is needed: [`Plan::at_prices`].
     ///
@@ -215,7 +217,11 @@ impl Profile {
             } else {
                 // After the recorded pilot less was found out about each item. Where it ended depends on
                 // the items before it alone, so ending there is as free as any other end.
-                self.refold(brain.with_pilot_at_most(recorded.pilot_end()))
+                let mut brain = self.refold(brain.with_pilot_at_most(recorded.pilot_end()));
+                if brain.stop().is_none() {
+                    brain.lacks_evidence();
+                }
+                brain
             }
         };
         brain.conclude(self.stopped);

@@ -1,7 +1,7 @@
 //! The plan, and what it says about everything that was considered.
 
 use super::super::StopReason;
-use super::super::settings::Families;
+use super::super::settings::{Families, Objective};
 use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{
@@ -10,6 +10,9 @@ use crate::plan::{
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::words::counted;
+
+/// Why the stored evidence certifies nothing where it ends before what is asked for was tested.
+pub(super) const UNTESTED: &str = "the stored evidence does not test this";
 
 impl Brain {
     /// The plan for the items left, given that ranks below `asked` are answered.
@@ -24,7 +27,10 @@ impl Brain {
             }
             None => match self.why_undecided() {
                 Some(why) => Verdict::Undecided(why),
-                None => Verdict::DoesNotPay(self.why_not()),
+                None => match self.why_not() {
+                    why if why == UNTESTED => Verdict::Undecided(self.profile_anew()),
+                    why => Verdict::DoesNotPay(why),
+                },
             },
         };
         let routed = self.evidence.iter().filter(|_| policy.reads_router());
@@ -210,6 +216,15 @@ impl Brain {
                 "no policy could be certified within the budget at a cost that pays".to_owned()
             }
         }
+    }
+
+    /// What is to be done where the stored evidence tests nothing of what is asked for, in words.
+    fn profile_anew(&self) -> String {
+        let what = match self.settings.objective {
+            Objective::LeastCost => "these families",
+            Objective::BestAgreement { .. } => "this objective",
+        };
+        format!("{UNTESTED}; profile for {what}")
     }
 
     /// That no candidate was ever heard out, in words, if that is so.
