@@ -138,6 +138,11 @@ impl Profile {
                  missing or were moved"
             ));
         }
+        if let Some(rank) = self.evidence.iter().position(|item| item.contradicted().is_some()) {
+            return Some(format!(
+                "row {rank} of its evidence has a candidate agree with the reference, which did not answer"
+            ));
+        }
         let asked = self.asked;
         (rows != asked).then(|| format!("its evidence has {rows} rows and should have {asked}"))
     }
