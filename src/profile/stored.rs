@@ -43,7 +43,8 @@ pub struct Profile {
     pub evidence: Vec<ItemEvidence>,
     /// What items showed that were under way when profiling ended: answered, but not evidence.
     pub late: Vec<ItemEvidence>,
-    /// Ranks below this were asked about.
+    /// Ranks below this are evidence. How far the calls ran ahead of it is not kept; [`late`](Self::late) has
+    /// what they brought.
     pub asked: u64,
     /// Why profiling ended.
     pub stopped: StopReason,

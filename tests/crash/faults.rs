@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use smart_core::backend::{BreakerPolicy, RetryPolicy, Simulated, Wrap};
 use smart_core::conformance::{Fault, FaultPlan, Faulty};
 use smart_core::equivalence::{Exact, equivalent};
@@ -308,4 +308,20 @@ async fn a_slow_consumer_bounds_what_is_pulled() {
         );
     }
     assert_eq!(taken as u64, ITEMS);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_stream_of_items_passes_through() {
+    let large = priced("large", 10.0, Simulated::reference(4));
+    let small = priced("small", 0.1, Simulated::candidate("small", 0.97, 4));
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let roster = Roster::new(large, [small]).unwrap();
+    let smart = Smart::new(roster, Exact, Target::new(0.9, 0.9).unwrap());
+    let profiled = smart.profile(&items).await.unwrap();
+    let plan = profiled.profile.plan().unwrap();
+    let executor = smart.executor(plan, profiled).unwrap();
+    let source = futures::stream::iter(items).inspect(|item| assert!(*item < 50, "no such row"));
+    let answers = executor.execute(source).count();
+    let panic = std::panic::AssertUnwindSafe(answers).catch_unwind().await.unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"no such row"));
 }
