@@ -21,15 +21,15 @@ impl Report {
 fn unknown(spent: Spending) -> Option<String> {
     let (unmetered, unbilled) =
         (counted(spent.unmetered, "call"), counted(spent.unbilled, "attempt"));
-    let silent = "reported no usage, or none to be believed, for one attempt at least";
-    let lost = "ended without a bill (timed out, say) and may have been billed";
-    let fee = "the figures hold no more of them than the fee of a request";
+    let silent = "reported no usage, or none to be believed";
+    let lost = "ended without a bill";
+    let fee = "the figures hold at most a request's fee for each";
     match (spent.unmetered, spent.unbilled) {
         (0, 0) => None,
-        (_, 0) => Some(format!("{unmetered} {silent}: what that cost is not in the figures")),
+        (_, 0) => Some(format!("{unmetered} {silent}: that cost is not in the figures")),
         // A call with an attempt that sent no bill is one whose usage is not known.
         (calls, attempts) if attempts >= calls => Some(format!("{unbilled} {lost}: {fee}")),
-        _ => Some(format!("{unmetered} {silent}; among these, {unbilled} {lost}: {fee}")),
+        _ => Some(format!("{unmetered} {silent}; among them {unbilled} {lost}: {fee}")),
     }
 }
 
