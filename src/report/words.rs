@@ -24,6 +24,11 @@ pub(crate) fn compared(saving: f64) -> String {
     }
 }
 
+/// The same, where a difference too small to tell is none.
+fn set_against(saving: f64) -> String {
+    if (0.995..1.005).contains(&saving) { "about the same".to_owned() } else { compared(saving) }
+}
+
 /// How many of the considered chains are printed.
 const SHOWN: usize = 12;
 
@@ -136,7 +141,14 @@ impl Report {
             write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
         if done < items {
-            return writeln!(f, "\nSpent      {spent} on {done} items so far");
+            write!(f, "\nSpent      {spent} on {done} items so far")?;
+            // Of a stream that is all there may ever be to compare.
+            let known = self.summary().saving.filter(|_| items == Order::ENDLESS);
+            if let Some(saving) = known.filter(|_| self.cost() > Cost::ZERO) {
+                let how = set_against(saving);
+                write!(f, ", against about {alone} for the reference alone: {how}")?;
+            }
+            return writeln!(f);
         }
         if answered == 0 {
             return writeln!(f, "\nSpent      {spent}, and no item was answered");
@@ -151,8 +163,7 @@ impl Report {
         match self.saving() {
             // Free calls have no factor.
             _ if self.cost() == Cost::ZERO => {}
-            saving if (0.995..1.005).contains(&saving) => write!(f, ": about the same")?,
-            saving => write!(f, ": {}", compared(saving))?,
+            saving => write!(f, ": {}", set_against(saving))?,
         }
         if answered < items {
             write!(f, " (of {answered} items answered)")?;

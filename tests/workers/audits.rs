@@ -189,6 +189,14 @@ fn a_stream_of_unknown_length_takes_its_part_of_the_error() {
     let (whole, half) = (begins(Part::WHOLE), begins(Part::even(1, 2).unwrap()));
     assert!(half > whole && half < 3_000, "{whole} {half}");
     let executor = smart(u64::MAX, 2, Part::even(1, 2).unwrap()).apply(&plan, None).unwrap();
+    let (_, report) = deliver(&executor, 0..3 * ITEMS);
+    let (said, saving) = (report.to_string(), report.summary().saving.unwrap());
+    assert!(said.contains(&format!("on {} items so far, against about ", 3 * ITEMS)), "{said}");
+    assert!(
+        said.contains(&format!(" for the reference alone: {saving:.2} times cheaper\n")),
+        "{said}"
+    );
+    let executor = smart(u64::MAX, 2, Part::even(1, 2).unwrap()).apply(&plan, None).unwrap();
     let (_, report) = deliver(&executor, 0..10);
     let said = report.to_string();
     assert!(
