@@ -203,7 +203,7 @@ fn print(options: &Options, outcome: &Outcome<u32>) {
     if !options.json {
         println!("{report}");
         println!("Recalled   {recalled} of {calls} calls");
-        println!("Delivered  {failures} answers that differ, {} allowed", report.allowance);
+        println!("Delivered  {failures} answers that differ, {} allowed", report.allowance());
         println!("Digest     {digest:016x}");
         return;
     }
@@ -215,7 +215,7 @@ fn print(options: &Options, outcome: &Outcome<u32>) {
         "digest": format!("{digest:016x}"),
         "policy": policy,
         "delivered_failures": failures,
-        "allowed_failures": report.allowance,
+        "allowed_failures": report.allowance(),
         "profiled": report.plan.asked,
         "recalled": recalled,
     });

@@ -105,7 +105,7 @@ fn run() -> Result<(), Box<dyn Error>> {
                 "seed {seed}: {:.2} times cheaper, {} profiled, {failures} of {} allowed failures, {}",
                 report.saving(),
                 report.profiled,
-                report.allowance,
+                report.allowance(),
                 report.plan.policy.describe(&report.plan.roster),
             );
         }

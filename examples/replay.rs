@@ -200,7 +200,7 @@ fn print(
     let agreement = 1.0 - failures as f64 / n as f64;
     if !options.json {
         println!("{report}");
-        println!("Delivered  {failures} answers that differ, {} allowed", report.allowance);
+        println!("Delivered  {failures} answers that differ, {} allowed", report.allowance());
         println!("           agreement {agreement:.4}, exact saving {:.2}", reference_cost / cost);
         for (name, run) in baseline.into_iter().flatten() {
             println!(
@@ -232,7 +232,7 @@ fn print(
         "reference_cost": reference_cost,
         "saving": reference_cost / cost,
         "delivered_failures": failures,
-        "allowed_failures": report.allowance,
+        "allowed_failures": report.allowance(),
         "agreement": agreement,
         "unanswered": report.delivered.unanswered(),
         "calls": calls,

@@ -21,7 +21,8 @@ use crate::roster::ModelId;
 pub enum Reason {
     /// The item was profiled: it delivers the reference's answer.
     Profiled,
-    /// The plan gives every remaining item to the reference.
+    /// The reference answers, whatever a candidate says: the plan gives it every remaining item, or the
+    /// [audits](crate::Smart::with_audit) held this item back from candidates.
     Reference,
     /// The policy kept a candidate's answer.
     Accepted,
@@ -47,7 +48,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profiled => f.write_str("profiled"),
-            Self::Reference => f.write_str("the plan is the reference"),
+            Self::Reference => f.write_str("left to the reference"),
             Self::Accepted => f.write_str("a candidate's answer was kept"),
             Self::Routed => f.write_str("sent to the reference"),
             Self::Escalated => f.write_str("escalated"),

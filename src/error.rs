@@ -151,8 +151,8 @@ pub enum RunError {
         /// What differs, in words.
         difference: String,
     },
-    /// The profiler's state machine was driven out of turn.
-    #[error("the profiler's steps were called in the wrong order")]
+    /// The profiler's state machine was driven out of turn, or told what cannot be; the source says which.
+    #[error("the profiler was told of an outcome that it cannot take")]
     Protocol(#[from] ProtocolError),
     /// The collection of items panicked on one, or an item's key did.
     #[error("item {index} cannot be fetched: {why}")]

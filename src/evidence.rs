@@ -124,7 +124,7 @@ impl Agreement {
 pub struct CandidateRecord {
     /// Whether it agreed with the reference.
     pub agreement: Agreement,
-    /// Its confidence score, if it has one.
+    /// The confidence score of its answer, if it has one. The state machine drops it where there is no answer.
     #[serde(default)]
     pub score: Option<Confidence>,
     /// What the answer used, failed attempts included.
@@ -160,7 +160,7 @@ impl CandidateRecord {
 pub struct ItemEvidence {
     /// The item's index.
     pub index: u64,
-    /// Whether the reference answered.
+    /// Whether the reference answered. If not, no candidate [agrees](Agreement::Agrees) with it.
     pub answered: bool,
     /// What the reference's answer used.
     #[serde(default)]
@@ -226,8 +226,17 @@ impl ItemEvidence {
         self.candidates.get(id.position().checked_sub(1)?)?.as_ref()
     }
 
-    /// Brings the evidence into the one form it is kept in: a place for each of `candidates`, and every pair of
-    /// two candidates once, in the order of the roster.
+    /// A candidate that agrees with the reference although that gave no answer: it cannot be.
+    pub(crate) fn contradicted(&self) -> Option<ModelId> {
+        let agrees = |record: &Option<CandidateRecord>| {
+            record.is_some_and(|record| record.agreement == Agreement::Agrees)
+        };
+        let at = self.candidates.iter().position(agrees).filter(|_| !self.answered)?;
+        u8::try_from(at + 1).ok().map(ModelId::new)
+    }
+
+    /// Brings the evidence into the one form it is kept in: a place for each of `candidates`, a score only where
+    /// there is an answer, and every pair of two candidates once, in the order of the roster.
     ///
     /// Returns false if it names a model that is no candidate, or a pair that is none.
     pub(crate) fn put_in_order(&mut self, candidates: usize) -> bool {
@@ -237,6 +246,9 @@ impl ItemEvidence {
             return false;
         }
         self.candidates.resize(candidates, None);
+        for record in self.candidates.iter_mut().flatten() {
+            record.score = record.score.filter(|_| record.agreement.is_answer());
+        }
         for pair in &mut self.pairs {
             *pair = (pair.0.min(pair.1), pair.0.max(pair.1));
         }

@@ -254,7 +254,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
             label: ReportLabel::Report,
             version: REPORT_VERSION,
             plan: Plan::clone(plan),
-            allowance: plan.target.allowance(plan.order.population()),
             profiled: plan.asked,
             overshoot: 0,
             stopped: StopReason::Elsewhere,
@@ -278,7 +277,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     ///
     /// Calls that the journal holds and no item used are booked all the same, except those about items
     /// whose answers were handed over: they are in the books of the run that profiled. Then the journal
-    /// is flushed, and observers are told of the report ([`Event::Finished`]).
+    /// is flushed, and observers are told of the report ([`Event::Finished`]). The executor holds the journal
+    /// until it is dropped.
     ///
     /// # Errors
     /// [`RunError::Journal`] when the journal cannot be flushed.

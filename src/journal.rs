@@ -172,7 +172,11 @@ impl Header {
             return was_now("the seed", &self.seed, &now.seed);
         }
         if self.population != now.population {
-            return was_now("the number of items", &self.population, &now.population);
+            let items = |header: &Self| match header.population {
+                crate::Order::ENDLESS => "unknown".to_owned(),
+                items => items.to_string(),
+            };
+            return was_now("the number of items", &items(self), &items(now));
         }
         if self.items.is_some() && now.items.is_some() && self.items != now.items {
             return Some(OTHER_ITEMS.to_owned());

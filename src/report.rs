@@ -31,7 +31,8 @@ pub const REPORT_VERSION: u32 = 1;
 /// What one run promised, did, and cost.
 ///
 /// Its JSON holds all of these fields and, under `summary`, a [`Summary`] of computed figures
-/// ([`summary`](Self::summary)). The summary is not stored in the report: reading one back ignores it.
+/// ([`summary`](Self::summary)), and the [`allowance`](Self::allowance), which follows from the plan. Neither
+/// is stored in the report: reading one back ignores them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
@@ -41,8 +42,6 @@ pub struct Report {
     pub version: u32,
     /// The plan that was followed, with its certificate and what else was considered.
     pub plan: Plan,
-    /// How many delivered answers may differ from the reference's; without meaning for a stream.
-    pub allowance: u64,
     /// Items folded into the evidence.
     pub profiled: u64,
     /// Further items that were under way when profiling ended. They are no evidence, and the plan
@@ -143,6 +142,12 @@ impl Budgeted {
 }
 
 impl Report {
+    /// How many delivered answers may differ from the reference's: what the plan's target allows for all
+    /// items. It means nothing for a stream of unknown length.
+    pub fn allowance(&self) -> u64 {
+        self.plan.target.allowance(self.plan.order.population())
+    }
+
     /// What the run cost, including what earlier runs of the same journal paid.
     pub fn cost(&self) -> Cost {
         let models = self.profiling.iter().chain(&self.execution);

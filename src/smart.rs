@@ -6,6 +6,7 @@
 //! follows a plan on the profiled items, and [`apply`](Smart::apply) follows it on others.
 
 mod each;
+mod forecast;
 mod handed;
 mod kept;
 mod plans;
@@ -32,11 +33,9 @@ use crate::journal::{Binding, FingerprintNow, Header, Recorder, fingerprint, fol
 use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
-use crate::plan::{Forecast, Plan};
+use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
-use crate::profile::{
-    ExpectedUsage, Profile, ProfileMachine, ProfileSettings, Router, drive, recall_late,
-};
+use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive, recall_late};
 use crate::report::{REPORT_VERSION, Report, ReportLabel};
 use crate::roster::Roster;
 use crate::stop::Stop;
@@ -205,7 +204,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ///
     /// Profiles and plans then recognise the profiled items by a fingerprint of the key, and an
     /// [`executor`](Self::executor) with the same key refuses a plan, or answers, for other items. Without a
-    /// key nothing can tell yesterday's items from today's. In a run with a journal, what tells items apart
+    /// key, or with one that is the same for all items, nothing can tell yesterday's items from today's. In a run with a journal, what tells items apart
     /// there is the key if none is set here: the item itself, or the key of
     /// [`with_keyed_journal`](Self::with_keyed_journal). This key never changes what the journal goes by. A
     /// panic in `key` ends the run as [`RunError::Item`], after the calls under way.
@@ -256,31 +255,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub const fn with_reference_check(mut self, items: u64) -> Self {
         self.repeats = items;
         self
-    }
-
-    /// What a run over this many items is expected to cost, before any call.
-    ///
-    /// The forecast rests on the roster's prices, the expected `usage` of a model on an item, and the
-    /// guesses and the objective in the settings ([`ProfileSettings::forecast`]). A judge that has prices is
-    /// taken to use as much for a comparison as a model for an answer; an [`ExpectedUsage`] says what it
-    /// uses, and what single models use. The forecast is at most the budget's cap, if there is one. A run that
-    /// would cost more leaves items unanswered; the forecast then says how many the money is expected to answer
-    /// ([`Forecast::reach`]).
-    ///
-    /// # Errors
-    /// As [`ProfileSettings::forecast`]: for usage that leaves a cost unknown or names a model that is not
-    /// there, for no items or too many, or for a guess that is not a probability or names no candidate.
-    pub fn forecast(
-        &self,
-        items: u64,
-        usage: impl Into<ExpectedUsage>,
-    ) -> Result<Forecast, SettingsError> {
-        let usage = usage.into();
-        let judge = self.equivalence.pricing();
-        let comparison = usage.comparison(&judge, &self.equivalence.name())?;
-        let cap = self.budget.as_ref().map(Budget::cap);
-        let expected = (&usage, comparison, cap);
-        self.settings.forecast_judged(self.roster.spec(), self.target, items, expected)
     }
 
     /// Profiles, plans, and answers every item. Who wants the evidence too takes the two halves: see
@@ -478,7 +452,6 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Report {
             label: ReportLabel::Report,
             version: REPORT_VERSION,
-            allowance: plan.target.allowance(plan.order.population()),
             profiled: profile.evidence.len() as u64,
             overshoot: profile.late.len() as u64,
             stopped: profile.stopped,

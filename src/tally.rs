@@ -22,7 +22,8 @@ pub struct Delivered {
     pub profiled: u64,
     /// Items for which a candidate's answer was kept.
     pub accepted: u64,
-    /// Items sent to the reference without asking a candidate.
+    /// Items sent to the reference without asking a candidate, and those that
+    /// [audits](crate::Smart::with_audit) held back from candidates, perhaps after one was asked.
     pub routed: u64,
     /// Items sent to the reference after asking candidates.
     pub escalated: u64,

@@ -67,7 +67,7 @@ fn the_report_and_the_answers_agree() -> Result {
                     let found = answers.iter().filter(|a| a.by == Some(id)).count();
                     assert_eq!(found as u64, *count, "{place}");
                 }
-                assert_eq!(report.allowance, report.plan.target.allowance(replay.len() as u64));
+                assert_eq!(report.allowance(), report.plan.target.allowance(replay.len() as u64));
             }
         }
     }

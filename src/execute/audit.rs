@@ -5,6 +5,8 @@
 //! caught there bound the failures that are delivered. [`Audit`] holds the settings and the argument,
 //! [`Audited`] the findings, and `Auditor` decides about each accepted answer during execution.
 
+mod warm_up;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -25,7 +25,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// Items are borrowed, so nothing is cloned. What profiling answered is delivered without another call,
     /// and items that came too late to be evidence find their calls paid for. Answers are in the order of
     /// the items. The report is that of this executor, whose book-keeping [ends](Self::finish) here;
-    /// [merge](Report::merge) it with [`Profiled::report`](crate::Profiled::report) for the whole bill.
+    /// [merge](Report::merge) it with [`Profiled::report_under`](crate::Profiled::report_under) this executor's
+    /// [plan](Self::plan) for the whole bill.
     ///
     /// With a [budget](crate::Smart::with_budget) items are taken in the random order, so that the answered
     /// ones are a random sample of all. After a [stop](crate::Smart::with_stop) the items left come

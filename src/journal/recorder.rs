@@ -116,8 +116,10 @@ impl<O> Recorder<O> {
     ) -> Result<Self, RunError> {
         if binding.busy.swap(true, Ordering::AcqRel) {
             let journal = named(&*binding.journal);
-            let difference =
-                format!("another run is writing to {journal}; wait for it, or open another");
+            let difference = format!(
+                "another run is writing to {journal}; wait for it, or drop the executor if it has one, which holds \
+                 the journal even when it has finished"
+            );
             return Err(RunError::Mismatch { what: "the journal", difference });
         }
         let busy = Busy(Arc::clone(&binding.busy));

@@ -31,6 +31,9 @@ use crate::roster::RosterSpec;
 /// has sent no bill is taken to be free. What a *killed process* had under way may have been billed
 /// without anyone hearing of it: no journal can count that.
 ///
+/// **Each run has a cap of its own.** A [`Smart`](crate::Smart) that is run twice may spend it twice. Runs
+/// over one journal share it, because what is recorded counts as spent.
+///
 /// **Profiling is planned within it.** At most half of the money left goes into a test, so that some is
 /// left to answer the remaining items. An item left unanswered counts as a loss of the reference's
 /// price. If no certificate is in reach, profiling ends after the first items. A resumed run goes on

@@ -39,8 +39,8 @@ pub struct Fault {
 /// Describes the failures without the model's name: `3 calls, transient failure: no reply`.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, calls, recalled, message, .. } = self;
-        write!(f, "{}, {kind}", counted(*calls, "call"))?;
+        let Self { calls, recalled, message, .. } = self;
+        write!(f, "{}, {}", counted(*calls, "call"), self.what())?;
         match *recalled {
             0 => {}
             all if all == *calls => f.write_str(" (recorded by an earlier run)")?,
@@ -51,6 +51,15 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// How they failed, in words.
+    pub(crate) fn what(&self) -> &'static str {
+        match (self.model, self.kind) {
+            // The code that compares answers need not be a backend.
+            (None, ErrorKind::Panicked) => "it panicked",
+            (_, kind) => kind.as_str(),
+        }
+    }
+
     /// The failures of two runs together. Counts of the same model and kind are added; of the messages,
     /// the alphabetically first is kept, so that the result does not depend on order or grouping.
     #[must_use]

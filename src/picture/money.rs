@@ -24,7 +24,7 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
         })
         .collect();
     if report.judging.calls() > 0 {
-        rows.push(("judge".to_owned(), Spending::default(), report.judging));
+        rows.push((report.judge().to_owned(), Spending::default(), report.judging));
     }
     let most = rows.iter().map(|(_, early, late)| early.cost + late.cost).max();
     let most = most.unwrap_or(Cost::ZERO).as_usd();

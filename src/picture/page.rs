@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use crate::ModelId;
-use crate::ledger::Fault;
 use crate::plan::{Policy, Verdict};
 use crate::report::{Basis, compared};
 use crate::target::Share;
@@ -132,9 +131,12 @@ fn head(page: &mut Page, scene: &Scene<'_>, title: &str) {
         whole(plan.target.confidence()),
         whole(plan.target.agreement()),
         name(reference(scene)),
-        count(report.allowance),
+        count(report.allowance()),
         count(items)
     ));
+    if let Some(loss) = report.loss() {
+        page.put(format_args!("<p class=\"lead\">Verdict: {loss}.</p>"));
+    }
     if let Verdict::DoesNotPay(reason) = &plan.verdict {
         page.put(format_args!("<p class=\"lead\">Why it does not pay: {}.</p>", escape(reason)));
     }
@@ -204,12 +206,12 @@ fn notices(page: &mut Page, scene: &Scene<'_>) {
     for line in report.unknown_costs() {
         page.put(format_args!("<p class=\"notice\">{line}.</p>"));
     }
-    for Fault { model, kind, calls, .. } in &report.faults {
+    for fault in &report.faults {
         // The backend's message is only in the stored report: pages are passed on to others.
-        let model = name(model.map_or("judge", |id| report.name(id)));
-        let calls = count(*calls);
+        let model = name(fault.model.map_or(report.judge(), |id| report.name(id)));
+        let (calls, what) = (count(fault.calls), fault.what());
         page.put(format_args!(
-            "<p class=\"notice\">{model}: {calls} calls failed for good, {kind}.</p>"
+            "<p class=\"notice\">{model}: {calls} calls failed for good, {what}.</p>"
         ));
     }
 }
@@ -276,9 +278,10 @@ fn models(page: &mut Page, scene: &Scene<'_>) {
     let judging = report.judging;
     if judging.calls() > 0 {
         page.put(format_args!(
-            "<tr><td class=\"name\">judge</td><td class=\"n\"></td><td class=\"n wide\">{}</td>\
+            "<tr><td class=\"name\">{}</td><td class=\"n\"></td><td class=\"n wide\">{}</td>\
              <td class=\"n wide\">{}</td><td class=\"n wide\">{}</td><td class=\"n wide\">{}</td>\
              <td class=\"n\"></td><td class=\"n\">{}</td></tr>",
+            report.judge(),
             count(judging.calls()),
             count(judging.failures),
             count(judging.input_tokens),

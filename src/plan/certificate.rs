@@ -119,7 +119,11 @@ impl Considered {
     }
 }
 
-/// Whether the plan saves money.
+/// Whether the plan saves money, at the prices it was made at.
+///
+/// A plan that is followed at other prices, or on other items under audit, keeps its verdict, since its policy is
+/// kept. A [`Report`](crate::Report) then compares the plan's forecast with what the reference costs there, and
+/// says if the plan is expected to lose money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -129,8 +133,9 @@ pub enum Verdict {
     /// No policy that takes a test pays, for the reason given. The reference answers everything, or all but the
     /// few items that [`Policy::Last`](super::Policy::Last) leaves to a candidate.
     DoesNotPay(String),
-    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified. The
-    /// plan is that of [`DoesNotPay`](Self::DoesNotPay), and the reason is given.
+    /// Nobody knows yet: profiling was stopped, or the budget ended it, before a policy could be certified; or
+    /// stored evidence does not test what is asked for now. The plan is that of
+    /// [`DoesNotPay`](Self::DoesNotPay), and the reason is given.
     Undecided(String),
     /// The sum of money set for the best agreement pays for the reference alone, whose agreement is perfect.
     MoneySuffices,

@@ -475,7 +475,7 @@ impl Brain {
 
     /// Notes that the stored evidence ends before what this brain would find out.
     pub(super) fn lacks_evidence(&mut self) {
-        self.stored = Some("the stored evidence does not test this chain");
+        self.stored = Some(planning::UNTESTED);
     }
 
     /// The rank at which the pilot ended, if a test followed it.

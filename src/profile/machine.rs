@@ -95,7 +95,7 @@ impl Request {
     }
 }
 
-/// An outcome that the machine did not ask for, or that lacks something it asked for.
+/// An outcome that the machine did not ask for, that lacks something it asked for, or that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -114,6 +114,18 @@ pub enum ProtocolError {
         "the outcome of item {index} lacks what `{model}` was asked for: its answer, or its rating of that"
     )]
     Incomplete {
+        /// The item.
+        index: u64,
+        /// The candidate's name.
+        model: String,
+    },
+    /// The outcome has a candidate agree with a reference that did not answer.
+    ///
+    /// With nothing to compare it with, a candidate's answer [differs](Agreement::Differs).
+    #[error(
+        "the outcome of item {index} has `{model}` agree with the reference, which did not answer"
+    )]
+    Contradicted {
         /// The item.
         index: u64,
         /// The candidate's name.
@@ -262,13 +274,18 @@ impl ProfileMachine {
     /// out at the end: the evidence kept is the same.
     ///
     /// # Errors
-    /// [`ProtocolError`] if the outcome was not asked for or is incomplete; the machine is then unchanged.
+    /// [`ProtocolError`] if the outcome was not asked for, is incomplete or contradicts itself; the machine is
+    /// then unchanged.
     pub fn handle_outcome(&mut self, mut outcome: ItemEvidence) -> Result<(), ProtocolError> {
         let index = outcome.index;
         let rank = self.order.rank(index);
         let request = self.open.get(&rank).ok_or(ProtocolError::NotAwaited { index })?;
         if !outcome.put_in_order(self.brain.roster().candidate_count()) {
             return Err(ProtocolError::Unknown { index });
+        }
+        if let Some(id) = outcome.contradicted() {
+            let model = self.brain.roster().name(id).to_owned();
+            return Err(ProtocolError::Contradicted { index, model });
         }
         let wanted = request.given_by(&outcome);
         // A score proves a rating, whatever the rating used.

@@ -43,7 +43,8 @@ pub struct Profile {
     pub evidence: Vec<ItemEvidence>,
     /// What items showed that were under way when profiling ended: answered, but not evidence.
     pub late: Vec<ItemEvidence>,
-    /// Ranks below this were asked about.
+    /// Ranks below this are evidence. How far the calls ran ahead of it is not kept; [`late`](Self::late) has
+    /// what they brought.
     pub asked: u64,
     /// Why profiling ended.
     pub stopped: StopReason,
@@ -106,6 +107,25 @@ impl Profile {
         missing.map_or(Ok(()), |difference| Err(RunError::Mismatch { what, difference }))
     }
 
+    /// Refuses a plan of another run: evidence and answers say nothing about its items.
+    pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), RunError> {
+        let what = "the stored profile";
+        let equivalence = (self.equivalence.as_str(), plan.equivalence.as_str());
+        RunError::unless_fits(what, (&self.roster, &plan.roster), equivalence)?;
+        let items = plan.items.iter().zip(&self.evidence);
+        let difference = if self.order != plan.order {
+            "its seed or population is not the plan's"
+        } else if self.asked != plan.asked {
+            "it holds another number of profiled items than the plan"
+        } else if items.into_iter().any(|(known, item)| item.item.is_some_and(|own| own != *known))
+        {
+            "its items are not those that the plan was made for"
+        } else {
+            return Ok(());
+        };
+        Err(RunError::Mismatch { what, difference: difference.to_owned() })
+    }
+
     /// What is missing from the evidence, in words. A certificate counts failures in a random sample, and
     /// rows that were left out or moved, perhaps by a query that kept those that agree, leave no such sample.
     fn incomplete(&self) -> Option<String> {
@@ -117,6 +137,11 @@ impl Profile {
             return Some(format!(
                 "row {rank} of its evidence is about item {index} and should be about item {due}: rows are \
                  missing or were moved"
+            ));
+        }
+        if let Some(rank) = self.evidence.iter().position(|item| item.contradicted().is_some()) {
+            return Some(format!(
+                "row {rank} of its evidence has a candidate agree with the reference, which did not answer"
             ));
         }
         let asked = self.asked;
@@ -165,7 +190,9 @@ impl Profile {
     /// would have come to if it had been asked for this and had ended its pilot no later than the
     /// recorded one (after which less was found out about each item). It stops where the evidence ends,
     /// or before an item of which it wants something that was not asked, rated or compared. What was
-    /// certified before may then not be.
+    /// certified before may then not be. For the best agreement this is the usual outcome where the profile
+    /// was made for the least cost, since that asks for less: the plan is then the reference, and its verdict
+    /// [undecided](crate::plan::Verdict::Undecided). Profile for that objective instead.
     ///
     /// To keep a plan as it is, at whatever prices, no planning is needed: [`Plan::at_prices`].
     ///
@@ -196,7 +223,11 @@ impl Profile {
             } else {
                 // After the recorded pilot less was found out about each item. Where it ended depends on
                 // the items before it alone, so ending there is as free as any other end.
-                self.refold(brain.with_pilot_at_most(recorded.pilot_end()))
+                let mut brain = self.refold(brain.with_pilot_at_most(recorded.pilot_end()));
+                if brain.stop().is_none() {
+                    brain.lacks_evidence();
+                }
+                brain
             }
         };
         brain.conclude(self.stopped);

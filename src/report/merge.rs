@@ -17,8 +17,9 @@ impl Report {
     /// [`is_whole`](Self::is_whole) says whether the reports add up to the population.
     ///
     /// # Errors
-    /// [`RunError::Mismatch`] if one is of another version, if the plans differ or were followed at
-    /// different prices, if both profiled and ended differently, or if they audited different shares.
+    /// [`RunError::Mismatch`] if one is of another version, if the plans differ or were followed at different
+    /// prices ([`Profiled::report_under`](crate::Profiled::report_under) helps where one of them only profiled),
+    /// if both profiled and ended differently, or if they audited different shares.
     ///
     /// # Example
     /// ```
@@ -56,7 +57,15 @@ impl Report {
                 return Err(differ(&crate::version::other(report.version, REPORT_VERSION)));
             }
         }
-        let plan = Plan::of_both(&self.plan, &other.plan).map_err(differ)?;
+        let profiled = |report: &Self| {
+            report.stopped != StopReason::Elsewhere && report.delivered.items() == 0
+        };
+        let plan = Plan::of_both(&self.plan, &other.plan).map_err(|why| {
+            let advice =
+                "; that of profiling under the plan that was followed is `Profiled::report_under`";
+            let advice = if profiled(&self) || profiled(other) { advice } else { "" };
+            differ(&format!("{why}{advice}"))
+        })?;
         let stopped = either(self.stopped, other.stopped, &StopReason::Elsewhere)
             .ok_or_else(|| differ("both profiled, but ended for different reasons"))?;
         let audit = match (self.audit, other.audit) {

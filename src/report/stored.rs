@@ -20,6 +20,7 @@ struct Stored {
     #[serde(default, getter = "worked_out")]
     summary: Option<Summary>,
     plan: Plan,
+    #[serde(getter = "Report::allowance")]
     allowance: u64,
     profiled: u64,
     #[serde(default)]
@@ -68,14 +69,14 @@ impl<'de> Deserialize<'de> for Report {
 }
 
 impl From<Stored> for Report {
-    /// Drops the summary, which follows from the rest.
+    /// Drops the summary and the allowance, which follow from the rest.
     fn from(stored: Stored) -> Self {
         let Stored {
             summary: _,
+            allowance: _,
             label,
             version,
             plan,
-            allowance,
             profiled,
             overshoot,
             stopped,
@@ -96,7 +97,6 @@ impl From<Stored> for Report {
             label,
             version,
             plan,
-            allowance,
             profiled,
             overshoot,
             stopped,

@@ -9,7 +9,7 @@ impl Report {
     /// What the figures leave out, wholly or in part: a sentence for each model.
     pub(crate) fn unknown_costs(&self) -> Vec<String> {
         let models = self.plan.roster.ids().map(|id| (self.name(id), self.spending(id)));
-        let all = models.chain([("judge", self.judging)]);
+        let all = models.chain([(self.judge(), self.judging)]);
         // A model that is free leaves nothing out.
         let paid = all.filter(|(_, spent)| spent.cost > Cost::ZERO || spent.unmetered > 0);
         let said = paid.filter_map(|(name, spent)| Some(format!("{name}: {}", unknown(spent)?)));
@@ -21,15 +21,15 @@ impl Report {
 fn unknown(spent: Spending) -> Option<String> {
     let (unmetered, unbilled) =
         (counted(spent.unmetered, "call"), counted(spent.unbilled, "attempt"));
-    let silent = "reported no usage, or none to be believed, for one attempt at least";
-    let lost = "ended without a bill (timed out, say) and may have been billed";
-    let fee = "the figures hold no more of them than the fee of a request";
+    let silent = "reported no usage, or none to be believed";
+    let lost = "ended without a bill";
+    let fee = "the figures hold at most a request's fee for each";
     match (spent.unmetered, spent.unbilled) {
         (0, 0) => None,
-        (_, 0) => Some(format!("{unmetered} {silent}: what that cost is not in the figures")),
+        (_, 0) => Some(format!("{unmetered} {silent}: that cost is not in the figures")),
         // A call with an attempt that sent no bill is one whose usage is not known.
         (calls, attempts) if attempts >= calls => Some(format!("{unbilled} {lost}: {fee}")),
-        _ => Some(format!("{unmetered} {silent}; among these, {unbilled} {lost}: {fee}")),
+        _ => Some(format!("{unmetered} {silent}; among them {unbilled} {lost}: {fee}")),
     }
 }
 

@@ -24,6 +24,11 @@ pub(crate) fn compared(saving: f64) -> String {
     }
 }
 
+/// The same, where a difference too small to tell is none.
+fn set_against(saving: f64) -> String {
+    if (0.995..1.005).contains(&saving) { "about the same".to_owned() } else { compared(saving) }
+}
+
 /// How many of the considered chains are printed.
 const SHOWN: usize = 12;
 
@@ -78,6 +83,22 @@ impl Report {
         (forecast.is_known() && !self.stopped_profiling()).then_some(forecast)
     }
 
+    /// Why a plan that saves money where it was made is expected to save none here, in words; `None` if it is
+    /// expected to save some, or another verdict says why not.
+    pub(crate) fn loss(&self) -> Option<&'static str> {
+        let dearer = self.forecast().is_some_and(|forecast| forecast.saving() < 1.0);
+        if !dearer || self.plan.verdict != Verdict::Pays {
+            return None;
+        }
+        // What profiling cost is spent, whatever comes after it.
+        let pays = self.plan.per_item.is_some_and(|each| each.policy < each.reference);
+        Some(if pays && self.audit.is_none() {
+            "pays for the items left, but is not expected to earn what profiling cost"
+        } else {
+            "does not pay here: the plan is expected to cost more than the reference alone"
+        })
+    }
+
     /// Why there is no forecast, in words.
     fn why_no_forecast(&self) -> &'static str {
         match self.plan.order.population() {
@@ -120,7 +141,14 @@ impl Report {
             write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
         if done < items {
-            return writeln!(f, "\nSpent      {spent} on {done} items so far");
+            write!(f, "\nSpent      {spent} on {done} items so far")?;
+            // Of a stream that is all there may ever be to compare.
+            let known = self.summary().saving.filter(|_| items == Order::ENDLESS);
+            if let Some(saving) = known.filter(|_| self.cost() > Cost::ZERO) {
+                let how = set_against(saving);
+                write!(f, ", against about {alone} for the reference alone: {how}")?;
+            }
+            return writeln!(f);
         }
         if answered == 0 {
             return writeln!(f, "\nSpent      {spent}, and no item was answered");
@@ -135,8 +163,7 @@ impl Report {
         match self.saving() {
             // Free calls have no factor.
             _ if self.cost() == Cost::ZERO => {}
-            saving if (0.995..1.005).contains(&saving) => write!(f, ": about the same")?,
-            saving => write!(f, ": {}", compared(saving))?,
+            saving => write!(f, ": {}", set_against(saving))?,
         }
         if answered < items {
             write!(f, " (of {answered} items answered)")?;
@@ -158,12 +185,18 @@ impl Report {
         writeln!(f, "Resumed    {recalled} of {calls} calls had been paid for earlier")
     }
 
+    /// What compares answers is called a judge if it costs something; a closure is none.
+    pub(crate) fn judge(&self) -> &'static str {
+        if self.judging.cost > Cost::ZERO { "judge" } else { "equivalence" }
+    }
+
     /// Writes the table of models: answers, calls, failures, money.
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (plan, bare) = (&self.plan, f.alternate());
         writeln!(f)?;
-        let width =
-            plan.roster.models().iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(5);
+        let names = plan.roster.models().iter().map(|model| model.name.as_str());
+        let names = names.chain((self.judging.calls() > 0).then(|| self.judge()));
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0).max(5);
         // Ratings are calls, too; they have a column where there are any.
         let rated = plan.roster.ids().any(|id| self.spending(id).ratings > 0);
         let ratings = |of: &dyn fmt::Display| {
@@ -193,7 +226,7 @@ impl Report {
             writeln!(
                 f,
                 "{:width$}  {:>9}  {calls:>9}{}  {failed:>7}  {cost:>12}",
-                "judge",
+                self.judge(),
                 "",
                 ratings(&"")
             )?;
@@ -254,7 +287,7 @@ impl Report {
             writeln!(f)?;
         }
         for fault in &self.faults {
-            let name = fault.model.map_or("judge", |id| self.name(id));
+            let name = fault.model.map_or(self.judge(), |id| self.name(id));
             writeln!(f, "Failed     {name}, {fault}")?;
         }
         Ok(())
@@ -296,7 +329,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "           (at most {} from the reference's)",
-                match self.allowance {
+                match self.allowance() {
                     1 => "1 answer that differs".to_owned(),
                     many => format!("{many} answers that differ"),
                 }
@@ -314,7 +347,11 @@ impl fmt::Display for Report {
             Basis::Audits(words) => writeln!(f, "Rests on   {words}")?,
         }
         match &plan.verdict {
-            Verdict::Pays => {}
+            Verdict::Pays => {
+                if let Some(loss) = self.loss() {
+                    writeln!(f, "Verdict    {loss}")?;
+                }
+            }
             Verdict::DoesNotPay(reason) => {
                 write!(f, "Verdict    does not pay: {reason}")?;
                 if matches!(plan.policy, Policy::Last { .. }) {

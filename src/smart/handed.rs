@@ -103,18 +103,7 @@ impl<O> Handed<O> {
         let Some(profile) = &self.profile else { return Ok(()) };
         let of = (&plan.roster, plan.equivalence.as_str());
         stored::check(profile, &self.answers, &self.late, of)?;
-        let items = plan.items.iter().zip(&profile.evidence);
-        let difference = if profile.order != plan.order {
-            "its seed or population is not the plan's"
-        } else if profile.asked != plan.asked {
-            "it holds another number of profiled items than the plan"
-        } else if items.into_iter().any(|(known, item)| item.item.is_some_and(|own| own != *known))
-        {
-            "its items are not those that the plan was made for"
-        } else {
-            return Ok(());
-        };
-        Err(RunError::Mismatch { what: "the stored profile", difference: difference.to_owned() })
+        profile.check_plan(plan)
     }
 
     /// The plan at these prices, with a forecast if its evidence was handed over.

@@ -77,7 +77,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// so many items, and the audits, without profiling. If the length is not known, the share of wrong
     /// answers among those delivered exceeds the tolerated share *at any time* with probability at most
     /// `alpha`. The first items then go to the reference, until enough is delivered for a candidate's answer
-    /// to be allowed to fail.
+    /// to be allowed to fail: [`Audit::warm_up`](crate::Audit::warm_up) says how many.
     ///
     /// # Errors
     /// [`RunError::Mismatch`] if the plan was made for other models or another equivalence, or promises less than

@@ -105,20 +105,64 @@ impl<O> Profiled<O> {
     /// of the workers that follow the plan. The reference's answers on the profiled items count as
     /// delivered by the workers that they are handed to.
     ///
+    /// It is a report on [`Profile::plan`]. Whoever follows another plan, from
+    /// [`Profile::replan`] or at other prices, takes [`report_under`](Self::report_under).
+    ///
     /// # Errors
     /// [`RunError::Settings`] as [`Profile::plan`].
     pub fn report(&self) -> Result<Report, RunError> {
+        Ok(self.reported(self.profile.plan()?))
+    }
+
+    /// As [`report`](Self::report), under the plan that is followed: pass
+    /// [`Executor::plan`](crate::Executor::plan), or the plan of the report to be merged with.
+    ///
+    /// What profiling spent stays as it was billed; the promise and the reference's cost are the plan's.
+    ///
+    /// # Errors
+    /// [`RunError::Mismatch`] if the plan is that of another run.
+    ///
+    /// # Example
+    /// ```
+    /// # use smart_core::backend::Simulated;
+    /// # use smart_core::equivalence::Exact;
+    /// # use smart_core::{Generated, Model, Pricing, Roster, Smart, Target};
+    /// # futures::executor::block_on(async {
+    /// # let roster = || Roster::new(
+    /// #     Model::new("large", Simulated::reference(7)).with_pricing(Pricing::per_request(0.01).unwrap()),
+    /// #     [Model::new("small", Simulated::candidate("small", 0.97, 7))
+    /// #         .with_pricing(Pricing::per_request(0.0005).unwrap())],
+    /// # );
+    /// # let items = Generated::new(2_000, |index| index);
+    /// let profiled = Smart::new(roster()?, Exact, Target::new(0.95, 0.95)?).profile(&items).await?;
+    /// // Planned again for a laxer target, named before the evidence was looked at.
+    /// let (target, profile) = (Target::new(0.9, 0.95)?, &profiled.profile);
+    /// let plan = profile.replan(&profile.roster, target, &profile.settings)?;
+    /// let executor = Smart::new(roster()?, Exact, target).executor(plan, profiled.clone())?;
+    /// let outcome = executor.run(&items).await?;
+    /// let whole = profiled.report_under(executor.plan())?.merge(&outcome.report)?;
+    /// assert!(whole.is_whole() && whole.is_profiling_included());
+    /// assert_eq!(whole.allowance(), 200);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn report_under(&self, plan: &Plan) -> Result<Report, RunError> {
+        self.profile.check_plan(plan)?;
+        Ok(self.reported(plan.clone()))
+    }
+
+    fn reported(&self, plan: Plan) -> Report {
         let (spent, judging) = (self.spent.clone(), self.judging);
-        let report = Report::of_profiling(self.profile.plan()?, spent, judging);
+        let report = Report::of_profiling(plan, spent, judging);
         let budget = self.budget.map(|budget| Budgeted { profiling: budget.cap, ..budget });
-        Ok(Report {
+        Report {
             profiled: self.profile.evidence.len() as u64,
             overshoot: self.profile.late.len() as u64,
             stopped: self.profile.stopped,
             faults: self.faults.clone(),
             budget,
             ..report
-        })
+        }
     }
 }
 
@@ -129,7 +173,6 @@ impl Report {
         Self {
             label: ReportLabel::Report,
             version: REPORT_VERSION,
-            allowance: plan.target.allowance(plan.order.population()),
             profiled: plan.asked,
             overshoot: 0,
             stopped: StopReason::Elsewhere,

@@ -254,7 +254,7 @@ fn nights_end_as_they_would_have() {
         let calm = night.run(0, 1, None, &Calls::default());
         runs.fetch_add(1, Ordering::Relaxed);
         let failures = night.failures(&calm);
-        missed.fetch_add(u64::from(failures > calm.report.allowance), Ordering::Relaxed);
+        missed.fetch_add(u64::from(failures > calm.report.allowance()), Ordering::Relaxed);
 
         let scratch = Scratch::new();
         let (mut under_way, mut last) = (0, None);

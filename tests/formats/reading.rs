@@ -163,6 +163,7 @@ pub(crate) fn evidence(
         let agreement = match (request.index + id.position() as u64) % 13 {
             0 => Agreement::Differs,
             1 if request.index.is_multiple_of(3) => Agreement::NoAnswer,
+            _ if !item.answered => Agreement::Differs,
             _ => Agreement::Agrees,
         };
         request.ask.contains(id).then(|| CandidateRecord::new(agreement, usage))

@@ -149,9 +149,8 @@ fn profiling_at_other_prices_is_added_up_at_those_of_execution() {
     let executor = smart(0.001, 0.0005).executor(plan, profiled.clone()).unwrap();
     block_on(executor.execute(stream::iter(0..ITEMS)).count());
     let worker = executor.finish().unwrap();
-    let mut profiler = profiled.report().unwrap();
-    assert!(profiler.clone().merge(&worker).is_err());
-    profiler.plan = executor.plan().clone();
+    assert!(profiled.report().unwrap().merge(&worker).is_err());
+    let profiler = profiled.report_under(executor.plan()).unwrap();
     let whole = profiler.clone().merge(&worker).unwrap();
     assert_eq!(whole.cost(), profiler.cost() + worker.cost());
     assert!(whole.is_whole() && whole.reference_cost == usd(2.0), "{whole}");

@@ -1,6 +1,7 @@
 //! The promise, and what profiling decides.
 
 mod audited;
+mod contradicted;
 mod floor;
 mod forecasts;
 mod guarantee;

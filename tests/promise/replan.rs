@@ -6,8 +6,8 @@ use smart_core::profile::{ProfileMachine, Step};
 use smart_core::simulation::{Outcomes, delivers_failure, evidence};
 use smart_core::stats::{Probability, rate_p_value};
 use smart_core::{
-    Confidence, Cost, Families, ModelId, ModelSpec, Order, Plan, Policy, Pricing, Profile,
-    ProfileSettings, RosterSpec, Target,
+    Confidence, Cost, Families, ModelId, ModelSpec, Objective, Order, Plan, Policy, Pricing,
+    Profile, ProfileSettings, RosterSpec, Target,
 };
 
 const ITEMS: u64 = 3_000;
@@ -144,7 +144,15 @@ fn a_plan_that_the_evidence_cannot_carry_says_why() {
     assert_eq!(why(cheap), "no candidate is cheaper than the reference");
     let consensus = ProfileSettings::default().with_families(Families::Consensus);
     let other = profile.replan(&profile.roster, profile.target, &consensus).unwrap();
-    assert_eq!(why(other), "the stored evidence does not test this chain");
+    let untested = |what| {
+        let said = format!("the stored evidence does not test this; profile for {what}");
+        Verdict::Undecided(said)
+    };
+    assert_eq!(other.verdict, untested("these families"));
+    let objective = Objective::BestAgreement { within: Cost::from_usd(8.0).unwrap() };
+    let best = ProfileSettings::default().with_objective(objective);
+    let other = profile.replan(&profile.roster, target(0.5), &best).unwrap();
+    assert_eq!(other.verdict, untested("this objective"));
 }
 
 /// Targets and prices that are named beforehand, over populations that fail on a few more items than they

@@ -7,6 +7,7 @@ mod end_to_end;
 mod in_order;
 mod late;
 mod picture;
+mod replanned;
 mod stored;
 mod straight;
 mod telemetry;

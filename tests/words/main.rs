@@ -1,6 +1,7 @@
 //! A report says in words what stopped a run from saving, so that a reader knows what to mend.
 
 mod tables;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

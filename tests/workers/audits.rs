@@ -152,6 +152,31 @@ fn a_worker_too_small_for_a_catch_asks_no_candidate() {
 }
 
 #[test]
+fn how_long_a_stream_warms_up_is_known_beforehand() {
+    let plan = plan();
+    for part in [Part::WHOLE, Part::even(1, 2).unwrap()] {
+        let executor = smart(u64::MAX, 2, part).with_concurrency(1).apply(&plan, None).unwrap();
+        let answers = executor.execute(stream::iter(0..3 * ITEMS)).map(Result::unwrap);
+        let before = answers.take_while(|a| std::future::ready(a.reason == Reason::Reference));
+        let audit = Audit::new(SHARE).unwrap().with_part(part);
+        assert_eq!(audit.warm_up(plan.target), Some(block_on(before.count()) as u64));
+    }
+    // The table in its documentation.
+    let table = [
+        (0.02, [2_229, 2_787, 4_459, 11_149]),
+        (0.05, [869, 1_087, 1_739, 4_349]),
+        (0.1, [419, 524, 839, 2_099]),
+        (0.2, [189, 237, 379, 949]),
+    ];
+    for (share, items) in table {
+        for (agreement, items) in [0.9, 0.92, 0.95, 0.98].into_iter().zip(items) {
+            let target = Target::new(agreement, 0.95).unwrap();
+            assert_eq!(Audit::new(share).unwrap().warm_up(target), Some(items));
+        }
+    }
+}
+
+#[test]
 fn a_stream_of_unknown_length_takes_its_part_of_the_error() {
     let plan = plan();
     // The first candidate's answer delivered by a worker that sees nothing wrong.
@@ -163,6 +188,14 @@ fn a_stream_of_unknown_length_takes_its_part_of_the_error() {
     };
     let (whole, half) = (begins(Part::WHOLE), begins(Part::even(1, 2).unwrap()));
     assert!(half > whole && half < 3_000, "{whole} {half}");
+    let executor = smart(u64::MAX, 2, Part::even(1, 2).unwrap()).apply(&plan, None).unwrap();
+    let (_, report) = deliver(&executor, 0..3 * ITEMS);
+    let (said, saving) = (report.to_string(), report.summary().saving.unwrap());
+    assert!(said.contains(&format!("on {} items so far, against about ", 3 * ITEMS)), "{said}");
+    assert!(
+        said.contains(&format!(" for the reference alone: {saving:.2} times cheaper\n")),
+        "{said}"
+    );
     let executor = smart(u64::MAX, 2, Part::even(1, 2).unwrap()).apply(&plan, None).unwrap();
     let (_, report) = deliver(&executor, 0..10);
     let said = report.to_string();

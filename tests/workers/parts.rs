@@ -108,7 +108,7 @@ proptest! {
         prop_assert_eq!(&merged, &report);
         prop_assert!(merged.is_whole());
         prop_assert_eq!(&merged.plan, &whole.report.plan);
-        prop_assert_eq!(merged.allowance, whole.report.allowance);
+        prop_assert_eq!(merged.allowance(), whole.report.allowance());
         prop_assert_eq!(&merged.delivered, &whole.report.delivered);
         prop_assert_eq!(merged.stopped, StopReason::Elsewhere);
     }

@@ -147,7 +147,7 @@ async fn a_batch_is_answered_as_promised() -> Tested {
             outcome.answers[usize::try_from(index).unwrap()].output.as_deref() != Some(label)
         };
         let failures = (0..600).filter(|index| wrong(*index)).count() as u64;
-        assert!(failures <= report.allowance, "{name}: {failures}\n{report}");
+        assert!(failures <= report.allowance(), "{name}: {failures}\n{report}");
         assert_eq!(report.delivered.unanswered(), 0, "{name}\n{report}");
         assert!(report.saving() > 1.5, "{name}\n{report}");
         println!("{name}: {failures} differ, {} requests\n{report}", server.requests() - before);

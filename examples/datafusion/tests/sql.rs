@@ -118,7 +118,7 @@ async fn a_query_answers_as_the_plan_does_however_it_is_cut() {
         let text = reviews::text(u64::try_from(*id).unwrap());
         wrong += u64::from(reference.complete(&text).await.unwrap().output != *answer);
     }
-    assert!(wrong <= report.allowance, "{wrong}");
+    assert!(wrong <= report.allowance(), "{wrong}");
 
     // Other partitions, other batches, with a journal and a report for each of them.
     for (partitions, batch) in [(6, 100), (3, 512)] {

@@ -113,7 +113,7 @@ fn print(texts: &[&str], outcome: &Outcome<String>, truth: &Truth, measured: f64
     let (n, failures) = (texts.len(), truth.failures);
     println!(
         "Verified   {failures} of {n} answers differ from lingua's, {} allowed",
-        report.allowance
+        report.allowance()
     );
     println!(
         "Priced     {:.3} s against {:.3} s: {:.2} times cheaper",
@@ -146,7 +146,7 @@ fn print_json(options: &Options, texts: &[&str], outcome: &Outcome<String>, trut
         "policy": report.plan.policy.describe(roster),
         "profiled": report.profiled,
         "delivered_failures": truth.failures,
-        "allowed_failures": report.allowance,
+        "allowed_failures": report.allowance(),
     });
     println!("{object}");
 }

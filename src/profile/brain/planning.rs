@@ -1,7 +1,7 @@
 //! The plan, and what it says about everything that was considered.
 
 use super::super::StopReason;
-use super::super::settings::Families;
+use super::super::settings::{Families, Objective};
 use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
 use crate::plan::{
@@ -10,6 +10,9 @@ use crate::plan::{
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::words::counted;
+
+/// Why the stored evidence certifies nothing where it ends before what is asked for was tested.
+pub(super) const UNTESTED: &str = "the stored evidence does not test this";
 
 impl Brain {
     /// The plan for the items left, given that ranks below `asked` are answered.
@@ -30,7 +33,10 @@ impl Brain {
             }
             None => match self.why_undecided() {
                 Some(why) => Verdict::Undecided(why),
-                None => Verdict::DoesNotPay(self.why_not()),
+                None => match self.why_not() {
+                    why if why == UNTESTED => Verdict::Undecided(self.profile_anew()),
+                    why => Verdict::DoesNotPay(why),
+                },
             },
         };
         let routed = self.evidence.iter().filter(|_| policy.reads_router());
@@ -177,7 +183,7 @@ impl Brain {
                 "the budget bore not even the calls for one profiled item"
             }
             // The prices or the reference are at fault: `why_not` says so.
-            _ if reference <= 0.0 || dear => return None,
+            _ if reference <= 0.0 || dear || self.is_unanswered() => return None,
             StopReason::Caller => "profiling was stopped before a policy could be certified",
             _ if self.tests.is_empty() => {
                 "the budget is too small for any test that could certify a policy"
@@ -195,14 +201,15 @@ impl Brain {
         if self.settings.families == Families::Reference {
             return "only the reference was to be considered".to_owned();
         }
-        if reference <= 0.0 {
+        // Failed calls may cost something, too.
+        if reference <= 0.0 || self.is_unanswered() {
             return self.why_free();
         }
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
             return "no candidate is cheaper than the reference".to_owned();
         }
-        if let Some(silent) = self.why_silent() {
-            return silent;
+        if let Some(fault) = self.why_silent().or_else(|| self.why_unjudged()) {
+            return fault;
         }
         if self.tests.iter().any(|test| test.certified.is_some()) {
             return "what could be certified costs no less".to_owned();
@@ -221,6 +228,15 @@ impl Brain {
         }
     }
 
+    /// What is to be done where the stored evidence tests nothing of what is asked for, in words.
+    fn profile_anew(&self) -> String {
+        let what = match self.settings.objective {
+            Objective::LeastCost => "these families",
+            Objective::BestAgreement { .. } => "this objective",
+        };
+        format!("{UNTESTED}; profile for {what}")
+    }
+
     /// That no candidate was ever heard out, in words, if that is so.
     fn why_silent(&self) -> Option<String> {
         let asked = |id| self.evidence.iter().filter_map(move |item| item.candidate(id));
@@ -237,7 +253,30 @@ impl Brain {
         Some(format!("all calls of candidates failed: {silent}"))
     }
 
-    /// Why the reference costs nothing, as far as is known, in words.
+    /// That no comparison with the reference's answers came off, in words, if that is so.
+    fn why_unjudged(&self) -> Option<String> {
+        let (mut made, mut failed) = (0_u64, 0_u64);
+        for item in self.evidence.iter().filter(|item| item.answered) {
+            for id in self.roster.candidates() {
+                // An answer whose rating failed was compared, too.
+                let fails = item.unjudged.contains(id);
+                let answer = item.candidate(id).is_some_and(|own| own.agreement.is_answer());
+                made += u64::from(fails || answer);
+                failed += u64::from(fails);
+            }
+        }
+        (failed > 0 && made == failed).then(|| match failed {
+            1 => "the only comparison failed".to_owned(),
+            many => format!("all {many} comparisons failed"),
+        })
+    }
+
+    /// Whether items were profiled and the reference answered none of them.
+    fn is_unanswered(&self) -> bool {
+        !self.evidence.is_empty() && !self.evidence.iter().any(|item| item.answered)
+    }
+
+    /// Why the reference costs nothing, as far as is known, or did not answer, in words.
     fn why_free(&self) -> String {
         let reference = self.roster.models().first().map(|model| model.pricing).unwrap_or_default();
         let answered = |item: &&ItemEvidence| item.answered;
