@@ -12,7 +12,8 @@
 //! The failure rate is uncertain: its posterior `Beta(1/2 + f, 1/2 + k - f)` (Jeffreys) is cut into
 //! equally likely nodes, and at each node the policy certifies after some time or never. The best
 //! horizon `T` maximises the mean over the nodes of the gain if it comes within `T`, and of minus the
-//! cost of `T` if it does not. None of this affects validity.
+//! cost of `T` if it does not. Where the last items need no test, what they save is had without one, and is
+//! no gain of the certificate. None of this affects validity.
 
 use super::chain_test::ChainTest;
 use super::thrift::Thrift;
@@ -43,6 +44,8 @@ pub(super) struct Stakes {
     pub(super) then: f64,
     /// What one more profiled item costs in excess of answering it under the best certified plan.
     pub(super) extra: f64,
+    /// What the last items save under the best plan now, without a test, and how many they are.
+    pub(super) untested: (f64, u64),
     /// The money left.
     pub(super) thrift: Thrift,
 }
@@ -50,12 +53,14 @@ pub(super) struct Stakes {
 impl Stakes {
     /// Net gain if the policy is certified after `t` more items.
     fn gain(&self, t: u64) -> f64 {
-        self.against(t, self.then)
+        self.against(t, self.then) - self.untested.0
     }
 
     /// Net loss, as a negative number, if it is not certified after `t` more items.
     fn lost(&self, t: u64) -> f64 {
-        self.against(t, self.now)
+        let (saved, last) = self.untested;
+        let left = self.remaining.saturating_sub(t).min(last) as f64 / last.max(1) as f64;
+        self.against(t, self.now) - saved * (1.0 - left)
     }
 
     /// How much less profiling `t` more items and answering the rest at `then` loses than finishing now.

@@ -17,7 +17,7 @@ use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
-/// A prospect pays if it is expected to cost less than this share of the reference's cost.
+/// A prospect pays if it is expected to cost less than this share of what no test is expected to cost.
 const PAYING: f64 = 0.995;
 /// How many prospects a plan lists.
 pub(super) const MOST_CONSIDERED: usize = 10;
@@ -161,9 +161,10 @@ impl Brain {
             let pilot = self.scene(&items, &schedule);
             (pilot.reference_total(), pilot.prospects())
         };
+        let reached = reference - self.untested(self.means.answer(ModelId::REFERENCE)).0;
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
-            let pays = prospect.priced.total < PAYING * reference;
+            let pays = prospect.priced.total < PAYING * reached;
             if pays
                 && opened.is_empty()
                 && let Some(boundary) = self.boundary(prospect, design)
@@ -239,7 +240,9 @@ impl Brain {
     ///
     /// A look that tolerates `b` failures among `k` is taken to tolerate the share `(b + 0.6) / k` of
     /// the items known now.
-    pub(super) fn best_later(&self, test: &ChainTest, now: f64) -> f64 {
+    ///
+    /// `without` is what an item costs on the whole if so many are left without a certificate.
+    pub(super) fn best_later(&self, test: &ChainTest, without: impl Fn(f64) -> f64) -> f64 {
         let till = self.till();
         let known = self.sample(&test.chain);
         let chain = &test.chain;
@@ -265,7 +268,7 @@ impl Brain {
         let losses = looks.iter().zip(thens).map(|(look, then)| {
             let more = (*look - test.tested) as f64;
             let rest = (remaining - more).max(0.0);
-            self.thrift().loss([(more, profiling), (rest, then.min(now))])
+            self.thrift().loss([(more, profiling), (rest, then.min(without(rest)))])
         });
         losses.fold(f64::INFINITY, f64::min)
     }

@@ -14,7 +14,10 @@ impl Brain {
     pub(super) fn review(&mut self, looked: bool) {
         self.update_tabs();
         let (_, now) = self.best();
+        let untested = self.untested(now);
         let remaining = self.order.population() - self.profiled();
+        // What an item costs on the whole without another test.
+        let without = |rest: f64| now - untested.0 / rest.max(1.0);
         let mut verdicts = Vec::new();
         for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
             if test.boundary.kind() != BoundaryKind::SinglePolicy {
@@ -22,7 +25,8 @@ impl Brain {
                 if test.tested >= last {
                     verdicts.push((position, "its looks are over"));
                 } else if test.boundary.is_look(test.tested)
-                    && self.best_later(test, now) >= self.thrift().loss([(remaining as f64, now)])
+                    && self.best_later(test, without)
+                        >= self.thrift().loss([(remaining as f64, without(remaining as f64))])
                 {
                     verdicts.push((position, "more profiling is not expected to pay for it"));
                 }
@@ -38,7 +42,7 @@ impl Brain {
         for (position, reason) in verdicts {
             self.drop_test(position, reason);
         }
-        while let Some(position) = self.least_worth(now, remaining) {
+        while let Some(position) = self.least_worth(now, untested, remaining) {
             self.drop_test(position, "more profiling is not expected to pay for it");
         }
         self.tell_forecast(looked);
@@ -56,7 +60,7 @@ impl Brain {
     ///
     /// A profiled item costs the calls of every live candidate. So candidates are dropped one by one,
     /// the worst first, until those left are together worth their calls.
-    fn least_worth(&self, now: f64, remaining: u64) -> Option<usize> {
+    fn least_worth(&self, now: f64, untested: (f64, u64), remaining: u64) -> Option<usize> {
         let dense =
             |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
         let live: ModelSet = self.tests.iter().filter(dense).map(|test| test.chain.first).collect();
@@ -66,7 +70,8 @@ impl Brain {
         let worths =
             self.tests.iter().enumerate().filter(|(_, test)| dense(test)).map(|(at, test)| {
                 let then = self.mean(test, &Mark::LOWEST);
-                let stakes = Stakes { remaining, now, then, extra, thrift: self.thrift() };
+                let thrift = self.thrift();
+                let stakes = Stakes { remaining, now, then, extra, untested, thrift };
                 (at, worth::of_whole_chain(test, self.before(test), &stakes))
             });
         let least = worths.min_by(|a, b| {

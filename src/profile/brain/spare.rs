@@ -77,6 +77,13 @@ impl Brain {
         cheaper.min_by(|a, b| a.each.total_cmp(&b.each))
     }
 
+    /// What the last items save, in nano-units, if the others cost `now` each; and how many they are.
+    pub(super) fn untested(&self, now: f64) -> (f64, u64) {
+        let remaining = (self.order.population() - self.profiled()) as f64;
+        let spare = self.spare(self.profiled());
+        spare.map_or((0.0, 0), |spare| ((now - spare.per_item).max(0.0) * remaining, spare.items))
+    }
+
     /// How many of the `left` items a candidate may answer untested, if any may.
     fn last_items(&self, left: u64) -> Option<u64> {
         let families = self.settings.families;
