@@ -1,7 +1,11 @@
 //! Traces that are written in other ways than the format says.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{META, Result, of, replay, trace};
 use crate::Cost;
@@ -309,5 +313,18 @@ fn without_a_meta_file_the_caller_names_both() -> Result {
     let judged = of(&META.replace("exact", "judge"), &[&outputs("1", "1")])??;
     let compared = judged.with_equivalence("Exact")?;
     assert!(Replay::new(compared, None, None, BTreeMap::new())?.agrees(0, "small"));
+    Ok(())
+}
+
+#[test]
+fn a_gzip_file_is_known_by_its_content() -> Result {
+    let line = outputs("1", "1");
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(line.as_bytes())?;
+    for (name, bytes) in [("zip.jsonl", gzip.finish()?), ("plain.jsonl.gz", line.into_bytes())] {
+        let path = Lone(std::env::temp_dir().join(format!("{}-{name}", std::process::id())));
+        std::fs::write(&path.0, bytes)?;
+        assert_eq!(Trace::read(&path.0)?.models().len(), 2, "{name}");
+    }
     Ok(())
 }
