@@ -11,8 +11,16 @@
 //! ```
 //! An unknown value is `null`. An answer whose cost is unknown is taken to cost the mean of its model's
 //! other answers ([`Replay::estimated`]). `equivalence` is `exact`, `normalized`, `numeric` or `judge`;
-//! for `judge` the recorded verdict is the model's `judge_vs_reference`, and only the meta file's reference
-//! can be the reference.
+//! for `judge` the recorded verdict is the model's `judge_vs_reference` (1 or `true`, 0 or `false`), and only
+//! the meta file's reference can be the reference. Without a meta file, the caller names the reference
+//! ([`Replay::new`]) and the equivalence ([`Trace::with_equivalence`]).
+//!
+//! **Other spellings** are read as well. An `output` that is no text counts as its JSON, in one spelling
+//! for each value (`{"b": 1.0, "a": []}` is `{"a": [], "b": 1}`). A number may be a text that holds one;
+//! what is no number at all (a confidence `high`, tokens `-1`) is unknown, but a cost below 0 is refused.
+//! `NaN` and infinities are `null`; half a surrogate pair or a byte that is not UTF-8 is U+FFFD; a file may
+//! begin with a byte order mark, and be one JSON array instead of lines. A price for prompt or completion
+//! tokens that is missing is needed only for answers with such tokens and no `cost_usd`.
 //!
 //! **Missing answers.** A model that is `null` or absent gave no answer to the item, for a reason nobody
 //! knows. In profiling that counts as a failure of every policy that may ask it, as an outage does
@@ -23,6 +31,7 @@
 #[cfg(test)]
 mod tests;
 mod trace;
+mod value;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +63,7 @@ pub struct RecordedAnswer {
 pub struct Replay {
     trace: Arc<Trace>,
     reference: String,
+    relation: Relation,
     candidates: Vec<String>,
     /// The cost of each answer, for models whose cost the caller named.
     costs: BTreeMap<String, Cost>,
@@ -76,20 +86,20 @@ impl Replay {
         costs: BTreeMap<String, Cost>,
     ) -> Result<Self, ReplayError> {
         let models = trace.models();
-        let reference = reference.map_or_else(|| trace.meta.reference.clone(), str::to_owned);
+        let (reference, relation) = trace.named(reference)?;
         let known = |name: &String| {
             if models.contains(name) { Ok(()) } else { Err(ReplayError::NoSuchModel(name.clone())) }
         };
         known(&reference)?;
-        if trace.meta.equivalence == Relation::Judge && reference != trace.meta.reference {
-            let judged = trace.meta.reference.clone();
-            return Err(ReplayError::JudgedAgainst { judged, asked: reference });
+        let judged = trace.meta.reference.as_ref().filter(|judged| **judged != reference);
+        if let (Relation::Judge, Some(judged)) = (relation, judged) {
+            return Err(ReplayError::JudgedAgainst { judged: judged.clone(), asked: reference });
         }
         for name in candidates.into_iter().flatten().chain(costs.keys()) {
             known(name)?;
         }
         let (trace, means) = (Arc::new(trace), BTreeMap::new());
-        let mut replay = Self { trace, reference, candidates: Vec::new(), costs, means };
+        let mut replay = Self { trace, reference, relation, candidates: Vec::new(), costs, means };
         let known = |name: &String| {
             let costs = replay.answers(name).filter_map(|each| replay.known_cost(name, each));
             Some((name.clone(), mean(costs)?))
@@ -122,6 +132,21 @@ impl Replay {
     /// The models that were left out because their cost is unknown.
     pub fn uncosted(&self) -> Vec<String> {
         self.trace.models().into_iter().filter(|name| self.mean_cost(name).is_err()).collect()
+    }
+
+    /// The models that cost no less than the reference, and so are no candidates by default.
+    pub fn dearer(&self) -> Vec<String> {
+        let costs = |name: &String| self.means.get(name).copied();
+        let dear = |name: &String| *name != self.reference && costs(name) >= costs(&self.reference);
+        self.means.keys().filter(|name| dear(name)).cloned().collect()
+    }
+
+    /// For `judge`: how many of the candidates' answers have a recorded verdict, and how many have none and
+    /// so count as different.
+    pub fn verdicts(&self) -> Option<(usize, usize)> {
+        let answers = || self.candidates.iter().flat_map(|name| self.answers(name));
+        let judged = answers().filter(|recorded| recorded.judge_vs_reference.is_some()).count();
+        (self.relation == Relation::Judge).then(|| (judged, answers().count() - judged))
     }
 
     /// The reference's name.
@@ -166,9 +191,7 @@ impl Replay {
         if let Some(cost) = self.costs.get(name).copied().or(recorded.cost_usd) {
             return Some(cost);
         }
-        let pricing = self.trace.pricing(name)?;
-        let usage = Usage::tokens(recorded.prompt_tokens?, recorded.completion_tokens?);
-        Some(pricing.cost(Some(&usage)))
+        self.trace.priced(name, recorded.prompt_tokens?, recorded.completion_tokens?)
     }
 
     fn cost(&self, name: &str, recorded: &Recorded) -> Option<Cost> {
@@ -204,7 +227,7 @@ impl Replay {
 
     /// The trace's equivalence.
     pub fn equivalence(&self) -> RecordedEquivalence {
-        RecordedEquivalence { relation: self.trace.meta.equivalence }
+        RecordedEquivalence { relation: self.relation }
     }
 
     /// Whether a model's recorded answer to an item is equivalent to the reference's.
@@ -249,7 +272,7 @@ impl Replay {
         let recorded = self.line(index)?.models.get(name)?;
         Some(RecordedAnswer {
             output: recorded.output.clone(),
-            judged: recorded.judge_vs_reference.map(|verdict| verdict > 0.5),
+            judged: recorded.judge_vs_reference,
             reference: name == self.reference,
         })
     }

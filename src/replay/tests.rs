@@ -1,5 +1,7 @@
 //! Traces with missing answers and costs.
 
+mod odd;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -20,7 +22,7 @@ fn trace(lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
 }
 
 fn of(meta: &str, lines: &[&str]) -> Result<std::result::Result<Trace, ReplayError>> {
-    Ok(Trace::parse(lines.join("\n").as_bytes(), serde_json::from_str(meta)?, "log.jsonl"))
+    Ok(Trace::parse(lines.join("\n").as_bytes(), super::trace::meta(meta)?, "log.jsonl"))
 }
 
 fn replay(lines: &[&str]) -> Result<Replay> {
