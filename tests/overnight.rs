@@ -109,7 +109,7 @@ fn killed_at_any_time_it_ends_as_if_it_had_not_been() {
 #[test]
 fn killed_under_a_budget_it_spends_no_more() {
     let kills: u64 = std::env::var("OVERNIGHT_KILLS").map_or(6, |n| n.parse().unwrap());
-    kill(kills, Some("2.5"));
+    kill(kills, Some("2.0"));
 }
 
 /// Two processes on one journal: the second says so and touches nothing.

@@ -1,7 +1,7 @@
 //! What the evidence means: which calls are still worth making, when to stop, and the plan.
 //!
 //! The brain folds items strictly in rank order and looks at nothing else. So its decisions depend on
-//! the seed and the recorded answers alone. In the pilot it narrows the candidates (`choose`, `lone`);
+//! the seed and the recorded answers alone. In the pilot it narrows the candidates (`hopeless`, `choose`, `lone`);
 //! then it opens the test of a chain, or one test for each candidate (`lax`), and judges it at its looks.
 //! Between looks it reviews whether going on pays (`review`) and forecasts the bill (`outlook`). In the end it
 //! makes the plan (`planning`), in which a candidate may answer a few items without a test (`spare`).
@@ -11,6 +11,7 @@
 
 mod aim;
 mod choose;
+mod hopeless;
 mod judged;
 mod lax;
 mod lone;
@@ -140,6 +141,10 @@ impl Brain {
             self.halt(StopReason::NoCandidates);
             return Ok(());
         }
+        if self.allows_nothing() {
+            self.halt(StopReason::NotWorthMore);
+            return Ok(());
+        }
         if self.settings.families == Families::Single {
             let boundary = self.first_boundary(candidates.iter().count())?;
             for id in candidates.iter() {
@@ -230,7 +235,7 @@ impl Brain {
     /// or end profiling.
     pub(super) fn horizon(&self) -> u64 {
         let profiled = self.profiled();
-        if self.waits_for_judge() {
+        if self.waits_for_judge() || self.waits_for_prices() {
             return profiled + 1;
         }
         if let Some(horizon) = self.probe_horizon() {
@@ -285,6 +290,9 @@ impl Brain {
         if unjudged && self.comparisons > 0 {
             self.weigh_judge();
         }
+        if self.probed_since.is_none() {
+            self.give_up_hopeless();
+        }
         if self.stop.is_some() {
             return;
         }
@@ -304,6 +312,8 @@ impl Brain {
             self.next_review = profiled + 10.max(profiled / 20);
             self.review(looked);
         }
+        // What a gate or a test demands may be too dear.
+        self.give_up_dear_ratings();
         if self.stop.is_none() && profiled == self.order.population() {
             self.halt(StopReason::Exhausted);
         }

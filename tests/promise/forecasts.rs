@@ -88,6 +88,28 @@ fn money_that_is_to_be_spent_is_forecast_to_be() {
     assert!(held >= 79 && planned >= 79, "{held} and {planned} of {runs}");
 }
 
+/// Where money is short, a policy hangs on what a few known items say of its cost.
+#[test]
+fn small_sums_are_kept_to_as_well() {
+    let runs = 100;
+    for share in [200_000, 300_000, 400_000] {
+        let within = Cost::from_nanos(2_000 * share);
+        let (mut over, mut far) = (0, 0);
+        for seed in 0..runs {
+            let objective = Objective::BestAgreement { within };
+            let settings = ProfileSettings::default().with_objective(objective);
+            let smart = Smart::new(roster(seed, true), Exact, Target::new(0.8, 0.95).unwrap());
+            let smart = smart.with_seed(seed).with_settings(settings);
+            let items = Generated::new(2_000, |index| index);
+            let bill = futures::executor::block_on(smart.run(&items)).unwrap().report.cost();
+            over += u64::from(bill > within);
+            far += u64::from(bill.as_usd() > 1.05 * within.as_usd());
+        }
+        // As above.
+        assert!(over <= 33 && far <= 20, "{share}: {over} of {runs} over, {far} by more than 5 %");
+    }
+}
+
 #[test]
 fn the_reference_alone_costs_what_its_bills_say() {
     let usage = |bill: fn(u64) -> u64| {

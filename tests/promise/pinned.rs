@@ -113,7 +113,7 @@ fn plans_of_every_family() {
         (Families::Mix, "0x8e2b503cb575aaa1"),
         (Families::Cascade, "0x86c4dedfa5b462b0"),
         (Families::Consensus, "0x89135fd348fc0eda"),
-        (Families::Auto, "0xa89038c173d806e7"),
+        (Families::Auto, "0x2e7749cda3f58821"),
     ]
     .map(|(families, digest)| (families, digest.to_owned()));
     assert_eq!(all, pinned);

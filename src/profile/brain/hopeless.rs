@@ -1,0 +1,157 @@
+//! What cannot pay even if it never fails.
+//!
+//! The first items show what calls cost. A test needs some items even if no answer fails, `k` with
+//! `P(Hyp(N, F + 1, k) = 0) <= alpha`, and saves at most what the reference costs on the items after it. Where
+//! few items are left, that is little beside the calls of a test and a pilot, and a candidate for which it is
+//! too little is not asked again. If nothing may fail at all, no candidate is asked in the first place: a test
+//! would take nearly all the items. Ratings that bring an answer to the price of the reference's are not bought
+//! again.
+//!
+//! All this goes by costs and not by answers, and before any test is judged.
+
+use super::super::StopReason;
+use super::super::decision::Decision;
+use super::super::settings::Objective;
+use super::Brain;
+use crate::evidence::ModelSet;
+use crate::roster::ModelId;
+use crate::stats::{Design, Probability, single_look_limit};
+
+/// One item shows costs roughly, so a test may seem to cost up to this many times what it could save.
+const DOUBT: f64 = 1.5;
+/// The items on which a pilot asks all candidates it was begun with.
+const TOGETHER: f64 = 4.0;
+/// What these calls may cost of what could be saved.
+const MODEST: f64 = 0.25;
+/// On fewer items than this the first goes alone, for what it shows of costs.
+const FEW: u64 = 100;
+/// From this many items on it shows which bill is absurd.
+const EARLY: u64 = 4;
+/// About the fewest answers that show a good candidate to be above the floor.
+const FLOOR: f64 = 6.0;
+
+impl Brain {
+    /// Whether no answer of a candidate may fail, so that asking any is in vain.
+    pub(super) fn allows_nothing(&self) -> bool {
+        let least = self.settings.objective == Objective::LeastCost;
+        least && self.target.allowance(self.order.population()) == 0
+    }
+
+    /// Whether no more than one item is to be begun, because nobody knows yet what calls cost.
+    pub(super) fn waits_for_prices(&self) -> bool {
+        self.profiled() == 0 && self.order.population() < FEW
+    }
+
+    /// Gives up the candidates that cannot pay.
+    ///
+    /// Where a pilot is a large part of all items, from the first item on; else once a bill that is absurd would
+    /// be told from the others.
+    pub(super) fn give_up_hopeless(&mut self) {
+        let profiled = self.profiled();
+        let few = self.order.population() < FEW;
+        let least = self.settings.objective == Objective::LeastCost;
+        if !least || profiled > EARLY || !(few || profiled == EARLY) {
+            return;
+        }
+        let Ok(design) = self.design(self.profiled()) else { return };
+        let reference = self.means.answer(ModelId::REFERENCE);
+        if reference <= 0.0 {
+            return;
+        }
+        let left = self.order.population().saturating_sub(self.profiled());
+        let items = shortest(design, self.level(), left) as f64;
+        let rest = (left as f64 - items).max(0.0);
+        let last = self.target.allowance(self.order.population()).min(left) as f64;
+        let till = self.till();
+        let mut asked: Vec<(ModelId, f64)> =
+            self.demand.ask.iter().map(|id| (id, till.trial(id))).collect();
+        asked.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((_, cheapest)) = asked.first().copied() else { return };
+        let most = MODEST * rest.max(last) * (reference - cheapest);
+        let (mut keep, mut together) = (ModelSet::EMPTY, 0.0);
+        for (id, each) in asked {
+            let tests = items * each <= DOUBT * rest * (reference - each);
+            let spares = FLOOR * each <= MODEST * last * (reference - each);
+            if (tests || spares) && TOGETHER * (together + each) <= most {
+                keep.insert(id);
+                together += each;
+            }
+        }
+        self.keep_only(keep, "even if it never failed, it could not save what its calls cost");
+    }
+
+    /// Asks only these candidates from here on.
+    fn keep_only(&mut self, keep: ModelSet, reason: &str) {
+        let profiled = self.profiled();
+        let gone: ModelSet = self.demand.ask.iter().filter(|id| !keep.contains(*id)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for at in 0..self.tests.len() {
+            let loses = |id: ModelId| gone.contains(id);
+            if self.tests.get(at).is_some_and(|test| test.chain.models().iter().any(loses)) {
+                self.drop_test(at, reason);
+            }
+        }
+        for model in gone.iter() {
+            self.demand.ask.remove(model);
+            self.demand.rate.remove(model);
+            let name = self.roster.name(model).to_owned();
+            let reason = reason.to_owned();
+            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
+        }
+        self.demand.compare &= self.demand.ask.len() > 1;
+        if self.demand.ask.is_empty() {
+            self.halt(StopReason::NotWorthMore);
+        }
+    }
+
+    /// Buys no more ratings that bring an answer to the price of the reference's.
+    pub(super) fn give_up_dear_ratings(&mut self) {
+        if self.profiled() < EARLY {
+            return;
+        }
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let dear = |id: &ModelId| {
+            let (answer, rating) = (self.means.answer(*id), self.means.rating(*id));
+            reference > 0.0 && rating > 0.0 && answer + rating >= reference
+        };
+        let dear: ModelSet = self.demand.rate.iter().filter(dear).collect();
+        for id in dear.iter() {
+            self.demand.rate.remove(id);
+        }
+    }
+}
+
+/// The fewest items that certify at this level if none of them fails.
+fn shortest(design: Design, level: Probability, population: u64) -> u64 {
+    let (mut below, mut enough) = (0, population);
+    while below + 1 < enough {
+        let middle = u64::midpoint(below, enough);
+        if single_look_limit(design, middle, level).is_some() {
+            enough = middle;
+        } else {
+            below = middle;
+        }
+    }
+    enough
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_test_is_that_of_the_hypergeometric_distribution() {
+        let level = Probability::new(0.05).unwrap();
+        let of = |population, allowance| {
+            shortest(Design::finite(population, allowance).unwrap(), level, population)
+        };
+        // (20 - k) (19 - k) / 380 is 12 / 380 at k = 16, and 20 / 380 at k = 15.
+        assert_eq!(of(20, 1), 16);
+        // None of k draws is the one failing item with probability 1 - k / 70.
+        assert_eq!(of(70, 0), 67);
+        // 0.95^58 < 0.06 and 0.95^59 < 0.05: nearly with replacement.
+        assert!((55..=59).contains(&of(1_000_000, 50_000)));
+    }
+}
