@@ -442,7 +442,8 @@ where
         }
     } else {
         let router = score(shared.router.as_deref(), item).map(Confidence::as_f64);
-        let needs = || route::needs(&shared.calls, &shared.plan, shared.auditor.is_some());
+        let audited = shared.auditor.is_some();
+        let needs = || route::needs(&shared.calls, &shared.plan, index, audited);
         let errand = shared.calls.errand(index, item, needs)?;
         let auditor = shared.auditor.as_ref();
         route::follow(&shared.calls, &shared.plan, &errand, router, auditor).await?

@@ -206,13 +206,14 @@ impl Plan {
 
     /// What is known of an item before any call, for [`Policy::next`].
     pub fn start(&self, index: u64, router: Option<f64>) -> Known {
-        let last = match self.policy {
-            Policy::Last { items, .. } => {
-                self.order.rank(index) >= self.order.population().saturating_sub(items)
-            }
-            _ => false,
-        };
+        let last = self.is_last(index);
         Known { coin: self.order.coin(index), router, last, ..Known::default() }
+    }
+
+    /// Whether an item is among the last ones, which [`Policy::Last`] gives to a candidate.
+    pub(crate) fn is_last(&self, index: u64) -> bool {
+        let Policy::Last { items, .. } = self.policy else { return false };
+        self.order.rank(index) >= self.order.population().saturating_sub(items)
     }
 
     /// Whether the promise is kept whatever candidates answer: they answer no more items than may fail.

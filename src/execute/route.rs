@@ -31,17 +31,27 @@ struct Trip {
 
 /// The calls an item takes at worst: every model the policy may ask, with a rating if it rates its own
 /// answers; the reference; a comparison of two candidates; and an audit's, of the answer to be delivered.
-pub(super) fn needs<I: ?Sized + Sync, O>(calls: &Calls<I, O>, plan: &Plan, audited: bool) -> Needs {
+pub(super) fn needs<I: ?Sized + Sync, O>(
+    calls: &Calls<I, O>,
+    plan: &Plan,
+    index: u64,
+    audited: bool,
+) -> Needs {
+    if let Policy::Last { model, .. } = plan.policy {
+        if !plan.is_last(index) {
+            return reference_needs();
+        }
+        let mut needs = Needs::new([model, ModelId::REFERENCE], []);
+        if audited {
+            needs.compare(ModelId::REFERENCE, ModelSet::of(model));
+        }
+        return needs;
+    }
     let roster = calls.roster.spec();
     let models = plan.models();
     let rated = models.iter().filter(|id| roster.rates(*id));
     let mut needs = Needs::new(models.iter().chain([ModelId::REFERENCE]), rated);
-    let Policy::Chain { chain, .. } = &plan.policy else {
-        if audited {
-            needs.compare(ModelId::REFERENCE, models);
-        }
-        return needs;
-    };
+    let Policy::Chain { chain, .. } = &plan.policy else { return needs };
     if let Some(second) = chain.second.filter(|_| chain.compares()) {
         // The lower id is in the reference's place.
         needs.compare(chain.first.min(second), ModelSet::of(chain.first.max(second)));

@@ -128,7 +128,7 @@ impl Considered {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Candidates answer part of the items.
+    /// A policy that was tested gives part of the items to candidates.
     Pays,
     /// No policy that takes a test pays, for the reason given. The reference answers everything, or all but the
     /// few items that [`Policy::Last`](super::Policy::Last) leaves to a candidate.

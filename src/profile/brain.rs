@@ -16,6 +16,7 @@ mod judged;
 mod lax;
 mod lone;
 mod outlook;
+mod parts;
 mod planning;
 mod retest;
 mod review;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub(super) use self::aim::LIKELY;
 use self::outlook::Bills;
+use self::spare::Probe;
 use super::StopReason;
 use super::boundaries;
 use super::chain_test::ChainTest;
@@ -85,8 +87,8 @@ pub struct Brain {
     budget: Option<Cost>,
     /// The candidates that were still asked when profiling ended.
     live: ModelSet,
-    /// The rank at which a probe began.
-    probed_since: Option<u64>,
+    /// The probe of a candidate for the last items.
+    probe: Option<Probe>,
     /// Why stored evidence certifies nothing, if so.
     stored: Option<&'static str>,
     /// The schedule of looks for an allowance, once worked out.
@@ -126,7 +128,7 @@ impl Brain {
             decisions: VecDeque::new(),
             budget: None,
             live: ModelSet::EMPTY,
-            probed_since: None,
+            probe: None,
             stored: None,
             looks: None,
         };
@@ -290,14 +292,14 @@ impl Brain {
         if unjudged && self.comparisons > 0 {
             self.weigh_judge();
         }
-        if self.probed_since.is_none() {
+        if self.probe.is_none() {
             self.give_up_hopeless();
         }
         if self.stop.is_some() {
             return;
         }
-        if self.probed_since.is_some() {
-            return self.probe();
+        if self.probe.is_some() {
+            return self.go_on_probing();
         }
         if profiled == self.pilot {
             self.open_tests();
@@ -446,35 +448,6 @@ impl Brain {
             self.demand = Demand::default();
             self.decisions.push_back(Decision::Stopped { profiled: self.profiled(), reason });
         }
-    }
-
-    /// The same brain for another order, before it has folded anything.
-    pub(super) fn with_order(self, order: Order) -> Self {
-        Self { order, ..self }
-    }
-
-    pub(super) fn roster(&self) -> &RosterSpec {
-        &self.roster
-    }
-    pub(super) fn judge(&self) -> &Pricing {
-        &self.judge
-    }
-    pub(super) fn target(&self) -> Target {
-        self.target
-    }
-    pub(super) fn order(&self) -> Order {
-        self.order
-    }
-    pub(super) fn settings(&self) -> &ProfileSettings {
-        &self.settings
-    }
-    pub(super) const fn budget(&self) -> Option<Cost> {
-        self.budget
-    }
-
-    /// The same brain for a run whose money is capped, before it has folded anything.
-    pub(super) fn with_budget(self, budget: Option<Cost>) -> Self {
-        Self { budget, ..self }
     }
 
     /// Whether what is tested for the target asked for is chosen by what comes before the test.

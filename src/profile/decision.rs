@@ -46,7 +46,10 @@ pub enum Decision {
         /// How the live chains stand.
         chains: Vec<Standing>,
     },
-    /// A candidate will not be called any more and is no part of the plan so far.
+    /// A candidate is in no test any more and is no part of the plan so far.
+    ///
+    /// It will not be called any more, unless it is to answer the last items
+    /// ([`Policy::Last`](crate::plan::Policy::Last)).
     Dropped {
         /// The candidate.
         model: ModelId,

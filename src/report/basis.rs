@@ -24,7 +24,7 @@ pub(crate) enum Basis<'a> {
     Certificate(&'a Certificate),
     /// The reference answers everything.
     Reference,
-    /// A candidate answers no more items than may fail, this many.
+    /// A candidate answers no more items than may fail: this many.
     Last(u64),
     /// The audits alone, in words: the plan is followed on items it was not tested on.
     Audits(String),
@@ -48,8 +48,12 @@ impl Report {
         match (&self.plan.certificate, &self.plan.policy) {
             (Some(certificate), _) => Basis::Certificate(certificate),
             (None, Policy::Reference) => Basis::Reference,
-            (None, Policy::Last { items, .. }) => Basis::Last(*items),
-            (None, Policy::Chain { .. }) => Basis::Audits(self.rests_on_audits()),
+            (None, Policy::Last { .. }) if self.plan.needs_no_certificate() => {
+                Basis::Last(self.allowance())
+            }
+            (None, Policy::Chain { .. } | Policy::Last { .. }) => {
+                Basis::Audits(self.rests_on_audits())
+            }
         }
     }
 

@@ -234,6 +234,14 @@ impl Report {
         Ok(())
     }
 
+    /// Writes that a candidate answers a few items all the same, if so.
+    fn write_last(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if matches!(self.plan.policy, Policy::Last { .. }) {
+            f.write_str("; what may fail is left to the cheapest candidate all the same")?;
+        }
+        Ok(())
+    }
+
     /// Writes how many items have no answer, and why.
     fn write_unanswered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.delivered.unanswered() == 0 {
@@ -354,13 +362,12 @@ impl fmt::Display for Report {
             }
             Verdict::DoesNotPay(reason) => {
                 write!(f, "Verdict    does not pay: {reason}")?;
-                if matches!(plan.policy, Policy::Last { .. }) {
-                    write!(f, "; what may fail is left to the cheapest candidate all the same")?;
-                }
+                self.write_last(f)?;
                 writeln!(f)?;
             }
             Verdict::Undecided(reason) => {
                 write!(f, "Verdict    undecided: {reason}")?;
+                self.write_last(f)?;
                 if self.cut_short {
                     write!(f, "; run again over the same journal to go on")?;
                 }
@@ -390,7 +397,8 @@ impl fmt::Display for Report {
             if let Some(planned) = planned {
                 let began = "the cap that the journal was begun with";
                 write!(f, "; profiling was planned within {}, {began}", said(planned))?;
-                if planned < cap && plan.policy == Policy::Reference {
+                let tested = matches!(plan.policy, Policy::Chain { .. });
+                if planned < cap && !tested {
                     write!(
                         f,
                         " (a run under a new journal may find a cheaper plan: see its forecast)"

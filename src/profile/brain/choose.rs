@@ -127,9 +127,10 @@ impl Brain {
             let name = self.roster.name(model).to_owned();
             self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
         }
+        let asked = self.demand.ask;
         self.demand = demand;
         if self.demand.ask.is_empty() {
-            self.give_up();
+            self.give_up(asked);
         }
     }
 
@@ -198,9 +199,10 @@ impl Brain {
             });
         }
         self.tests = opened;
+        let asked = self.demand.ask;
         self.review_demand();
         if self.tests.is_empty() {
-            self.give_up();
+            self.give_up(asked);
         }
     }
 

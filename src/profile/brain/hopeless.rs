@@ -4,14 +4,14 @@
 //! `P(Hyp(N, F + 1, k) = 0) <= alpha`, and saves at most what the reference costs on the items after it. Where
 //! few items are left, that is little beside the calls of a test and a pilot, and a candidate for which it is
 //! too little is not asked again. If nothing may fail at all, no candidate is asked in the first place: a test
-//! would take nearly all the items. Ratings that bring an answer to the price of the reference's are not bought
-//! again.
+//! would take nearly all the items.
 //!
-//! All this goes by costs and not by answers, and before any test is judged.
+//! All this goes by costs and not by answers, and before any test is judged. At any time, ratings that bring an
+//! answer to the price of the reference's are not bought again.
 
 use super::super::StopReason;
 use super::super::decision::Decision;
-use super::super::settings::Objective;
+use super::super::settings::{Families, Objective};
 use super::Brain;
 use crate::evidence::ModelSet;
 use crate::roster::ModelId;
@@ -25,16 +25,19 @@ const TOGETHER: f64 = 4.0;
 const MODEST: f64 = 0.25;
 /// On fewer items than this the first goes alone, for what it shows of costs.
 const FEW: u64 = 100;
-/// From this many items on it shows which bill is absurd.
+/// After so many items an absurd bill is told from the others.
 const EARLY: u64 = 4;
-/// About the fewest answers that show a good candidate to be above the floor.
+/// If no answer may fail, a test leaves this share of the items at most.
+const NEARLY: f64 = 0.2;
+/// About the fewest answers that show a good candidate to be above the default floor.
 const FLOOR: f64 = 6.0;
 
 impl Brain {
     /// Whether no answer of a candidate may fail, so that asking any is in vain.
     pub(super) fn allows_nothing(&self) -> bool {
         let least = self.settings.objective == Objective::LeastCost;
-        least && self.target.allowance(self.order.population()) == 0
+        let sure = self.target.alpha() < NEARLY;
+        least && sure && self.target.allowance(self.order.population()) == 0
     }
 
     /// Whether no more than one item is to be begun, because nobody knows yet what calls cost.
@@ -44,8 +47,7 @@ impl Brain {
 
     /// Gives up the candidates that cannot pay.
     ///
-    /// Where a pilot is a large part of all items, from the first item on; else once a bill that is absurd would
-    /// be told from the others.
+    /// Among few items that is after each of the first ones, else once, after the last of these.
     pub(super) fn give_up_hopeless(&mut self) {
         let profiled = self.profiled();
         let few = self.order.population() < FEW;
@@ -77,7 +79,7 @@ impl Brain {
                 together += each;
             }
         }
-        self.keep_only(keep, "even if it never failed, it could not save what its calls cost");
+        self.keep_only(keep, "its calls cost too much of what it could save");
     }
 
     /// Asks only these candidates from here on.
@@ -101,7 +103,8 @@ impl Brain {
             self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
         }
         self.demand.compare &= self.demand.ask.len() > 1;
-        if self.demand.ask.is_empty() {
+        let pair = self.settings.families == Families::Consensus;
+        if self.demand.ask.len() < if pair { 2 } else { 1 } {
             self.halt(StopReason::NotWorthMore);
         }
     }

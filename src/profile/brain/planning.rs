@@ -170,6 +170,10 @@ impl Brain {
     fn why_undecided(&self) -> Option<String> {
         let stop = self.stop?;
         self.cut()?;
+        // In a probe all tests are given up, or none was worth its price.
+        if self.probe.is_some() || self.tests.iter().any(|test| test.certified.is_some()) {
+            return None;
+        }
         let reference = self.means.answer(ModelId::REFERENCE);
         let dear = self.roster.candidates().all(|id| self.means.answer(id) >= reference);
         let why = match stop {

@@ -46,12 +46,13 @@ impl Brain {
             self.drop_test(position, "more profiling is not expected to pay for it");
         }
         self.tell_forecast(looked);
+        let asked = self.demand.ask;
         self.review_demand();
         if self.stop.is_none() && self.tests.iter().all(|test| !test.live) {
             if self.tests.iter().any(|test| test.certified.is_some()) {
                 self.halt(StopReason::Certified);
             } else {
-                self.give_up();
+                self.give_up(asked);
             }
         }
     }

@@ -7,8 +7,9 @@
 //!
 //! The candidate is one whose agreement is above the floor, by its exact upper failure rate (Clopper and
 //! Pearson, one-sided, at the target's confidence) over its answers to the items on which it was asked whatever
-//! others said. Where profiling would end before any is known to be, a *probe* asks the most promising
-//! candidate about some more items, as long as the calls that this is likely to take cost little beside what
+//! others said. (It is read after each item of a probe, so that level is nominal; the promise does not rest on it.)
+//! Where profiling would end before any is known to be, a *probe* asks the most promising
+//! candidate of those asked last about some more items, as long as the calls that this is likely to take cost little beside what
 //! the last items save. The reference answers the probe's items, as it does all profiled ones, and would have
 //! answered them anyway.
 
@@ -59,6 +60,14 @@ impl Spare {
     }
 }
 
+/// A candidate asked about a few more items, to see if it is above the floor.
+#[derive(Debug, Clone)]
+pub(super) struct Probe {
+    model: ModelId,
+    /// The rank at which it began.
+    since: u64,
+}
+
 impl Brain {
     /// The candidate that answers the last items at the least cost, if ranks below `asked` are answered.
     pub(super) fn spare(&self, asked: u64) -> Option<Spare> {
@@ -73,7 +82,12 @@ impl Brain {
             Spare { model, items, each, per_item: self.with_spared(each, items, left) }
         });
         let reference = self.means.answer(ModelId::REFERENCE);
-        let cheaper = spares.filter(|spare| spare.each < reference);
+        // Where the money ends before all items are answered, it never comes to the last of them.
+        let reached = |spare: &Spare| {
+            let others = left - spare.items;
+            self.thrift().bears(others as f64 * reference + spare.items as f64 * spare.each)
+        };
+        let cheaper = spares.filter(|spare| spare.each < reference && reached(spare));
         cheaper.min_by(|a, b| a.each.total_cmp(&b.each))
     }
 
@@ -144,17 +158,22 @@ impl Brain {
         count > 0 && upper.is_ok_and(|rate| rate < 1.0 - self.settings.floor)
     }
 
-    /// Ends profiling with nothing certified, or begins a probe.
-    pub(super) fn give_up(&mut self) {
-        self.probed_since = Some(self.profiled());
-        self.pilot = self.pilot.min(self.profiled());
-        self.probe();
+    /// Ends profiling with nothing certified, or begins a probe of one of the candidates `asked` so far.
+    ///
+    /// Items under way were asked about these. So a probe demands nothing that an item before it lacks, and whoever
+    /// reads the evidence again comes to the same probe.
+    pub(super) fn give_up(&mut self, asked: ModelSet) {
+        let since = self.profiled();
+        let model = self.promising(asked, since);
+        self.probe = model.map(|model| Probe { model, since });
+        self.pilot = self.pilot.min(since);
+        self.go_on_probing();
     }
 
     /// Goes on with a probe, or ends profiling.
-    pub(super) fn probe(&mut self) {
-        let promising = self.probed_since.and_then(|since| self.promising(since));
-        match promising {
+    pub(super) fn go_on_probing(&mut self) {
+        let goes_on = |probe: &Probe| self.promising(ModelSet::of(probe.model), probe.since);
+        match self.probe.as_ref().and_then(goes_on) {
             Some(model) => {
                 self.demand = Demand { ask: ModelSet::of(model), ..Demand::default() };
             }
@@ -164,12 +183,12 @@ impl Brain {
 
     /// The first rank that a probe must not ask about yet.
     pub(super) fn probe_horizon(&self) -> Option<u64> {
-        let end = self.probed_since?.saturating_add(PROBE);
+        let end = self.probe.as_ref()?.since.saturating_add(PROBE);
         Some((self.profiled() + AHEAD).min(end))
     }
 
-    /// The candidate that a probe begun at the rank `since` asks next.
-    fn promising(&self, since: u64) -> Option<ModelId> {
+    /// Which of these candidates a probe begun at the rank `since` asks about the next item, if any.
+    fn promising(&self, among: ModelSet, since: u64) -> Option<ModelId> {
         let profiled = self.profiled();
         let left = self.order.population().saturating_sub(profiled);
         let items = self.last_items(left)?;
@@ -184,7 +203,7 @@ impl Brain {
             let bears = self.thrift().bears(calls + left as f64 * reference);
             (bears && calls <= LITTLE * saved).then_some((id, saved - calls))
         };
-        let candidates = self.roster.candidates().filter_map(worth);
+        let candidates = among.iter().filter_map(worth);
         candidates.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(id, _)| id)
     }
 
