@@ -242,6 +242,34 @@ impl Report {
         Ok(())
     }
 
+    /// Writes the verdict, if it says more than that the plan pays.
+    fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.plan.verdict {
+            Verdict::Pays => {
+                if let Some(loss) = self.loss() {
+                    writeln!(f, "Verdict    {loss}")?;
+                }
+            }
+            Verdict::DoesNotPay(reason) => {
+                write!(f, "Verdict    does not pay: {reason}")?;
+                self.write_last(f)?;
+                writeln!(f)?;
+            }
+            Verdict::Undecided(reason) => {
+                write!(f, "Verdict    undecided: {reason}")?;
+                self.write_last(f)?;
+                if self.cut_short {
+                    write!(f, "; run again over the same journal to go on")?;
+                }
+                writeln!(f)?;
+            }
+            Verdict::MoneySuffices => {
+                writeln!(f, "Verdict    the money is enough for the reference alone")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes how many items have no answer, and why.
     fn write_unanswered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.delivered.unanswered() == 0 {
@@ -354,29 +382,7 @@ impl fmt::Display for Report {
             Basis::Last(items) => writeln!(f, "Certified  {}", needs_no_test(items))?,
             Basis::Audits(words) => writeln!(f, "Rests on   {words}")?,
         }
-        match &plan.verdict {
-            Verdict::Pays => {
-                if let Some(loss) = self.loss() {
-                    writeln!(f, "Verdict    {loss}")?;
-                }
-            }
-            Verdict::DoesNotPay(reason) => {
-                write!(f, "Verdict    does not pay: {reason}")?;
-                self.write_last(f)?;
-                writeln!(f)?;
-            }
-            Verdict::Undecided(reason) => {
-                write!(f, "Verdict    undecided: {reason}")?;
-                self.write_last(f)?;
-                if self.cut_short {
-                    write!(f, "; run again over the same journal to go on")?;
-                }
-                writeln!(f)?;
-            }
-            Verdict::MoneySuffices => {
-                writeln!(f, "Verdict    the money is enough for the reference alone")?;
-            }
-        }
+        self.write_verdict(f)?;
         if let Some(stopped) = self.stopped_early() {
             writeln!(f, "Stopped    {stopped}")?;
         }

@@ -210,3 +210,37 @@ fn at_other_prices_it_is_forecast_anew() {
     // Up to the rounding of a mean.
     assert!(is.cost.as_nanos().abs_diff((ITEMS - 100) * 20_000_000 + candidate) < 10);
 }
+
+/// Items are under way when a test ends and a probe begins. What is stored comes to the plan of the run.
+#[test]
+fn stored_evidence_comes_to_the_plan_of_the_run() {
+    let candidate = |by: u64| {
+        let small = from_fn(move |item: &u64| {
+            let item = *item;
+            let fails = (item.wrapping_mul(by) >> 32) % 100 < 38;
+            async move { Ok(Completion::new(if fails { ITEMS } else { item })) }
+        });
+        Model::new(format!("small {by}"), small).with_pricing(Pricing::per_request(0.001).unwrap())
+    };
+    let large = || {
+        let large = from_fn(|item: &u64| {
+            let item = *item;
+            async move { Ok(Completion::new(item)) }
+        });
+        Model::new("large", large).with_pricing(Pricing::per_request(0.01).unwrap())
+    };
+    let mut last = 0;
+    for seed in 0..200 {
+        let (a, b) =
+            (candidate(0x9E37_79B9_7F4A_7C15 + 2 * seed), candidate(0xBF58_476D_1CE4_E5B9));
+        let roster = Roster::new(large(), [a, b]).unwrap();
+        let single = ProfileSettings::default().with_families(Families::Single);
+        let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
+        let smart = smart.with_seed(seed).with_settings(single);
+        let profiled = block_on(smart.profile(&Generated::new(400, |item| item))).unwrap();
+        let plan = profiled.profile.plan().unwrap();
+        assert!(!matches!(plan.verdict, Verdict::Undecided(_)), "{seed}: {:?}", plan.verdict);
+        last += u64::from(plan.policy.family() == "last");
+    }
+    assert!(last > 20, "{last} of 200");
+}
