@@ -65,18 +65,20 @@ impl Brain {
         let rest = (left as f64 - items).max(0.0);
         let last = self.target.allowance(self.order.population()).min(left) as f64;
         let till = self.till();
+        // A trial is compared with the reference's answer, an answer delivered is not.
+        let saves = |id: ModelId| reference - self.means.answer(id);
         let mut asked: Vec<(ModelId, f64)> =
             self.demand.ask.iter().map(|id| (id, till.trial(id))).collect();
         asked.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let Some((_, cheapest)) = asked.first().copied() else { return };
-        let most = MODEST * rest.max(last) * (reference - cheapest);
+        let Some((cheapest, _)) = asked.first().copied() else { return };
+        let most = MODEST * rest.max(last) * saves(cheapest);
         let (mut keep, mut together) = (ModelSet::EMPTY, 0.0);
-        for (id, each) in asked {
-            let tests = items * each <= DOUBT * rest * (reference - each);
-            let spares = FLOOR * each <= MODEST * last * (reference - each);
-            if (tests || spares) && TOGETHER * (together + each) <= most {
+        for (id, trial) in asked {
+            let tests = items * trial <= DOUBT * rest * saves(id);
+            let spares = FLOOR * trial <= MODEST * last * saves(id);
+            if (tests || spares) && TOGETHER * (together + trial) <= most {
                 keep.insert(id);
-                together += each;
+                together += trial;
             }
         }
         self.keep_only(keep, "its calls cost too much of what it could save");
