@@ -204,10 +204,10 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     ///
     /// Profiles and plans then recognise the profiled items by a fingerprint of the key, and an
     /// [`executor`](Self::executor) with the same key refuses a plan, or answers, for other items. Without a
-    /// key, or with one that is the same for all items, nothing can tell yesterday's items from today's. In a run with a journal, what tells items apart
-    /// there is the key if none is set here: the item itself, or the key of
-    /// [`with_keyed_journal`](Self::with_keyed_journal). This key never changes what the journal goes by. A
-    /// panic in `key` ends the run as [`RunError::Item`], after the calls under way.
+    /// key, or with one that is the same for all items, nothing can tell yesterday's items from today's. In a
+    /// run with a journal, what tells items apart there is the key if none is set here: the item itself, or the
+    /// key of [`with_keyed_journal`](Self::with_keyed_journal). This key never changes what the journal goes by.
+    /// A panic in `key` ends the run as [`RunError::Item`], after the calls under way.
     ///
     /// ```
     /// use smart_core::backend::Simulated;

@@ -3,15 +3,15 @@
 //! A candidate that answers no more than `F` items delivers no more than `F` failures, whatever its answers
 //! are. So where the reference would answer all that is left, the cheapest candidate takes the last `F` ranks
 //! from it instead. This costs no share of the error, so it may be chosen for any reason and at any time: after
-//! a test in vain, with a test never begun, or in the place of a certified policy that is dearer.
+//! a test in vain, where none was begun, or in the place of a certified policy that is dearer.
 //!
 //! The candidate is one whose agreement is above the floor, by its exact upper failure rate (Clopper and
 //! Pearson, one-sided, at the target's confidence) over its answers to the items on which it was asked whatever
-//! others said. (It is read after each item of a probe, so that level is nominal; the promise does not rest on it.)
-//! Where profiling would end before any is known to be, a *probe* asks the most promising
-//! candidate of those asked last about some more items, as long as the calls that this is likely to take cost little beside what
-//! the last items save. The reference answers the probe's items, as it does all profiled ones, and would have
-//! answered them anyway.
+//! others said. Where profiling would end before any is known to be, a *probe* asks the most promising of the
+//! candidates asked last about some more items, as long as the calls that this is likely to take cost little
+//! beside what the last items save. The reference answers the probe's items, as it does all profiled ones, and
+//! would have answered them anyway. A probe looks at the rate after each item, so its level is nominal; the
+//! promise does not rest on it.
 
 use super::super::StopReason;
 use super::super::decision::Demand;
