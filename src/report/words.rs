@@ -257,9 +257,10 @@ impl Report {
             }
             Verdict::Undecided(reason) => {
                 write!(f, "Verdict    undecided: {reason}")?;
-                self.write_last(f)?;
                 if self.cut_short {
                     write!(f, "; run again over the same journal to go on")?;
+                } else {
+                    self.write_last(f)?;
                 }
                 writeln!(f)?;
             }

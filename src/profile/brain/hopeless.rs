@@ -12,7 +12,7 @@
 use super::super::StopReason;
 use super::super::decision::Decision;
 use super::super::settings::{Families, Objective};
-use super::Brain;
+use super::{Brain, DEARER};
 use crate::evidence::ModelSet;
 use crate::roster::ModelId;
 use crate::stats::{Design, Probability, single_look_limit};
@@ -61,6 +61,8 @@ impl Brain {
             return;
         }
         let left = self.order.population().saturating_sub(self.profiled());
+        let cheaper = self.demand.ask.iter().filter(|id| self.means.answer(*id) < reference);
+        self.keep_only(cheaper.collect(), DEARER);
         let items = shortest(design, self.level(), left) as f64;
         let rest = (left as f64 - items).max(0.0);
         let last = self.target.allowance(self.order.population()).min(left) as f64;
