@@ -37,28 +37,23 @@ pub(super) fn needs<I: ?Sized + Sync, O>(
     index: u64,
     audited: bool,
 ) -> Needs {
-    if let Policy::Last { model, .. } = plan.policy {
-        if !plan.is_last(index) {
-            return reference_needs();
-        }
-        let mut needs = Needs::new([model, ModelId::REFERENCE], []);
-        if audited {
-            needs.compare(ModelId::REFERENCE, ModelSet::of(model));
-        }
-        return needs;
-    }
-    let roster = calls.roster.spec();
-    let models = plan.models();
-    let rated = models.iter().filter(|id| roster.rates(*id));
+    let chain = match &plan.policy {
+        Policy::Last { .. } if !plan.is_last(index) => return reference_needs(),
+        Policy::Chain { chain, .. } => Some(chain),
+        _ => None,
+    };
+    let (roster, models) = (calls.roster.spec(), plan.models());
+    let rated = models.iter().filter(|id| chain.is_some() && roster.rates(*id));
     let mut needs = Needs::new(models.iter().chain([ModelId::REFERENCE]), rated);
-    let Policy::Chain { chain, .. } = &plan.policy else { return needs };
-    if let Some(second) = chain.second.filter(|_| chain.compares()) {
+    if let Some(chain) = chain.filter(|chain| chain.compares())
+        && let Some(second) = chain.second
+    {
         // The lower id is in the reference's place.
         needs.compare(chain.first.min(second), ModelSet::of(chain.first.max(second)));
     }
     if audited {
-        let delivers = if chain.delivers_first() { ModelSet::of(chain.first) } else { models };
-        needs.compare(ModelId::REFERENCE, delivers);
+        let first = chain.filter(|chain| chain.delivers_first()).map(|chain| chain.first);
+        needs.compare(ModelId::REFERENCE, first.map_or(models, ModelSet::of));
     }
     needs
 }

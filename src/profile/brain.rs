@@ -428,7 +428,6 @@ impl Brain {
     ///
     /// One that is part of the plan so far is not given up, though nothing more is to be found out about it.
     fn tell_dropped(&mut self, gone: ModelSet) {
-        let profiled = self.profiled();
         let (best, _) = self.best();
         let planned = best.and_then(|test| test.certified.as_ref());
         let planned = planned.map_or(ModelSet::EMPTY, |done| done.policy.clone().plain().models());
@@ -436,9 +435,13 @@ impl Brain {
             let ended = self.tests.iter().find(|test| !test.live && test.chain.first == model);
             let reason = ended
                 .map_or_else(|| "no chain under test needs it".to_owned(), |t| t.ended.clone());
-            let name = self.roster.name(model).to_owned();
-            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
+            self.tell_drop(model, reason);
         }
+    }
+
+    fn tell_drop(&mut self, model: ModelId, reason: String) {
+        let (name, profiled) = (self.roster.name(model).to_owned(), self.profiled());
+        self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
     }
 
     fn halt(&mut self, reason: StopReason) {

@@ -33,6 +33,27 @@ pub(super) struct Worth {
     pub(super) horizon: u64,
 }
 
+/// What the last items save under the best plan now, without a test, in nano-units; and how many they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Untested {
+    pub(super) saved: f64,
+    pub(super) items: u64,
+}
+
+impl Untested {
+    pub(super) const NOTHING: Self = Self { saved: 0.0, items: 0 };
+
+    /// What they save if no more than `left` items are left.
+    fn of(&self, left: u64) -> f64 {
+        self.saved * (left.min(self.items) as f64 / self.items.max(1) as f64)
+    }
+
+    /// What an item costs on the whole if `rest` are left and the others cost `now` each.
+    pub(super) fn mean(&self, now: f64, rest: f64) -> f64 {
+        now - self.saved / rest.max(1.0)
+    }
+}
+
 /// The money side of the question.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stakes {
@@ -44,8 +65,8 @@ pub(super) struct Stakes {
     pub(super) then: f64,
     /// What one more profiled item costs in excess of answering it under the best certified plan.
     pub(super) extra: f64,
-    /// What the last items save under the best plan now, without a test, and how many they are.
-    pub(super) untested: (f64, u64),
+    /// What needs no test.
+    pub(super) untested: Untested,
     /// The money left.
     pub(super) thrift: Thrift,
 }
@@ -53,14 +74,13 @@ pub(super) struct Stakes {
 impl Stakes {
     /// Net gain if the policy is certified after `t` more items.
     fn gain(&self, t: u64) -> f64 {
-        self.against(t, self.then) - self.untested.0
+        self.against(t, self.then) - self.untested.saved
     }
 
     /// Net loss, as a negative number, if it is not certified after `t` more items.
     fn lost(&self, t: u64) -> f64 {
-        let (saved, last) = self.untested;
-        let left = self.remaining.saturating_sub(t).min(last) as f64 / last.max(1) as f64;
-        self.against(t, self.now) - saved * (1.0 - left)
+        let left = self.untested.of(self.remaining.saturating_sub(t));
+        self.against(t, self.now) - (self.untested.saved - left)
     }
 
     /// How much less profiling `t` more items and answering the rest at `then` loses than finishing now.

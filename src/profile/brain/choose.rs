@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::StopReason;
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;
-use super::super::decision::{Decision, looked_at};
+use super::super::decision::looked_at;
 use super::super::priced::Scheme;
 use super::super::scheme::{self, LARGE, Schedule};
 use super::super::search::{self, Gate, Pilot, Prospect};
@@ -123,9 +123,7 @@ impl Brain {
             return self.open_tests();
         };
         for model in self.demand.ask.iter().filter(|id| !demand.ask.contains(*id)) {
-            let reason = "after the first items, not expected to pay".to_owned();
-            let name = self.roster.name(model).to_owned();
-            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
+            self.tell_drop(model, "after the first items, not expected to pay".to_owned());
         }
         let asked = self.demand.ask;
         self.demand = demand;
@@ -162,7 +160,7 @@ impl Brain {
             let pilot = self.scene(&items, &schedule);
             (pilot.reference_total(), pilot.prospects())
         };
-        let reached = reference - self.untested(self.means.answer(ModelId::REFERENCE)).0;
+        let reached = reference - self.untested(self.means.answer(ModelId::REFERENCE)).saved;
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
             let pays = prospect.priced.total < PAYING * reached;

@@ -10,15 +10,14 @@
 //! answer to the price of the reference's are not bought again.
 
 use super::super::StopReason;
-use super::super::decision::Decision;
 use super::super::settings::{Families, Objective};
 use super::{Brain, DEARER};
 use crate::evidence::ModelSet;
 use crate::roster::ModelId;
 use crate::stats::{Design, Probability, single_look_limit};
 
-/// One item shows costs roughly, so a test may seem to cost up to this many times what it could save.
-const DOUBT: f64 = 1.5;
+/// A few items show costs roughly, so what is spent may seem to be up to this many times what it could save.
+pub(super) const DOUBT: f64 = 1.5;
 /// The items on which a pilot asks all candidates it was begun with.
 const TOGETHER: f64 = 4.0;
 /// What these calls may cost of what could be saved.
@@ -87,8 +86,7 @@ impl Brain {
     }
 
     /// Asks only these candidates from here on.
-    fn keep_only(&mut self, keep: ModelSet, reason: &str) {
-        let profiled = self.profiled();
+    pub(super) fn keep_only(&mut self, keep: ModelSet, reason: &str) {
         let gone: ModelSet = self.demand.ask.iter().filter(|id| !keep.contains(*id)).collect();
         if gone.is_empty() {
             return;
@@ -102,9 +100,7 @@ impl Brain {
         for model in gone.iter() {
             self.demand.ask.remove(model);
             self.demand.rate.remove(model);
-            let name = self.roster.name(model).to_owned();
-            let reason = reason.to_owned();
-            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
+            self.tell_drop(model, reason.to_owned());
         }
         self.demand.compare &= self.demand.ask.len() > 1;
         let pair = self.settings.families == Families::Consensus;

@@ -5,18 +5,16 @@
 //! cost more than the reference does on all other items, no candidate can pay, and nothing more is asked.
 //! Later reviews and gates weigh judging like any other cost; this one comes before they begin.
 
-use super::super::StopReason;
-use super::super::decision::Decision;
 use super::super::settings::Families;
 use super::Brain;
+use super::hopeless::DOUBT;
+use crate::evidence::ModelSet;
 use crate::pricing::Pricing;
 use crate::roster::ModelId;
 use crate::stats::{Design, Probability};
 
 /// How many items may be waited for one by one until a comparison shows its cost.
 const PATIENCE: u64 = 4;
-/// One item shows costs roughly, so judging may seem to cost up to this many times what could be saved.
-const DOUBT: f64 = 1.5;
 /// If judging costs something, single candidates are reviewed from this many items on, before any look.
 const EARLY: u64 = 6;
 
@@ -40,8 +38,8 @@ impl Brain {
         let (till, reference) = (self.till(), self.means.answer(ModelId::REFERENCE));
         let rest = (self.order.population() - self.profiled()) as f64 - items;
         let saved = DOUBT * rest.max(0.0) * reference;
-        let kept = self.demand.ask;
-        let pairs = (kept.len() * kept.len().saturating_sub(1) / 2) as f64;
+        let asked = self.demand.ask.len();
+        let pairs = (asked * asked.saturating_sub(1) / 2) as f64;
         // Comparing all pairs may be too dear as well, unless a gate finds that two may check each other.
         let compares = items * pairs * till.comparison <= saved;
         let judges = items * till.comparison <= saved;
@@ -49,16 +47,7 @@ impl Brain {
         if judges {
             return;
         }
-        let reason = "judging costs more than could be saved";
-        for at in 0..self.tests.len() {
-            self.drop_test(at, reason);
-        }
-        for model in kept.iter() {
-            let (name, profiled) = (self.roster.name(model).to_owned(), self.profiled());
-            let reason = reason.to_owned();
-            self.decisions.push_back(Decision::Dropped { model, name, profiled, reason });
-        }
-        self.halt(StopReason::NotWorthMore);
+        self.keep_only(ModelSet::EMPTY, "judging costs more than could be saved");
     }
 
     /// The fewest items that can certify anything at this level.

@@ -33,10 +33,7 @@ impl Brain {
             }
             None => match self.why_undecided() {
                 Some(why) => Verdict::Undecided(why),
-                None => match self.why_not() {
-                    why if why == UNTESTED => Verdict::Undecided(self.profile_anew()),
-                    why => Verdict::DoesNotPay(why),
-                },
+                None => self.without_certificate(),
             },
         };
         let routed = self.evidence.iter().filter(|_| policy.reads_router());
@@ -197,42 +194,55 @@ impl Brain {
         Some(why.to_owned())
     }
 
-    fn why_not(&self) -> String {
+    /// The verdict where nothing is certified and nothing ended profiling before its time.
+    fn without_certificate(&self) -> Verdict {
+        if let Some(why) = self.why_not() {
+            return Verdict::DoesNotPay(why);
+        }
+        let left = self.order.population().saturating_sub(self.profiled()) as f64;
+        let reference = self.means.answer(ModelId::REFERENCE);
+        let why = match (self.stored, self.thrift().bears(left * reference)) {
+            (Some(UNTESTED), _) => return Verdict::Undecided(self.profile_anew()),
+            (Some(stored), _) => stored,
+            (None, true) => "no policy could be certified at a cost that pays",
+            // More money might have changed this.
+            (None, false) if self.tests.is_empty() => {
+                "no test within the budget was expected to pay"
+            }
+            (None, false) => "no policy could be certified within the budget at a cost that pays",
+        };
+        Verdict::DoesNotPay(why.to_owned())
+    }
+
+    /// Why no policy pays whatever it is tested for, in words, if that is so.
+    fn why_not(&self) -> Option<String> {
         let reference = self.means.answer(ModelId::REFERENCE);
         if self.roster.candidate_count() == 0 {
-            return "there are no candidates".to_owned();
+            return Some("there are no candidates".to_owned());
         }
         if self.settings.families == Families::Reference {
-            return "only the reference was to be considered".to_owned();
+            return Some("only the reference was to be considered".to_owned());
         }
         if self.allows_nothing() {
-            return "among so few items no answer may fail, so a test would take nearly all of them".to_owned();
+            return Some(
+                "among so few items no answer may fail, so a test would take nearly all of them"
+                    .to_owned(),
+            );
         }
         // Failed calls may cost something, too.
         if reference <= 0.0 || self.is_unanswered() {
-            return self.why_free();
+            return Some(self.why_free());
         }
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
-            return "no candidate is cheaper than the reference".to_owned();
+            return Some("no candidate is cheaper than the reference".to_owned());
         }
         if let Some(fault) = self.why_silent().or_else(|| self.why_unjudged()) {
-            return fault;
+            return Some(fault);
         }
         if self.tests.iter().any(|test| test.certified.is_some()) {
-            return "what could be certified costs no less".to_owned();
+            return Some("what could be certified costs no less".to_owned());
         }
-        if let Some(stored) = self.stored {
-            return stored.to_owned();
-        }
-        let left = self.order.population().saturating_sub(self.profiled()) as f64;
-        match (self.thrift().bears(left * reference), self.tests.is_empty()) {
-            (true, _) => "no policy could be certified at a cost that pays".to_owned(),
-            // More money might have changed this.
-            (false, true) => "no test within the budget was expected to pay".to_owned(),
-            (false, false) => {
-                "no policy could be certified within the budget at a cost that pays".to_owned()
-            }
-        }
+        None
     }
 
     /// What is to be done where the stored evidence tests nothing of what is asked for, in words.

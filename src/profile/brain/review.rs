@@ -2,7 +2,7 @@
 
 use super::super::StopReason;
 use super::super::chain_test::ChainTest;
-use super::super::worth::{self, Stakes};
+use super::super::worth::{self, Stakes, Untested};
 use super::{Brain, DEARER};
 use crate::evidence::ModelSet;
 use crate::plan::Mark;
@@ -17,7 +17,7 @@ impl Brain {
         let untested = self.untested(now);
         let remaining = self.order.population() - self.profiled();
         // What an item costs on the whole without another test.
-        let without = |rest: f64| now - untested.0 / rest.max(1.0);
+        let without = |rest: f64| untested.mean(now, rest);
         let mut verdicts = Vec::new();
         for (position, test) in self.tests.iter().enumerate().filter(|(_, test)| test.live) {
             if test.boundary.kind() != BoundaryKind::SinglePolicy {
@@ -61,7 +61,7 @@ impl Brain {
     ///
     /// A profiled item costs the calls of every live candidate. So candidates are dropped one by one,
     /// the worst first, until those left are together worth their calls.
-    fn least_worth(&self, now: f64, untested: (f64, u64), remaining: u64) -> Option<usize> {
+    fn least_worth(&self, now: f64, untested: Untested, remaining: u64) -> Option<usize> {
         let dense =
             |test: &&ChainTest| test.live && test.boundary.kind() == BoundaryKind::SinglePolicy;
         let live: ModelSet = self.tests.iter().filter(dense).map(|test| test.chain.first).collect();

@@ -16,6 +16,7 @@
 use super::super::StopReason;
 use super::super::decision::Demand;
 use super::super::settings::{Families, Objective};
+use super::super::worth::Untested;
 use super::Brain;
 use crate::evidence::{Agreement, ModelSet};
 use crate::plan::{Chain, Considered, Mark, PerItem, Policy};
@@ -39,6 +40,8 @@ pub(super) struct Spare {
     each: f64,
     /// What an item that was not asked about costs on the whole, in nano-units.
     pub(super) per_item: f64,
+    /// What share of the items that were not asked about it answers.
+    share: f64,
 }
 
 impl Spare {
@@ -77,10 +80,7 @@ impl Brain {
             let (count, failures) = self.answered(*id);
             self.is_above_floor(count, failures)
         });
-        let spares = candidates.map(|model| {
-            let each = self.spared_each(model);
-            Spare { model, items, each, per_item: self.with_spared(each, items, left) }
-        });
+        let spares = candidates.map(|model| self.last(model, items, asked));
         let reference = self.means.answer(ModelId::REFERENCE);
         // Where the money ends before all items are answered, it never comes to the last of them.
         let reached = |spare: &Spare| {
@@ -91,11 +91,14 @@ impl Brain {
         cheaper.min_by(|a, b| a.each.total_cmp(&b.each))
     }
 
-    /// What the last items save, in nano-units, if the others cost `now` each; and how many they are.
-    pub(super) fn untested(&self, now: f64) -> (f64, u64) {
+    /// What the last items save if the others cost `now` each.
+    pub(super) fn untested(&self, now: f64) -> Untested {
         let remaining = (self.order.population() - self.profiled()) as f64;
         let spare = self.spare(self.profiled());
-        spare.map_or((0.0, 0), |spare| ((now - spare.per_item).max(0.0) * remaining, spare.items))
+        spare.map_or(Untested::NOTHING, |spare| Untested {
+            saved: (now - spare.per_item).max(0.0) * remaining,
+            items: spare.items,
+        })
     }
 
     /// How many of the `left` items a candidate may answer untested, if any may.
@@ -114,28 +117,28 @@ impl Brain {
         self.till().mean(&chain, &Mark::LOWEST, &self.sample(&chain))
     }
 
-    /// The mean cost of an item if `items` of the `left` ones cost this much, and the others what the
-    /// reference's answer costs.
-    fn with_spared(&self, each: f64, items: u64, left: u64) -> f64 {
+    /// What a candidate answers if it takes the last `items`, and what that costs, if ranks below `asked` are
+    /// answered.
+    fn last(&self, model: ModelId, items: u64, asked: u64) -> Spare {
+        let left = self.order.population().saturating_sub(asked);
+        let (items, each) = (items.min(left), self.spared_each(model));
         let share = items as f64 / left.max(1) as f64;
         let reference = self.means.answer(ModelId::REFERENCE);
-        share * each + (1.0 - share) * reference
+        Spare { model, items, each, per_item: share * each + (1.0 - share) * reference, share }
     }
 
     /// What an item that was not asked about costs if a candidate answers the last `items`, in nano-units.
     pub(super) fn mean_of_last(&self, model: ModelId, items: u64, asked: u64) -> f64 {
-        let left = self.order.population().saturating_sub(asked);
-        self.with_spared(self.spared_each(model), items.min(left), left)
+        self.last(model, items, asked).per_item
     }
 
     /// The same by item, with what auditing all of the candidate's answers would add.
     pub(super) fn per_item_of_last(&self, model: ModelId, items: u64, asked: u64) -> PerItem {
-        let left = self.order.population().saturating_sub(asked);
-        let share = items.min(left) as f64 / left.max(1) as f64;
+        let Spare { per_item, share, .. } = self.last(model, items, asked);
         let (chain, till) = (Chain::single(model), self.till());
         let audit = till.audit(&chain, &Mark::LOWEST, &self.sample(&chain));
         PerItem {
-            policy: Cost::estimated(self.mean_of_last(model, items, asked)),
+            policy: Cost::estimated(per_item),
             reference: Cost::estimated(self.means.answer(ModelId::REFERENCE)),
             audit: Cost::estimated(share * audit),
         }
@@ -164,16 +167,20 @@ impl Brain {
     /// reads the evidence again comes to the same probe.
     pub(super) fn give_up(&mut self, asked: ModelSet) {
         let since = self.profiled();
+        self.pilot = self.pilot.min(since);
         let model = self.promising(asked, since);
         self.probe = model.map(|model| Probe { model, since });
-        self.pilot = self.pilot.min(since);
-        self.go_on_probing();
+        self.ask_promising(model);
     }
 
     /// Goes on with a probe, or ends profiling.
     pub(super) fn go_on_probing(&mut self) {
         let goes_on = |probe: &Probe| self.promising(ModelSet::of(probe.model), probe.since);
-        match self.probe.as_ref().and_then(goes_on) {
+        self.ask_promising(self.probe.as_ref().and_then(goes_on));
+    }
+
+    fn ask_promising(&mut self, model: Option<ModelId>) {
+        match model {
             Some(model) => {
                 self.demand = Demand { ask: ModelSet::of(model), ..Demand::default() };
             }
