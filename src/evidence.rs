@@ -71,6 +71,12 @@ impl ModelSet {
         Self(self.0 & other.0)
     }
 
+    /// The models in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The models, in the order of the roster.
     #[allow(clippy::cast_possible_truncation, reason = "at most 64 models")]
     pub fn iter(self) -> impl Iterator<Item = ModelId> + Clone {
@@ -88,6 +94,12 @@ impl FromIterator<ModelId> for ModelSet {
         let mut set = Self::EMPTY;
         ids.into_iter().for_each(|id| set.insert(id));
         set
+    }
+}
+
+impl FromIterator<Self> for ModelSet {
+    fn from_iter<T: IntoIterator<Item = Self>>(sets: T) -> Self {
+        sets.into_iter().fold(Self::EMPTY, Self::union)
     }
 }
 

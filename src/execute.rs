@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 
@@ -35,6 +35,7 @@ use crate::error::{RunError, SettingsError};
 use crate::evidence::ModelSet;
 use crate::items::Owned;
 use crate::ledger::Spending;
+use crate::locks::lock;
 use crate::observe::Event;
 use crate::order::First;
 use crate::plan::Plan;
@@ -156,7 +157,7 @@ impl<I: ?Sized + Sync, O> Shared<I, O> {
     }
 
     fn profiled(&self) -> MutexGuard<'_, BTreeMap<u64, Answer<O>>> {
-        self.profiled.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.profiled)
     }
 }
 

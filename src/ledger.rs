@@ -8,12 +8,13 @@ mod counter;
 mod faults;
 mod purse;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
 use crate::backend::ErrorKind;
 use crate::calls::CallKey;
+use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing, Usage};
 
@@ -158,7 +159,7 @@ struct Account(Mutex<Spending>);
 
 impl Account {
     fn open(&self) -> MutexGuard<'_, Spending> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn read(&self) -> Spending {

@@ -46,9 +46,10 @@ mod scene;
 mod svg;
 mod words;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::evidence::ItemEvidence;
+use crate::locks::lock;
 use crate::observe::{Event, Observer};
 use crate::profile::Profile;
 use crate::report::Report;
@@ -95,7 +96,7 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.record)
     }
 
     /// The whole report as one HTML file.

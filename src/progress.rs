@@ -36,15 +36,16 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::evidence::{Agreement, ItemEvidence};
+use crate::locks::lock;
 use crate::observe::{CallKind, Event, Observer};
 use crate::order::Order;
 use crate::plan::Forecast;
 use crate::pricing::Cost;
 use crate::roster::{ModelId, RosterSpec};
-use crate::stats::{Probability, two_sided_rate};
+use crate::stats::agreement_interval;
 use crate::target::Target;
 
 /// Counts what a run has done; clones share their counts, so give one to the run.
@@ -166,7 +167,7 @@ impl Progress {
     }
 
     fn slow(&self) -> MutexGuard<'_, Slow> {
-        self.counts.slow.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counts.slow)
     }
 
     /// How far the run has come now.
@@ -185,7 +186,7 @@ impl Progress {
                 name: roster.name(id).to_owned(),
                 tried: *tried,
                 failures: *failures,
-                agreement: interval(*tried, *failures),
+                agreement: agreement_interval(*tried, *failures),
                 live: slow.phase == Phase::Profiling && !slow.dropped.contains(&id),
             })
             .collect()
@@ -321,12 +322,6 @@ impl fmt::Display for CandidateProgress {
         write!(f, "{name}: {:.1} % to {:.1} % agreement", low * 100.0, high * 100.0)?;
         write!(f, ", {failures} of {tried} differ")
     }
-}
-
-fn interval(tried: u64, failures: u64) -> (f64, f64) {
-    Probability::new(0.05)
-        .and_then(|alpha| two_sided_rate(tried, failures, alpha))
-        .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low))
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub use boundary::{Boundary, BoundaryKind};
 pub use drift::DriftDetector;
 pub use eprocess::EProcess;
 pub use hypergeometric::{hypergeometric_cdf, p_value, single_look_limit};
+pub(crate) use intervals::agreement_interval;
 pub use intervals::{rate_p_value, two_sided_rate, upper_failures, upper_rate};
 pub(crate) use limits::least_draws;
 pub use looks::Looks;
@@ -297,6 +298,19 @@ impl From<Design> for DesignWire {
             Promise::Unbounded { rate } => Self::Unbounded { rate },
         }
     }
+}
+
+/// The largest number in `[good, bad)` with a property that holds up to some point, and at `good`.
+fn last_true(mut good: u64, mut bad: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if holds(middle) {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    good
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ use tracing::field::Empty;
 use tracing::{Level, Span, event, span};
 
 use crate::backend::ErrorKind;
+use crate::locks::lock;
 use crate::observe::{CallKind, Event, Observer};
 use crate::pricing::{Cost, Usage};
 use crate::roster::{ModelId, RosterSpec};
@@ -159,14 +160,12 @@ impl Telemetry {
     fn started(&self, call: Call) {
         let span = self.call(call);
         if let (false, Some(shard)) = (span.is_disabled(), self.shard(call.0)) {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).insert(call, span);
+            lock(shard).insert(call, span);
         }
     }
 
     fn finished(&self, call: Call, end: &End) {
-        let open = self
-            .shard(call.0)
-            .and_then(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).remove(&call));
+        let open = self.shard(call.0).and_then(|shard| lock(shard).remove(&call));
         // A call that was recalled, or called nothing, has no open span.
         let span = open.unwrap_or_else(|| self.call(call));
         if let Some(error) = end.error {

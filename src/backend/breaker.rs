@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::guard::guarded;
 use super::wrap::wraps;
 use super::{BackendError, ErrorKind};
+use crate::locks::lock;
 use crate::sleep::{SharedSleeper, Sleeper, shared};
 
 /// When a breaker opens, and when it tries the model again; by default after ten failures for good in a row, and
@@ -171,7 +172,7 @@ impl<B> Breaker<B> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.circuit)
     }
 
     /// Lets a call pass, or returns `None` to turn it away.

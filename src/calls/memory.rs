@@ -4,10 +4,12 @@
 //! items, it finds the calls here instead of asking again.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::{CallKey, Kept};
+
+use crate::locks::lock;
 
 pub(super) struct Memory<O> {
     /// How many calls are held, so that most runs never take the lock.
@@ -23,7 +25,7 @@ impl<O> Default for Memory<O> {
 
 impl<O> Memory<O> {
     pub(super) fn put(&self, key: CallKey, kept: Kept<O>) {
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.kept);
         all.insert(key, kept);
         self.count.store(all.len(), Ordering::Release);
     }
@@ -33,13 +35,13 @@ impl<O> Memory<O> {
         if self.is_empty() {
             return Vec::new();
         }
-        let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.kept);
         all.range(CallKey::all_of(index)).map(|(key, _)| *key).collect()
     }
 
     /// Takes everything that is held.
     pub(super) fn empty(&self) -> Vec<(CallKey, Kept<O>)> {
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.kept);
         self.count.store(0, Ordering::Release);
         std::mem::take(&mut *all).into_iter().collect()
     }
@@ -52,7 +54,7 @@ impl<O> Memory<O> {
         if self.is_empty() {
             return None;
         }
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.kept);
         let kept = all.remove(key);
         self.count.store(all.len(), Ordering::Release);
         kept

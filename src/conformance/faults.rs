@@ -7,13 +7,14 @@ use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::backend::{BackendError, Completion, ErrorKind, LlmBackend, Rating, Scoring};
 use crate::equivalence::{Equivalence, Verdict};
+use crate::locks::lock;
 use crate::order::{keyed, mix};
 use crate::pricing::{Pricing, Usage};
 use crate::sleep::{SharedSleeper, Sleeper, shared};
@@ -190,7 +191,7 @@ impl<B> Faulty<B> {
         item.hash(&mut hasher);
         let item = hasher.finish();
         let call = self.counts.calls.fetch_add(1, Ordering::Relaxed);
-        let mut attempts = self.counts.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempts = lock(&self.counts.attempts);
         let attempt = attempts.entry(item).or_default();
         *attempt += 1;
         self.plan.fault(call, item, *attempt)

@@ -1,4 +1,4 @@
-//! The audited mode: a guarantee that needs no random order and survives drift (DESIGN 7).
+//! The audited mode: a guarantee that needs no random order and survives drift.
 //!
 //! A plan's certificate covers only the items and models it was made with. Under audit, a small random
 //! share of the items that a candidate would answer goes to the reference as well, and the failures
@@ -9,13 +9,14 @@ mod warm_up;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 use serde::{Deserialize, Serialize};
 
 use super::part::Part;
 use crate::error::SettingsError;
+use crate::locks::lock;
 use crate::observe::{Event, Observers};
 use crate::order::Order;
 use crate::stats::{DriftDetector, Probability, lasting_share, max_caught, max_delivered};
@@ -300,7 +301,7 @@ struct State {
     switched: bool,
     /// Whether an earlier process sounded the drift alarm.
     drifted: bool,
-    detector: Option<DriftDetector>,
+    detector: DriftDetector,
     /// `U(f)` by `f`, as far as it was needed.
     bounds: BTreeMap<u64, u64>,
     waiting: Vec<Waker>,
@@ -336,7 +337,7 @@ impl Auditor {
             audits,
             delivered,
             switched: over,
-            detector: Some(detector),
+            detector,
             bounds: BTreeMap::new(),
             waiting: Vec::new(),
             drifted,
@@ -345,7 +346,7 @@ impl Auditor {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Whether an answer may be released if this many failures were caught so far.
@@ -418,8 +419,7 @@ impl Auditor {
             delivered: state.delivered,
             limit: if let Rule::Known(limit) = self.rule { limit } else { None },
             switched: state.switched,
-            drifted: state.drifted
-                || state.detector.as_ref().is_some_and(DriftDetector::is_alarmed),
+            drifted: state.drifted || state.detector.is_alarmed(),
             workers: 1,
             workers_switched: u64::from(state.switched),
         }
@@ -429,12 +429,11 @@ impl Auditor {
     fn close(&self, finding: Finding) -> (bool, bool) {
         let mut state = self.lock();
         let failed = finding != Finding::Agrees;
-        let before = state.detector.as_ref().is_some_and(DriftDetector::is_alarmed);
+        let before = state.detector.is_alarmed();
         state.pending -= 1;
         state.audits += 1;
         state.caught += u64::from(failed);
-        let judged = state.detector.as_mut().filter(|_| finding != Finding::Unfinished);
-        let alarmed = judged.is_some_and(|detector| detector.push(failed));
+        let alarmed = finding != Finding::Unfinished && state.detector.push(failed);
         let over =
             matches!(self.rule, Rule::Known(limit) if limit.is_none_or(|f| state.caught > f));
         let switches = over && !state.switched;

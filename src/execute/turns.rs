@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use futures::Stream;
 
 use crate::answer::Answer;
 use crate::error::RunError;
+use crate::locks::lock;
 
 /// The items let in whose answers are not delivered yet, in the order of the stream.
 #[derive(Clone, Default)]
@@ -19,7 +20,7 @@ pub(super) struct Turns(Arc<Mutex<VecDeque<u64>>>);
 
 impl Turns {
     fn queue(&self) -> MutexGuard<'_, VecDeque<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Lets items in while fewer than `most` are waited for; 0 counts as 1.

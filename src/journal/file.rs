@@ -4,10 +4,12 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::wire::{self, BadHeader};
 use super::{Header, Journal, JournalError, Reader, Record, Torn};
+
+use crate::locks::lock;
 
 /// When a record counts as safe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -106,7 +108,7 @@ impl FileJournal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     fn io(&self, what: &'static str) -> impl Fn(std::io::Error) -> JournalError + use<> {

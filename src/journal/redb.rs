@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use ::redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError,
@@ -13,6 +13,8 @@ use ::redb::{
 
 use super::wire::{self, BadHeader};
 use super::{Header, Journal, JournalError, Reader, Record, Torn};
+
+use crate::locks::lock;
 
 /// The header's JSON, under key 0.
 const HEADER: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core journal");
@@ -131,7 +133,7 @@ impl RedbJournal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Writes these entries in one transaction, synced to disk or not.

@@ -1,9 +1,10 @@
 //! Counting without locked instructions where a single stream counts: [`Counter`].
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Bill, Spending};
+use crate::locks::lock;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 
@@ -80,7 +81,7 @@ pub(crate) struct Counters(Mutex<Vec<Arc<Counter>>>);
 impl Counters {
     /// Locks the list of counters: none is added or removed meanwhile.
     pub(crate) fn open(&self) -> MutexGuard<'_, Vec<Arc<Counter>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Adds the counter of a stream that begins.

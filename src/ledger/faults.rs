@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendError, ErrorKind};
 use crate::calls::CallKey;
+use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::roster::ModelId;
 use crate::words::counted;
@@ -107,7 +108,7 @@ impl Faults {
 
     fn count(&self, key: &CallKey, kind: ErrorKind, note: impl FnOnce(&mut Fault)) {
         let model = (key.kind != CallKind::Comparison).then_some(key.model);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let new = || Fault { model, kind, calls: 0, recalled: 0, message: String::new() };
         let fault = seen.entry((model, kind)).or_insert_with(new);
         note(fault);
@@ -115,7 +116,7 @@ impl Faults {
     }
 
     pub(crate) fn read(&self) -> Vec<Fault> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = lock(&self.seen);
         seen.values().cloned().collect()
     }
 }

@@ -18,12 +18,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 use super::Bill;
 use crate::calls::CallKey;
 use crate::evidence::ModelSet;
+use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::pricing::Cost;
 use crate::roster::ModelId;
@@ -257,7 +258,7 @@ impl Purse {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -350,14 +351,14 @@ impl<'a> Tab<'a> {
 
     /// The item's place in the queue, and whom to wake because it was taken.
     fn ticket(&self, state: &mut State, cap: Cost) -> (u64, Vec<Waker>) {
-        let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ticket = lock(&self.ticket);
         if let Some(ticket) = *ticket {
             return (ticket, Vec::new());
         }
         let new = state.next;
         state.next += 1;
         *ticket = Some(new);
-        let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let needs = lock(&self.needs).take();
         let needs = needs.unwrap_or_default();
         state.entries.insert(new, Entry { needs, stage: Stage::Waiting, wakers: Vec::new() });
         state.queue.push_back(new);
@@ -371,7 +372,7 @@ impl<'a> Tab<'a> {
         let bound = state.bound(key);
         bound.learn(&bill);
         let (given, taken) = (bound.given, bound.taken(&bill));
-        let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticket = *lock(&self.ticket);
         let entry = ticket.and_then(|ticket| state.entries.get(&ticket));
         let aside = match entry {
             Some(Entry { stage: Stage::Open { reserved }, .. }) => *reserved,
@@ -395,7 +396,7 @@ impl Drop for Tab<'_> {
     /// Gives back what was not needed, even if the item's future is dropped half way.
     fn drop(&mut self) {
         let Some(purse) = self.purse else { return };
-        let ticket = *self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticket = *lock(&self.ticket);
         let Some(ticket) = ticket else { return };
         let mut state = purse.lock();
         let entry = state.entries.remove(&ticket);

@@ -9,7 +9,7 @@ use crate::plan::{
 use crate::pricing::Cost;
 use crate::report::Report;
 use crate::roster::ModelId;
-use crate::stats::{Probability, two_sided_rate};
+use crate::stats::agreement_interval;
 
 use super::{Look, Record};
 
@@ -149,7 +149,7 @@ impl<'a> Scene<'a> {
     }
 
     fn place(&self, cost: f64, tested: u64, failures: u64) -> Place {
-        let (low, high) = interval(tested, failures);
+        let (low, high) = agreement_interval(tested, failures);
         let agreement = 1.0 - failures as f64 / tested.max(1) as f64;
         Place { cost: cost / self.reference.max(1.0), agreement, interval: (low, high) }
     }
@@ -274,11 +274,4 @@ fn number(sketches: &mut [Sketch<'_>]) {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
 fn whole_count(items: &[Sampled<'_>]) -> u64 {
     stand_for(items).round() as u64
-}
-
-/// The exact two-sided 95 % interval of a share of agreement.
-fn interval(tested: u64, failures: u64) -> (f64, f64) {
-    Probability::new(0.05)
-        .and_then(|alpha| two_sided_rate(tested, failures, alpha))
-        .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low))
 }

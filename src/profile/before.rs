@@ -57,7 +57,7 @@ pub(super) fn forecast_before(
     }
     let mut high = alone + pilot;
     if let Some((guess, look)) = best {
-        let [few, many] = [(0.5, -LUCK), (1.5, LUCK)].map(|(factor, luck)| {
+        let [few, many] = [(0.5, -Z_95), (1.5, Z_95)].map(|(factor, luck)| {
             let failures = factor * look.failures(&guess);
             let lucky = (failures + luck * failures.sqrt()).max(0.0);
             before.bill(look, guess.cost, if luck > 0.0 { lucky.ceil() } else { lucky })
@@ -77,10 +77,10 @@ pub(super) fn forecast_before(
 }
 
 /// The 95 % quantile of the standard normal distribution.
-const LUCK: f64 = 1.645;
+pub(super) const Z_95: f64 = 1.645;
 /// Shares of the money that runs for the best agreement spend: one that 19 of 20 runs exceed, the mean,
 /// and one that 19 of 20 stay below.
-const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
+pub(super) const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
 
 fn nanos(cost: Cost) -> f64 {
     cost.as_nanos() as f64
@@ -181,7 +181,7 @@ impl ProfileSettings {
     /// What a run is expected to cost before any call.
     ///
     /// The candidates' agreement is as guessed in these settings ([`with_prior`](Self::with_prior)), or,
-    /// without a guess, what their price suggests, as in a run. Costs are the roster's prices for the
+    /// without a guess, what their price suggests, as in a run (but one that is free is taken to be poor). Costs are the roster's prices for the
     /// `usage` expected of every model on an item, or of each ([`ExpectedUsage`]). Comparing answers is taken
     /// to cost nothing; [`Smart::forecast`](crate::Smart::forecast) knows the price of a judge.
     ///

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use crate::locks::lock;
 use crate::stats::{Boundary, BoundaryKind, Design, Looks, Probability, StatsError};
 
 /// How many boundaries are kept; a dense one for a large population has about a thousand looks.
@@ -51,7 +52,7 @@ fn remembered(
     make: impl FnOnce() -> Result<Boundary, StatsError>,
 ) -> Result<Boundary, StatsError> {
     // Boundaries are stored whole, so they are usable even if another thread panicked.
-    let known = || FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let known = || lock(&FOUND);
     if let Some(boundary) = known().iter().find(|b| same(b)) {
         return Ok(boundary.clone());
     }

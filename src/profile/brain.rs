@@ -408,10 +408,8 @@ impl Brain {
     /// Narrows the demand to what a live chain needs.
     fn review_demand(&mut self) {
         let live = || self.tests.iter().filter(|test| test.live);
-        let ask: ModelSet =
-            live().flat_map(|test| test.chain.models().iter().collect::<Vec<_>>()).collect();
-        let scored: ModelSet =
-            live().flat_map(|test| test.chain.scored_models().iter().collect::<Vec<_>>()).collect();
+        let ask: ModelSet = live().map(|test| test.chain.models()).collect();
+        let scored: ModelSet = live().map(|test| test.chain.scored_models()).collect();
         let rate = search::paid(&self.roster, scored);
         let compare = live().any(|test| test.chain.compares());
         let gone: ModelSet = self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect();

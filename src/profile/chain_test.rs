@@ -55,6 +55,13 @@ pub(super) struct Certified {
 }
 
 impl ChainTest {
+    /// The looks still to come at which failures are tolerated: at how many items, and how many failures.
+    pub(super) fn later_looks(&self) -> impl Iterator<Item = (u64, u64)> {
+        let looks = self.boundary.looks().as_slice().iter().zip(self.boundary.limits());
+        let later = looks.filter(|(look, _)| **look > self.tested);
+        later.filter_map(|(look, limit)| Some((*look, limit.as_ref().copied()?)))
+    }
+
     pub(super) fn new(chain: Chain, boundary: Boundary, start: u64) -> Self {
         Self {
             chain,

@@ -7,7 +7,7 @@ use crate::evidence::ModelSet;
 use crate::observe::{ChainStanding, Event, Observers};
 use crate::plan::Forecast;
 use crate::roster::ModelId;
-use crate::stats::{Probability, two_sided_rate};
+use crate::stats::agreement_interval;
 
 /// The first `CLOSELY` items under test and every `EVERY`-th rank after them are looked at closely.
 ///
@@ -125,9 +125,7 @@ impl Decision {
 
 impl Standing {
     fn view(&self) -> ChainStanding<'_> {
-        let interval = Probability::new(0.05)
-            .and_then(|alpha| two_sided_rate(self.tested, self.failures, alpha))
-            .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low));
+        let interval = agreement_interval(self.tested, self.failures);
         ChainStanding {
             name: &self.name,
             tested: self.tested,

@@ -389,7 +389,9 @@ impl ProfileMachine {
 
     /// The plan for the items that have not been asked about, from the evidence so far.
     ///
-    /// Before profiling has ended, it is the plan that would result from ending now.
+    /// Before profiling has ended, it is the plan that would result from ending now. Every rank asked about
+    /// counts as answered by the reference. While requests are under way, that is not known yet: then take
+    /// [`Profile::plan`](super::Profile::plan), whose plan covers the items that are asked about but not folded.
     pub fn plan(&self, equivalence: impl Into<String>) -> Plan {
         self.brain.plan(self.asked(), equivalence.into())
     }

@@ -17,7 +17,7 @@ use crate::items::{Items, held};
 use crate::ledger::Needs;
 use crate::order::Order;
 use crate::roster::ModelId;
-use crate::stats::{Probability, two_sided_rate};
+use crate::stats::agreement_interval;
 use crate::target::{Share, Target};
 
 /// What asking the reference twice showed.
@@ -37,9 +37,7 @@ pub struct SelfAgreement {
 
 impl SelfAgreement {
     fn new(asked: u64, agreed: u64, target: Target) -> Self {
-        let interval = Probability::new(0.05)
-            .and_then(|alpha| two_sided_rate(asked, asked - agreed, alpha))
-            .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low));
+        let interval = agreement_interval(asked, asked - agreed);
         Self { asked, agreed, interval, target: target.agreement() }
     }
 

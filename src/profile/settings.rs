@@ -50,8 +50,8 @@ pub enum Objective {
     /// the confidence asked for. What is left after the test buys answers of the reference where a
     /// candidate is least sure. They raise the agreement delivered, not the one promised.
     ///
-    /// The money is a plan and not a cap. On 2,000 items, at sums from a tenth of the reference's bill on, one run
-    /// in ten to five exceeds it, seldom by more than 5 % (`tests/promise/forecasts.rs`); on more items fewer
+    /// The money is a plan and not a cap. On 2,000 items, at sums from a tenth of the reference's bill on, between one
+    /// run in ten and one in five exceeds it, seldom by more than 5 % (`tests/promise/forecasts.rs`); on more items fewer
     /// do. If the agreement asked for cannot be had for the money, the run costs more.
     /// [`Smart::with_budget`](crate::Smart::with_budget) sets a hard cap, and both can be set. Let the cap then
     /// exceed the sum by a tenth: at a cap equal to it, a run that costs a little more than planned ends with a

@@ -174,9 +174,6 @@ impl Profile {
         let Some(first) = stretches.next() else {
             return Err(mismatch("there is none to fold".to_owned()));
         };
-        if let Some(difference) = first.difference(&first) {
-            return Err(mismatch(difference));
-        }
         let (order, mut budget) = (first.order, first.budget);
         let machine =
             ProfileMachine::new(&first.roster, first.judge, first.target, order, &first.settings)?;
@@ -309,8 +306,8 @@ impl Start {
             Step::Profile(granted) => {
                 let now = machine.brain().widest_demand();
                 Some(Demand {
-                    ask: granted.ask.iter().chain(now.ask.iter()).collect(),
-                    rate: granted.rate.iter().chain(now.rate.iter()).collect(),
+                    ask: granted.ask.union(now.ask),
+                    rate: granted.rate.union(now.rate),
                     compare: granted.compare || now.compare,
                     unless: None,
                 })

@@ -123,10 +123,8 @@ pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stak
 /// Then a certificate may be worth a hundred times the search for it. So the chance of a lucky one
 /// matters, which the expected failures alone would not show.
 fn with_luck(test: &ChainTest, rates: &[f64], stakes: &Stakes) -> Option<Worth> {
-    let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
-    let ahead = looks.filter(|(look, _)| **look > test.tested).filter_map(|(look, limit)| {
-        let (t, room) = (*look - test.tested, limit.as_ref()?.checked_sub(test.failures())?);
-        Some((t, room))
+    let ahead = test.later_looks().filter_map(|(look, limit)| {
+        Some((look - test.tested, limit.checked_sub(test.failures())?))
     });
     let price = stakes.extra + stakes.now;
     let within: Vec<(u64, u64)> =

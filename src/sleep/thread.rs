@@ -14,6 +14,8 @@ use async_trait::async_trait;
 
 use super::Sleeper;
 
+use crate::locks::lock;
+
 /// How long the thread outlives the last wait, so that a busy run does not start threads again and again.
 const IDLE: Duration = Duration::from_secs(5);
 /// The longest single wait; longer ones are far beyond any call and could overflow the clock.
@@ -91,7 +93,7 @@ struct State {
 impl Timer {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No caller's code that may panic runs under the lock, so a poisoned state is still consistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Runs the thread: wakes the tasks that are due, sleeps until the next one is, ends after a long

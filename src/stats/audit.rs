@@ -6,9 +6,9 @@
 //! caught by an independent toss, whatever the order of the items, and the number of failures delivered
 //! can be bounded by the number caught. Plans are audited during execution; profiling takes no part in it.
 
-use super::Probability;
 use super::binomial::{ln_lower_tail, ln_upper_tail};
 use super::saddle::ln_binomial;
+use super::{Probability, last_true};
 
 /// The search for a largest number stops here.
 const MOST: u64 = 1 << 52;
@@ -149,15 +149,7 @@ fn largest(holds: impl Fn(u64) -> bool) -> Option<u64> {
         }
         bad *= 2;
     }
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        if holds(middle) {
-            good = middle;
-        } else {
-            bad = middle;
-        }
-    }
-    Some(good)
+    Some(last_true(good, bad, holds))
 }
 
 #[cfg(test)]

@@ -3,8 +3,6 @@
 //! The posterior steers profiling: it says how likely a candidate is to be certified soon. No
 //! certificate rests on it. The quantiles also give the exact bounds of `intervals`.
 
-use serde::{Deserialize, Serialize};
-
 use super::normal::normal_above;
 use super::saddle::ln_binomial;
 use super::{Probability, StatsError};
@@ -22,7 +20,7 @@ use super::{Probability, StatsError};
 /// assert!(nodes[0] < posterior.mean() && posterior.mean() < nodes[6]);
 /// # Ok::<(), smart_core::stats::StatsError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RatePosterior {
     draws: u64,
     failures: u64,

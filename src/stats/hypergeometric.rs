@@ -1,6 +1,5 @@
 //! The exact test at one look: lower tails of the hypergeometric distribution.
 //!
-//!
 //! ```text
 //! p(k, f) = P( Hyp(population N, marked F + 1 + f, draws k) <= f )        finite
 //! p(k, f) = P( Bin(k, delta) <= f )                                       unbounded
@@ -23,7 +22,6 @@ use super::{Design, Probability, Promise, StatsError};
 /// That is the chance of at most `x` marked items among `draws` taken without replacement from
 /// `population`, of which `marked` are marked. The relative error is below `1e-10` in either tail, up to
 /// populations of [`super::MAX_POPULATION`].
-///
 ///
 /// # Errors
 /// [`StatsError::Population`] for an empty or too large population, [`StatsError::Counts`] if more

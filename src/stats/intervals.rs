@@ -6,7 +6,7 @@
 use super::beta::{Tail, quantile};
 use super::binomial::ln_lower_tail;
 use super::hypergeometric::ln_cdf;
-use super::{Probability, StatsError};
+use super::{Probability, StatsError, last_true};
 
 /// Refuses impossible counts.
 fn counts(draws: u64, failures: u64, most: u64) -> Result<(), StatsError> {
@@ -89,6 +89,13 @@ pub fn rate_p_value(draws: u64, failures: u64, rate: Probability) -> Result<f64,
     Ok(ln_lower_tail(draws, rate.get(), failures).exp())
 }
 
+/// The exact two-sided 95 % interval of a share of agreement; everything if nothing was tried.
+pub(crate) fn agreement_interval(tried: u64, failures: u64) -> (f64, f64) {
+    Probability::new(0.05)
+        .and_then(|alpha| two_sided_rate(tried, failures, alpha))
+        .map_or((0.0, 1.0), |(low, high)| (1.0 - high, 1.0 - low))
+}
+
 /// An upper confidence bound of the failures among the items *not* drawn, at one fixed sample size.
 ///
 /// ```text
@@ -124,16 +131,7 @@ pub fn upper_failures(
     counts(draws, failures, population)?;
     let plausible =
         |rest: u64| ln_cdf(population, failures + rest, draws, failures) > alpha.get().ln();
-    let (mut good, mut bad) = (0, population - draws + 1);
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        if plausible(middle) {
-            good = middle;
-        } else {
-            bad = middle;
-        }
-    }
-    Ok(good)
+    Ok(last_true(0, population - draws + 1, plausible))
 }
 
 #[cfg(test)]

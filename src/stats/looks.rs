@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Design, Population, Probability, StatsError, p_value};
+use super::{Design, Population, Probability, StatsError, last_true, p_value};
 
 /// The dense schedule begins here and grows by 5 %: `20 / 1.05^14`, so that it passes through 20.
 const FIRST: f64 = 10.101_359_078_969_36;
@@ -153,16 +153,8 @@ impl Looks {
 
 /// The least `k` with `p(k, 0) <= alpha`, or `last + 1` if there is none up to `last`.
 fn first_affordable(design: Design, alpha: Probability, last: u64) -> u64 {
-    let (mut below, mut above) = (0, last.saturating_add(1));
-    while above - below > 1 {
-        let middle = below + (above - below) / 2;
-        if p_value(design, middle, 0) <= alpha.get() {
-            above = middle;
-        } else {
-            below = middle;
-        }
-    }
-    above
+    let too_few = |draws| p_value(design, draws, 0) > alpha.get();
+    last_true(0, last.saturating_add(1), too_few) + 1
 }
 
 /// To the nearest whole number, halves up.

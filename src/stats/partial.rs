@@ -3,7 +3,7 @@
 //! Where a candidate is not cheap beside the reference, it can pay to give it only a part of what is left.
 
 use super::hypergeometric::ln_cdf;
-use super::{Design, Probability, Promise};
+use super::{Design, Probability, Promise, last_true};
 
 /// The largest number of the remaining items that a policy may answer, decided at one predeclared look.
 ///
@@ -20,7 +20,6 @@ use super::{Design, Probability, Promise};
 ///
 /// `None` for impossible counts (more failures than draws, more draws than items), and for a stream: its
 /// items are independent, so it needs no such rule.
-///
 ///
 /// # Example
 /// ```
@@ -47,16 +46,7 @@ pub fn max_share(design: Design, draws: u64, failures: u64, alpha: Probability) 
     let allowed = |n: u64| {
         draws + n < marked || ln_cdf(draws + n, marked, draws, failures) <= alpha.get().ln()
     };
-    let (mut good, mut bad) = (0, left + 1);
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        if allowed(middle) {
-            good = middle;
-        } else {
-            bad = middle;
-        }
-    }
-    Some(good)
+    Some(last_true(0, left + 1, allowed))
 }
 
 #[cfg(test)]

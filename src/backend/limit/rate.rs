@@ -4,7 +4,7 @@
 //! reserves an estimate and corrects it once the call reports its usage.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -13,6 +13,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use super::semaphore::Semaphore;
+use crate::locks::lock;
 use crate::pricing::Usage;
 use crate::sleep::SharedSleeper;
 
@@ -104,7 +105,7 @@ struct Ledger {
 
 impl Tokens {
     fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ledger)
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate")]

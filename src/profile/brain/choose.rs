@@ -249,19 +249,17 @@ impl Brain {
         let (failing, all) = (failing(chain, &known), stand_for(&known).max(1.0));
         let profiling = self.profiling(test, failing.len() as f64 / all);
         let remaining = (self.order.population() - self.profiled()) as f64;
-        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
-        let later = looks.filter(|(look, _)| **look > test.tested);
-        let (looks, thresholds): (Vec<u64>, Vec<Mark>) = later
-            .filter_map(|(look, limit)| {
-                let allowed = (limit.as_ref().copied()? as f64 + 0.6) * all;
-                let allowed = allowed / *look as f64;
+        let (looks, thresholds): (Vec<u64>, Vec<Mark>) = test
+            .later_looks()
+            .map(|(look, limit)| {
+                let allowed = (limit as f64 + 0.6) * all / look as f64;
                 #[allow(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
                     reason = "positive"
                 )]
                 let failing = failing.get(allowed as usize);
-                Some((*look, failing.map_or(Mark::LOWEST, Mark::just_above)))
+                (look, failing.map_or(Mark::LOWEST, Mark::just_above))
             })
             .unzip();
         let thens = till.means(chain, &thresholds, &known);

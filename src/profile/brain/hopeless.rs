@@ -14,7 +14,7 @@ use super::super::settings::{Families, Objective};
 use super::{Brain, DEARER};
 use crate::evidence::ModelSet;
 use crate::roster::ModelId;
-use crate::stats::{Design, Probability, single_look_limit};
+use crate::stats::least_draws;
 
 /// A few items show costs roughly, so what is spent may seem to be up to this many times what it could save.
 pub(super) const DOUBT: f64 = 1.5;
@@ -62,7 +62,7 @@ impl Brain {
         let left = self.order.population().saturating_sub(self.profiled());
         let cheaper = self.demand.ask.iter().filter(|id| self.means.answer(*id) < reference);
         self.keep_only(cheaper.collect(), DEARER);
-        let items = shortest(design, self.level(), left) as f64;
+        let items = least_draws(design, 0, self.level(), 0, left) as f64;
         let rest = (left as f64 - items).max(0.0);
         let last = self.target.allowance(self.order.population()).min(left) as f64;
         let till = self.till();
@@ -126,29 +126,15 @@ impl Brain {
     }
 }
 
-/// The fewest items that certify at this level if none of them fails.
-fn shortest(design: Design, level: Probability, population: u64) -> u64 {
-    let (mut below, mut enough) = (0, population);
-    while below + 1 < enough {
-        let middle = u64::midpoint(below, enough);
-        if single_look_limit(design, middle, level).is_some() {
-            enough = middle;
-        } else {
-            below = middle;
-        }
-    }
-    enough
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::stats::{Design, Probability, least_draws};
 
     #[test]
     fn the_shortest_test_is_that_of_the_hypergeometric_distribution() {
         let level = Probability::new(0.05).unwrap();
         let of = |population, allowance| {
-            shortest(Design::finite(population, allowance).unwrap(), level, population)
+            least_draws(Design::finite(population, allowance).unwrap(), 0, level, 0, population)
         };
         // (20 - k) (19 - k) / 380 is 12 / 380 at k = 16, and 20 / 380 at k = 15.
         assert_eq!(of(20, 1), 16);

@@ -1,7 +1,7 @@
 //! A judge so dear that trying candidates cannot pay.
 //!
 //! Each profiled item costs one comparison for every candidate. What a comparison costs is known after the
-//! first, and the shortest test that can certify anything has `(1 - F / N)^k <= alpha`. If these `k` comparisons
+//! first, and a test that can certify anything takes about `k` items, `exp(-k F / N) = alpha`. If these `k` comparisons
 //! cost more than the reference does on all other items, no candidate can pay, and nothing more is asked.
 //! Later reviews and gates weigh judging like any other cost; this one comes before they begin.
 
@@ -50,7 +50,7 @@ impl Brain {
         self.keep_only(ModelSet::EMPTY, "judging costs more than could be saved");
     }
 
-    /// The fewest items that can certify anything at this level.
+    /// About the fewest items that can certify anything at this level: no fewer than the exact test takes.
     pub(super) fn shortest_test(&self, design: Design, level: Probability) -> f64 {
         let items = (1.0 / level.get()).ln() / design.rate().max(1e-9);
         items.min(self.order.population() as f64)

@@ -20,6 +20,7 @@
 //! A single candidate that is profiled until it certifies whole is forecast at the nodes of its failure
 //! rate: at each it certifies after some number of items, or never.
 
+use super::super::before::{SPENT, Z_95};
 use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
 use super::Brain;
@@ -29,17 +30,12 @@ use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{BoundaryKind, RatePosterior, gamma_by_mean};
 
-/// The 95 % quantile of the standard normal distribution.
-const EACH_SIDE: f64 = 1.645;
 /// How much wider a forecast under test is than luck alone would make it, so that nine runs in ten end
 /// within it.
 ///
 /// A chain is tested because it looked good, and the test ends at the look at which luck came. The value
 /// is measured.
 const WIDER: f64 = 1.25;
-/// Shares of a sum of money that will be spent: one that 19 of 20 runs exceed, the mean, and one that 19
-/// of 20 stay below.
-const SPENT: [f64; 3] = [0.8, 0.96, 1.1];
 /// A new forecast is due when a third more items are known, and at least this many.
 const NEWS: u64 = 10;
 /// A look expected to cost at most this many times the best one may turn out to be the last.
@@ -54,12 +50,10 @@ struct Ahead {
 }
 
 /// The reference's bills so far: their number, mean, and sum of squared deviations (Welford 1962).
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bills {
     count: f64,
-    #[serde(with = "crate::exact")]
     mean: f64,
-    #[serde(with = "crate::exact")]
     squares: f64,
 }
 
@@ -193,26 +187,25 @@ impl Brain {
             });
             (squares.sum::<f64>() / all * (1.0 / all + 1.0 / rest.max(1.0))).sqrt()
         };
-        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
-        let later = looks.filter(|(look, _)| **look > test.tested);
-        let bills: Vec<Ahead> = later
-            .filter_map(|(look, limit)| {
-                let (look, limit) = (*look as f64, limit.as_ref().copied()? as f64);
+        let bills: Vec<Ahead> = test
+            .later_looks()
+            .map(|(look, limit)| {
+                let (look, limit) = (look as f64, limit as f64);
                 let (seen, more) = (tested / look, before / look);
                 let mean = (limit + 0.6) * (seen + more);
                 let variance = (limit + 1.0) * (seen * (1.0 - seen) + more * (1.0 + more));
-                let few = at((gamma(mean, variance, -WIDER * EACH_SIDE) - 1.0).floor());
-                let many = at(gamma(mean, variance, WIDER * EACH_SIDE).ceil());
+                let few = at((gamma(mean, variance, -WIDER * Z_95) - 1.0).floor());
+                let many = at(gamma(mean, variance, WIDER * Z_95).ceil());
                 let (strict, loose) = ((mean - 0.5).floor(), (mean - 0.5).floor() + 1.0);
                 let middle = at(strict) + (mean - 0.5 - strict) * (at(loose) - at(strict));
                 let more = look - tested;
                 let rest = (remaining - more).max(0.0);
-                let unsure = WIDER * EACH_SIDE * error(loose, rest);
+                let unsure = WIDER * Z_95 * error(loose, rest);
                 let high = (middle + (few - middle).hypot(unsure)).min(now.max(middle));
                 let low = (middle - (middle - many).hypot(unsure)).max(0.0);
                 let spent = more * profiling;
                 let [low, middle, high] = [low, middle, high].map(|each| spent + rest * each);
-                Some(Ahead { low, middle, high })
+                Ahead { low, middle, high }
             })
             .collect();
         let best = bills.iter().copied().min_by(|a, b| a.middle.total_cmp(&b.middle))?;
@@ -262,13 +255,11 @@ impl Brain {
     ///
     /// Luck means a failure rate of `rate` with as few failures as one time in twenty.
     fn earliest(test: &ChainTest, rate: f64) -> Option<u64> {
-        let looks = test.boundary.looks().as_slice().iter().zip(test.boundary.limits());
-        let mut ahead = looks.filter(|(look, _)| **look > test.tested);
-        ahead.find_map(|(look, limit)| {
-            let time = *look - test.tested;
-            let room = limit.as_ref()?.checked_sub(test.failures())? as f64;
+        test.later_looks().find_map(|(look, limit)| {
+            let time = look - test.tested;
+            let room = limit.checked_sub(test.failures())? as f64;
             let mean = rate * time as f64;
-            let few = mean - EACH_SIDE * (mean * (1.0 - rate)).sqrt();
+            let few = mean - Z_95 * (mean * (1.0 - rate)).sqrt();
             (room + 0.5 >= few).then_some(time)
         })
     }
@@ -304,7 +295,7 @@ impl Brain {
         let spread = match best {
             Some(test) if self.money().is_some() => {
                 let left = self.order.population().saturating_sub(asked) as f64;
-                EACH_SIDE * self.error_of_policy(test, left)
+                Z_95 * self.error_of_policy(test, left)
             }
             _ => self.spread(per_item, alone),
         };
@@ -333,7 +324,7 @@ impl Brain {
     fn spread(&self, per_item: f64, alone: bool) -> f64 {
         if alone {
             let left = self.order.population().saturating_sub(self.profiled()) as f64;
-            return EACH_SIDE * self.bills.error_of(left);
+            return Z_95 * self.bills.error_of(left);
         }
         per_item * 1.96 / (self.profiled().max(1) as f64).sqrt()
     }

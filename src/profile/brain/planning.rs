@@ -114,8 +114,7 @@ impl Brain {
     /// The candidates of which no chain was made because they cost no less than the reference.
     fn dearer(&self) -> impl Iterator<Item = Considered> {
         let reference = self.means.answer(ModelId::REFERENCE);
-        let tested: ModelSet =
-            self.tests.iter().flat_map(|t| t.chain.models().iter().collect::<Vec<_>>()).collect();
+        let tested: ModelSet = self.tests.iter().map(|test| test.chain.models()).collect();
         let dear = move |id: &ModelId| !tested.contains(*id) && self.means.answer(*id) >= reference;
         // If nothing is known to cost anything, nothing is dear.
         let priced = reference > 0.0;
@@ -133,8 +132,7 @@ impl Brain {
     /// The candidates in no chain considered: those given up after a few items.
     fn unheard_of(&self, considered: &[Considered]) -> Vec<Considered> {
         let chains = considered.iter().filter_map(|c| c.chain.as_ref());
-        let heard: ModelSet =
-            chains.flat_map(|chain| chain.models().iter().collect::<Vec<_>>()).collect();
+        let heard: ModelSet = chains.map(Chain::models).collect();
         let named = |id: &ModelId| considered.iter().any(|c| c.name == self.roster.name(*id));
         let gone = self.roster.candidates().filter(|id| !heard.contains(*id) && !named(id));
         gone.map(|id| {

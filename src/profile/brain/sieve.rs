@@ -1,4 +1,4 @@
-//! Adaptive Bonferroni for several single candidates (DESIGN 5).
+//! Adaptive Bonferroni for several single candidates.
 //!
 //! All candidates are tested from the first item on, each at a share of the level. After 30 items, those that
 //! failed on nearly all of them are dropped. Their share goes to the others, who keep all their evidence.
