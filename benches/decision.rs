@@ -27,8 +27,7 @@ fn whole_run(bencher: Bencher<'_, '_>, agreement: f64, families: Families) {
     bencher.with_inputs(|| models.machine(ITEMS, 1, target(agreement), &settings)).bench_values(
         |mut machine| {
             models.drive(&mut machine);
-            let asked = machine.asked();
-            let plan = machine.brain().plan(asked, "exact".to_owned());
+            let plan = machine.plan("exact");
             let first = plan.order.first(plan.asked);
             let mut asks = 0_u64;
             for index in 0..ITEMS {

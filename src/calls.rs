@@ -23,10 +23,9 @@ use crate::backend::guard::guarded;
 use crate::backend::{BackendError, Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::{Equivalence, Verdict};
 use crate::error::RunError;
-use crate::ledger::{Bill, Ledger, Needs, Purse};
+use crate::ledger::{Bill, Budgeted, Ledger, Needs, Purse};
 use crate::observe::{CallKind, Event, Observers};
 use crate::pricing::{Cost, Pricing, Usage};
-use crate::report::Budgeted;
 use crate::roster::{ModelId, Roster};
 
 use dropped::Sent;
@@ -56,7 +55,7 @@ pub(crate) enum Asked<O> {
         cost: Cost,
     },
     /// Not asked, because the budget would not bear it or the run was stopped ([`Errand::refusal`]).
-    Unaffordable,
+    NotMade,
 }
 
 /// The outcome of asking for a score, and what asking cost.
@@ -67,8 +66,8 @@ pub(crate) struct Rated {
     pub(crate) failed: Option<ErrorKind>,
     /// Whether there might have been a score at another time.
     pub(crate) missed: bool,
-    /// Whether the budget kept the call from being made.
-    pub(crate) unaffordable: bool,
+    /// Whether the budget or a stop kept the call from being made.
+    pub(crate) not_made: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
 }
@@ -81,8 +80,8 @@ pub(crate) struct Compared {
     pub(crate) failed: Option<ErrorKind>,
     /// Whether the verdict might have been another at another time.
     pub(crate) missed: bool,
-    /// Whether the budget kept the call from being made.
-    pub(crate) unaffordable: bool,
+    /// Whether the budget or a stop kept the call from being made.
+    pub(crate) not_made: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Cost,
 }
@@ -91,7 +90,7 @@ pub(crate) struct Compared {
 enum Went<T> {
     Well(T, Cost),
     Badly(ErrorKind, Option<Usage>, Cost),
-    Unaffordable,
+    NotMade,
 }
 
 /// Makes the calls of one run.
@@ -289,10 +288,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             // A stopped item takes no place in the queue for money, nor one whose stop came while it waited.
             let left = self.is_stopped() && !may_begin();
             if left || !errand.turn(!comparison).await {
-                return Ok(Went::Unaffordable);
+                return Ok(Went::NotMade);
             }
             if !errand.tab.open().await || !may_begin() {
-                return Ok(Went::Unaffordable);
+                return Ok(Went::NotMade);
             }
         }
         if let Some(keeper) = &self.keeper {
@@ -391,7 +390,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
                 Asked::Answered { output, usage, score, cost }
             }
             Went::Badly(kind, usage, cost) => Asked::Failed { kind, usage, cost },
-            Went::Unaffordable => Asked::Unaffordable,
+            Went::NotMade => Asked::NotMade,
         })
     }
 
@@ -404,7 +403,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     ) -> Result<Rated, RunError> {
         let key = CallKey::rating(errand.index, model);
         let (score, failed, usage, cost) = (None, None, None, Cost::ZERO);
-        let none = Rated { score, failed, missed: false, unaffordable: false, usage, cost };
+        let none = Rated { score, failed, missed: false, not_made: false, usage, cost };
         let Some(backend) = self.roster.backend(model) else { return Ok(none) };
         Ok(match self.pay(errand, key, || (**backend).rate(errand.item, output)).await? {
             Went::Well(Rating { confidence: score, usage }, cost) => {
@@ -413,7 +412,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             Went::Badly(kind, usage, cost) => {
                 Rated { failed: Some(kind), missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
-            Went::Unaffordable => Rated { missed: true, unaffordable: true, ..none },
+            Went::NotMade => Rated { missed: true, not_made: true, ..none },
         })
     }
 
@@ -428,8 +427,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let key = CallKey::comparison(errand.index, left, right);
         let call = || (*self.equivalence).compare(errand.item, left_output, right_output);
         let (equivalent, usage, cost) = (false, None, Cost::ZERO);
-        let (missed, failed, unaffordable) = (false, None, false);
-        let none = Compared { equivalent, failed, missed, unaffordable, usage, cost };
+        let (missed, failed, not_made) = (false, None, false);
+        let none = Compared { equivalent, failed, missed, not_made, usage, cost };
         Ok(match self.pay(errand, key, call).await? {
             Went::Well(Verdict { equivalent, usage }, cost) => {
                 Compared { equivalent, usage, cost, ..none }
@@ -437,7 +436,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             Went::Badly(kind, usage, cost) => {
                 Compared { failed: Some(kind), missed: !kind.is_of_the_item(), usage, cost, ..none }
             }
-            Went::Unaffordable => Compared { missed: true, unaffordable: true, ..none },
+            Went::NotMade => Compared { missed: true, not_made: true, ..none },
         })
     }
 

@@ -40,14 +40,15 @@ use crate::observe::Event;
 use crate::order::First;
 use crate::plan::Plan;
 use crate::pricing::Cost;
-use crate::profile::{Router, StopReason, score};
-use crate::report::{REPORT_VERSION, Report, ReportLabel};
+use crate::profile::{Router, score};
+use crate::report::Report;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
 pub use answers::Answers;
 use audit::Auditor;
 pub use audit::{Audit, Audited};
+pub use collection::Outcome;
 pub(crate) use collection::{or_break, throughout};
 use lane::Lane;
 pub use part::Part;
@@ -251,25 +252,16 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     pub fn report(&self) -> Report {
         let Shared { calls, plan, tally, .. } = &*self.shared;
         let models = plan.roster.models().len();
+        let nothing = vec![Spending::default(); models];
         Report {
-            label: ReportLabel::Report,
-            version: REPORT_VERSION,
-            plan: Plan::clone(plan),
-            profiled: plan.asked,
-            overshoot: 0,
-            stopped: StopReason::Elsewhere,
             cut_short: self.is_cut_short(),
-            found_nothing: false,
-            profiling: vec![Spending::default(); models],
             execution: calls.ledger.models(),
             judging: calls.ledger.judge(),
-            profiling_judged: Cost::ZERO,
             faults: calls.ledger.faults.read(),
             delivered: tally.read(models),
-            reference_cost: plan.forecast.reference_cost,
             budget: calls.budgeted(),
             audit: self.audit(),
-            self_agreement: None,
+            ..Report::of_profiling(Plan::clone(plan), nothing, Spending::default())
         }
         .estimated()
     }

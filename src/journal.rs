@@ -36,7 +36,6 @@
 mod contents;
 #[cfg(feature = "json")]
 mod file;
-mod fingerprint;
 mod found;
 mod recorder;
 #[cfg(feature = "redb")]
@@ -58,7 +57,6 @@ use crate::target::Target;
 
 #[cfg(feature = "json")]
 pub use file::{FileJournal, FlushPolicy};
-pub(crate) use fingerprint::fingerprint;
 pub(crate) use recorder::{Binding, FingerprintNow, Recorder};
 #[cfg(feature = "redb")]
 pub use redb::RedbJournal;

@@ -18,7 +18,7 @@ use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Pricing, Usage};
 
-pub use budget::Budget;
+pub use budget::{Budget, Budgeted};
 pub(crate) use counter::{Counter, Counters};
 pub use faults::Fault;
 use faults::Faults;
@@ -84,7 +84,7 @@ impl Spending {
 
     /// What was added since an earlier reading of the same ledger.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             answers: self.answers.saturating_sub(earlier.answers),
             ratings: self.ratings.saturating_sub(earlier.ratings),

@@ -59,6 +59,7 @@ mod error;
 pub mod evidence;
 mod exact;
 pub mod execute;
+mod fingerprint;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
     #[allow(clippy::doc_markdown, reason = "the names of products are no code")]
@@ -102,9 +103,9 @@ pub use backend::{
 };
 pub use equivalence::{Equivalence, Verdict};
 pub use error::{RunError, SettingsError, StatisticsError};
-pub use execute::{Audit, Audited, Executor, Part};
+pub use execute::{Audit, Audited, Executor, Outcome, Part};
 pub use items::{Generated, Items, Owned};
-pub use ledger::{Budget, Fault, Spending};
+pub use ledger::{Budget, Budgeted, Fault, Spending};
 pub use observe::{Event, Observer};
 pub use order::{First, Order};
 pub use plan::{Plan, Policy};
@@ -113,11 +114,11 @@ pub use profile::{
     ExpectedUsage, Families, Objective, Profile, ProfileSettings, SelfAgreement, StopReason,
 };
 pub use profiler::Profiler;
-pub use report::{Budgeted, ModelSummary, REPORT_VERSION, Report, Summary};
+pub use report::{ModelSummary, REPORT_VERSION, Report, Summary};
 pub use roster::{
     MAX_MODELS, Model, ModelId, ModelSpec, Roster, RosterError, RosterSpec, SharedBackend,
 };
-pub use smart::{Handed, Outcome, PROFILED_VERSION, Profiled, Smart, Stretched};
+pub use smart::{Handed, PROFILED_VERSION, Profiled, Smart, Stretched};
 pub use stop::Stop;
 pub use tally::Delivered;
 pub use target::{Share, Target, TargetError};

@@ -208,7 +208,7 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
 
 /// The observers of one run.
 #[derive(Clone, Default)]
-pub struct Observers {
+pub(crate) struct Observers {
     all: Vec<Arc<Watched>>,
 }
 
@@ -219,25 +219,25 @@ struct Watched {
 
 impl Observers {
     /// Adds an observer.
-    pub fn add(&mut self, observer: Arc<dyn Observer>) {
+    pub(crate) fn add(&mut self, observer: Arc<dyn Observer>) {
         self.all.push(Arc::new(Watched { observer, silenced: AtomicBool::new(false) }));
     }
 
     /// The same observers for another run: those that panicked in this one are told again.
     #[must_use]
-    pub fn fresh(&self) -> Self {
+    pub(crate) fn fresh(&self) -> Self {
         let mut fresh = Self::default();
         self.all.iter().for_each(|watched| fresh.add(Arc::clone(&watched.observer)));
         fresh
     }
 
     /// Whether there is no observer.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// Tells every observer, except those that have panicked.
-    pub fn emit(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         for watched in &self.all {
             if watched.silenced.load(Ordering::Relaxed) {
                 continue;

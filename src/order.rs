@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use first::First;
 
-use crate::journal::fingerprint;
+use crate::fingerprint::fingerprint;
 use crate::roster::RosterSpec;
 
 /// Rounds of the network, half of them on each side.

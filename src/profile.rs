@@ -35,13 +35,13 @@ mod machine;
 mod priced;
 mod purchase;
 mod repeat;
+mod running_mean;
 mod scheme;
 mod scores;
 mod search;
 mod settings;
 mod stored;
 mod stretch;
-mod tab;
 #[cfg(test)]
 mod tests;
 mod thrift;
@@ -51,8 +51,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use brain::Brain;
-pub use decision::{Decision, Demand, Standing};
+pub use decision::{Decision, Standing};
 pub(crate) use driver::{Router, drive, score};
 pub use expected::ExpectedUsage;
 pub(crate) use late::recall_late;

@@ -13,7 +13,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 use crate::execute::Audited;
-use crate::ledger::{Fault, Spending};
+use crate::ledger::{Budgeted, Fault, Spending};
 use crate::order::Order;
 use crate::plan::{Plan, Policy, ratio};
 use crate::pricing::Cost;
@@ -88,60 +88,38 @@ pub struct Report {
 }
 
 /// The label of a stored report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ReportLabel {
-    #[default]
     #[serde(rename = "smart-core report")]
     Report,
 }
 
-/// How a run kept to its budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Budgeted {
-    /// The cap.
-    pub cap: Cost,
-    /// Calls that cost more than the bound the caller gave for them; if there are any, the cap may have
-    /// been exceeded.
-    pub over_bound: u64,
-    /// Calls, of models without a bound, that did not say what they used. From the first of them on
-    /// nobody could tell what was left, and nothing more was spent.
-    #[serde(default)]
-    pub unbounded: u64,
-    /// The cap that profiling was planned within, if it differs: that of the run which began the journal.
-    #[serde(default)]
-    pub planned: Option<Cost>,
-    /// The caps of runs that only profiled ([`Profiled::report`](crate::Profiled::report)). They count in the
-    /// [`cap`](Self::cap) as far as they are more than the caps in [`continued`](Self::continued).
-    #[serde(default)]
-    pub profiling: Cost,
-    /// The caps of executors that counted what profiling spent as spent of their own budgets
-    /// ([`Budget`](crate::Budget)): profiling's cap over again.
-    #[serde(default)]
-    pub continued: Cost,
-}
-
-impl Budgeted {
-    /// Both together. What profiling was given, and executors that went on from it have again, is counted once:
-    /// beside `k` of such executors, `p` of profiling adds what they leave of it, `p - k`.
-    fn plus(self, other: Self) -> Self {
-        let more = |profiling: Cost, continued| profiling.saturating_sub(continued);
-        let executors = |one: &Self| one.cap.saturating_sub(more(one.profiling, one.continued));
-        let profiling = self.profiling + other.profiling;
-        let continued = self.continued + other.continued;
+impl Report {
+    /// The report of profiling alone, or of a part of it.
+    pub(crate) fn of_profiling(plan: Plan, profiling: Vec<Spending>, judging: Spending) -> Self {
+        let models = plan.roster.models().len();
         Self {
-            cap: executors(&self) + executors(&other) + more(profiling, continued),
-            over_bound: self.over_bound.saturating_add(other.over_bound),
-            unbounded: self.unbounded.saturating_add(other.unbounded),
-            planned: self.planned.max(other.planned),
+            label: ReportLabel::Report,
+            version: REPORT_VERSION,
+            profiled: plan.asked,
+            overshoot: 0,
+            stopped: StopReason::Elsewhere,
+            cut_short: false,
+            found_nothing: false,
             profiling,
-            continued,
+            execution: vec![Spending::default(); models],
+            judging,
+            profiling_judged: judging.cost,
+            faults: Vec::new(),
+            delivered: Delivered { by_model: vec![0; models], ..Delivered::default() },
+            reference_cost: plan.forecast.reference_cost,
+            budget: None,
+            audit: None,
+            self_agreement: None,
+            plan,
         }
     }
-}
 
-impl Report {
     /// How many delivered answers may differ from the reference's: what the plan's target allows for all
     /// items. It means nothing for a stream of unknown length.
     pub fn allowance(&self) -> u64 {

@@ -27,16 +27,17 @@ use crate::answer::Answer;
 use crate::calls::{Calls, Fingerprint, told_apart};
 use crate::equivalence::Equivalence;
 use crate::error::{RunError, SettingsError};
-use crate::execute::{Audit, Executor, throughout};
+use crate::execute::{Audit, Executor, Outcome, throughout};
+use crate::fingerprint::fingerprint;
 use crate::items::{Items, held};
-use crate::journal::{Binding, FingerprintNow, Header, Recorder, fingerprint, fold};
+use crate::journal::{Binding, FingerprintNow, Header, Recorder, fold};
 use crate::ledger::{Before, Bill, Budget, Ledger, Spending};
 use crate::observe::{CallKind, Event, Observer, Observers};
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
 use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive, recall_late};
-use crate::report::{REPORT_VERSION, Report, ReportLabel};
+use crate::report::Report;
 use crate::roster::Roster;
 use crate::stop::Stop;
 use crate::target::Target;
@@ -95,20 +96,6 @@ pub struct Smart<I: ?Sized + Sync, O> {
     repeats: u64,
     /// Whether calls whose recorded failures may have passed are made again.
     again: bool,
-}
-
-/// What a run delivers: the answers and the report.
-///
-/// The evidence is not in it. To plan from it again, at other prices or for another target, profile and
-/// execute apart: [`Smart::profile`], then [`Executor::run`]. After a run with a journal,
-/// [`Smart::profile`] over the same journal and items returns its [`Profile`] without a call.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Outcome<O> {
-    /// One answer for each item, in the items' order.
-    pub answers: Vec<Answer<O>>,
-    /// What happened, for people and machines.
-    pub report: Report,
 }
 
 impl<I: ?Sized + Sync, O> fmt::Debug for Smart<I, O> {
@@ -288,7 +275,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     {
         let calls = &self.calls_for(items)?;
         let run = async {
-            let Profiled { profile, answers, .. } = self.profile_with(calls, items, false).await?;
+            let (machine, answers) = self.profile_with(calls, items).await?;
+            let profile = Profile::new(machine, self.equivalence.name());
             let plan = Arc::new(profile.plan()?);
             self.look_before_paying(calls, &profile, &plan);
             let self_agreement = self.repeat(calls, items, &profile, &plan, &answers).await?;
@@ -320,7 +308,14 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         S::Item: Sync,
     {
         let calls = self.calls_for(items)?;
-        let profiled = calls.attend(self.profile_with(&calls, items, true)).await?;
+        let profile = async {
+            let (mut machine, answers) = self.profile_with(&calls, items).await?;
+            // Whoever answers the rest is handed all that is paid for about items that came too late.
+            recall_late(&calls, items, self.router.as_deref(), &mut machine).await?;
+            let profile = Profile::new(machine, self.equivalence.name());
+            Ok::<_, RunError>(Profiled::new(profile, answers))
+        };
+        let profiled = calls.attend(profile).await?;
         // Records of other items are left for the run that answers those items.
         let asked = profiled.profile.order.first(profiled.profile.evidence.len() as u64);
         calls.close(|index| asked.contains(index))?;
@@ -410,14 +405,12 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         Ok(Arc::new(calls))
     }
 
-    /// Profiles; if this is all that the run does (`alone`), whoever answers the rest is handed all that is
-    /// paid for about items that came too late.
+    /// Profiles; returns the machine, and the answers of the profiled items.
     async fn profile_with<S>(
         &self,
         calls: &Calls<I, O>,
         items: &S,
-        alone: bool,
-    ) -> Result<Profiled<O>, RunError>
+    ) -> Result<(ProfileMachine, BTreeMap<u64, Answer<O>>), RunError>
     where
         S: Items<I> + ?Sized,
         S::Item: Sync,
@@ -431,11 +424,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         let mut answers = BTreeMap::new();
         let router = self.router.as_deref();
         drive(calls, items, router, &mut machine, self.concurrency, &mut answers).await?;
-        if alone {
-            recall_late(calls, items, router, &mut machine).await?;
-        }
-        let profile = Profile::new(machine, self.equivalence.name());
-        Ok(Profiled::new(profile, answers))
+        Ok((machine, answers))
     }
 
     fn report(
@@ -446,28 +435,21 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         executor: &Executor<I, O>,
         (profiling, judged): (Vec<Spending>, Cost),
     ) -> Report {
-        let plan = Arc::unwrap_or_clone(plan);
         let total = calls.ledger.models();
         let execution = total.iter().zip(&profiling).map(|(all, before)| all.since(*before));
         Report {
-            label: ReportLabel::Report,
-            version: REPORT_VERSION,
             profiled: profile.evidence.len() as u64,
             overshoot: profile.late.len() as u64,
             stopped: profile.stopped,
             cut_short: executor.is_cut_short(),
             found_nothing: executor.is_cut_short() && calls.has_given_up(),
             execution: execution.collect(),
-            profiling,
-            judging: calls.ledger.judge(),
             profiling_judged: judged,
             faults: calls.ledger.faults.read(),
             delivered: executor.tally().read(self.roster.spec().models().len()),
-            reference_cost: plan.forecast.reference_cost,
             budget: calls.budgeted(),
             audit: executor.audit(),
-            self_agreement: None,
-            plan,
+            ..Report::of_profiling(Arc::unwrap_or_clone(plan), profiling, calls.ledger.judge())
         }
         .estimated()
     }

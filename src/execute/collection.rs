@@ -17,7 +17,20 @@ use crate::error::RunError;
 use crate::items::{self, Items};
 use crate::order::Order;
 use crate::report::Report;
-use crate::smart::Outcome;
+
+/// What a run delivers: the answers and the report.
+///
+/// The evidence is not in it. To plan from it again, at other prices or for another target, profile and
+/// execute apart: [`Smart::profile`](crate::Smart::profile), then [`Executor::run`]. After a run with a journal,
+/// [`Smart::profile`](crate::Smart::profile) over the same journal and items returns its [`Profile`](crate::Profile) without a call.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outcome<O> {
+    /// One answer for each item, in the items' order.
+    pub answers: Vec<Answer<O>>,
+    /// What happened, for people and machines.
+    pub report: Report,
+}
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Executor<I, O> {
     /// Answers a whole collection: what [`Smart::run`](crate::Smart::run) does once it has profiled.

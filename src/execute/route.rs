@@ -163,7 +163,7 @@ async fn audit<I: ?Sized + Sync, O: Send + Sync>(
             answer.cost += compared.cost;
             match compared.equivalent {
                 true => Finding::Agrees,
-                false if compared.unaffordable => Finding::Unfinished,
+                false if compared.not_made => Finding::Unfinished,
                 false => Finding::Fails,
             }
         }
@@ -199,7 +199,7 @@ async fn ask<I: ?Sized + Sync, O: Send + Sync>(
             trip.failed = trip.failed.or(Some(kind));
             Ok((Heard::NoAnswer, None))
         }
-        Asked::Unaffordable => {
+        Asked::NotMade => {
             trip.asked.remove(id);
             Ok((Heard::NoAnswer, None))
         }
@@ -224,7 +224,7 @@ async fn escalate<I: ?Sized + Sync, O: Send + Sync>(
             cost += paid;
             (None, None, Reason::ReferenceFailed(kind))
         }
-        Asked::Unaffordable => (None, None, errand.refusal()),
+        Asked::NotMade => (None, None, errand.refusal()),
     };
     Ok(Answer { index: errand.index, output, by, reason, asked, cost })
 }

@@ -1,6 +1,8 @@
-//! What the caller may spend: [`Budget`].
+//! What the caller may spend, [`Budget`], and how a run kept to it, [`Budgeted`].
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Bill;
 use super::purse::{Before, Bound, Purse};
@@ -27,7 +29,7 @@ use crate::roster::RosterSpec;
 /// believed, was dropped with its stream, or ended without a bill though it [may have been
 /// billed](crate::ErrorKind::may_have_been_billed), such as a time-out, even if a retry then brought an
 /// answer. If there is no bound, it is taken to have cost all that is left, so that nothing more is
-/// spent ([`Budgeted::unbounded`](crate::report::Budgeted::unbounded)). Only a model without prices that
+/// spent ([`Budgeted::unbounded`]). Only a model without prices that
 /// has sent no bill is taken to be free. What a *killed process* had under way may have been billed
 /// without anyone hearing of it: no journal can count that.
 ///
@@ -115,5 +117,51 @@ impl Budget {
 impl From<Cost> for Budget {
     fn from(cap: Cost) -> Self {
         Self::new(cap)
+    }
+}
+
+/// How a run kept to its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Budgeted {
+    /// The cap.
+    pub cap: Cost,
+    /// Calls that cost more than the bound the caller gave for them; if there are any, the cap may have
+    /// been exceeded.
+    pub over_bound: u64,
+    /// Calls, of models without a bound, that did not say what they used. From the first of them on
+    /// nobody could tell what was left, and nothing more was spent.
+    #[serde(default)]
+    pub unbounded: u64,
+    /// The cap that profiling was planned within, if it differs: that of the run which began the journal.
+    #[serde(default)]
+    pub planned: Option<Cost>,
+    /// The caps of runs that only profiled ([`Profiled::report`](crate::Profiled::report)). They count in the
+    /// [`cap`](Self::cap) as far as they are more than the caps in [`continued`](Self::continued).
+    #[serde(default)]
+    pub profiling: Cost,
+    /// The caps of executors that counted what profiling spent as spent of their own budgets
+    /// ([`Budget`]): profiling's cap over again.
+    #[serde(default)]
+    pub continued: Cost,
+}
+
+impl Budgeted {
+    /// Both together. What profiling was given, and executors that went on from it have again, is counted once:
+    /// beside `k` of such executors, `p` of profiling adds what they leave of it, `p - k`.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let more = |profiling: Cost, continued| profiling.saturating_sub(continued);
+        let executors = |one: &Self| one.cap.saturating_sub(more(one.profiling, one.continued));
+        let profiling = self.profiling + other.profiling;
+        let continued = self.continued + other.continued;
+        Self {
+            cap: executors(&self) + executors(&other) + more(profiling, continued),
+            over_bound: self.over_bound.saturating_add(other.over_bound),
+            unbounded: self.unbounded.saturating_add(other.unbounded),
+            planned: self.planned.max(other.planned),
+            profiling,
+            continued,
+        }
     }
 }

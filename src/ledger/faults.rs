@@ -64,7 +64,7 @@ impl Fault {
     /// The failures of two runs together. Counts of the same model and kind are added; of the messages,
     /// the alphabetically first is kept, so that the result does not depend on order or grouping.
     #[must_use]
-    pub fn merged(mut all: Vec<Self>, more: &[Self]) -> Vec<Self> {
+    pub(crate) fn merged(mut all: Vec<Self>, more: &[Self]) -> Vec<Self> {
         for fault in more {
             let alike = |have: &&mut Self| (have.model, have.kind) == (fault.model, fault.kind);
             if let Some(have) = all.iter_mut().find(alike) {

@@ -106,6 +106,19 @@ pub struct Considered {
     pub chosen: bool,
 }
 
+impl Considered {
+    /// A chain or a candidate that was not tested, and not taken.
+    pub(crate) fn untested(name: String, chain: Option<Chain>, outcome: String) -> Self {
+        let (cost_per_item, tested, failures, chosen) = (None, 0, 0, false);
+        Self { name, chain, cost_per_item, tested, failures, outcome, chosen }
+    }
+
+    /// The same, at so much per item, in nano-units.
+    pub(crate) fn at(self, per_item: f64) -> Self {
+        Self { cost_per_item: Some(Cost::estimated(per_item)), ..self }
+    }
+}
+
 /// The beginning of an outcome that was found at other prices than the plan's, or for another target.
 const ELSEWHERE: &str = "when profiled, ";
 

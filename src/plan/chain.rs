@@ -89,8 +89,6 @@ pub enum Key {
     Score,
     /// Whether the second model agrees with the first, then the coin.
     Agreement,
-    /// Whether the second model agrees with the first, then the first model's confidence.
-    AgreementScore,
     /// The coin alone; a second coin gives a share of the items to the first model and the rest to the
     /// second.
     Split {
@@ -205,11 +203,9 @@ impl Chain {
 
     /// Two candidates: the first one's answer is kept where the second agrees.
     ///
-    /// Further down the chain it is also kept for a share of the items without regard to the second, by
-    /// coin or, if `scored`, by the first one's confidence.
-    pub const fn consensus(first: ModelId, second: ModelId, scored: bool) -> Self {
-        let key = if scored { Key::AgreementScore } else { Key::Agreement };
-        Self { first, second: Some(second), key }
+    /// Further down the chain it is also kept for a share of the items, by coin, without regard to the second.
+    pub const fn consensus(first: ModelId, second: ModelId) -> Self {
+        Self { first, second: Some(second), key: Key::Agreement }
     }
 
     /// Two candidates: the first one's answer where its confidence reaches `gate`, else the second one's
@@ -234,7 +230,7 @@ impl Chain {
     pub fn scored_models(&self) -> ModelSet {
         match &self.key {
             Key::Coin | Key::Router | Key::Agreement | Key::Split { .. } => ModelSet::EMPTY,
-            Key::Score | Key::AgreementScore => std::iter::once(self.first).collect(),
+            Key::Score => std::iter::once(self.first).collect(),
             Key::Fitted(fit) => fit.reads_score().then_some(self.first).into_iter().collect(),
             Key::Relay { .. } => self.models(),
         }
@@ -269,11 +265,6 @@ impl Chain {
             Key::Agreement => {
                 let tier = |agree| Mark::new(u8::from(agree), Some(0.0), coin);
                 known.agree.map_or((tier(false), tier(true)), |agree| both(tier(agree)))
-            }
-            Key::AgreementScore => {
-                let (low, _) = span(u8::from(known.agree.unwrap_or(false)), known.first);
-                let (_, high) = span(u8::from(known.agree.unwrap_or(true)), known.first);
-                (low, high)
             }
             Key::Fitted(fit) => {
                 let (low, high) = fit.bounds(score(known.first), known.agree);

@@ -88,9 +88,8 @@ impl Policy {
                 Key::Coin if *threshold <= Mark::LOWEST => "single",
                 Key::Coin | Key::Split { .. } => "mix",
                 Key::Router => "router",
-                Key::Agreement | Key::AgreementScore => "consensus",
-                Key::Fitted(_) if chain.second.is_some() => "consensus",
-                Key::Score | Key::Fitted(_) => "cascade",
+                Key::Agreement | Key::Fitted(_) => "consensus",
+                Key::Score => "cascade",
                 Key::Relay { .. } => "relay",
             },
         }

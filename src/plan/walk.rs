@@ -241,8 +241,7 @@ mod tests {
         let mut chains = vec![
             Chain::single(first),
             Chain::cascade(first),
-            Chain::consensus(first, second, false),
-            Chain::consensus(first, second, true),
+            Chain::consensus(first, second),
             Chain::split(first, second, 0.4),
             Chain::relay(first, second, 0.6),
         ];

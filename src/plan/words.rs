@@ -58,22 +58,12 @@ impl Policy {
                     format!("{first} where {second} agrees, for {share} of the items by coin")
                 }
             },
-            Key::AgreementScore if threshold.tier == 0 => {
-                let kept = kept(first, CONFIDENCE, threshold, 0);
-                format!("{kept}, else where {second} agrees")
-            }
-            Key::AgreementScore => {
-                format!("{} where {second} agrees", kept(first, CONFIDENCE, threshold, 1))
-            }
             Key::Router => kept(first, "router score", threshold, 0),
             Key::Score => kept(first, CONFIDENCE, threshold, 0),
             // Every item has a fitted score.
             Key::Fitted(_) => {
                 let kept = kept(first, "fitted confidence", threshold, threshold.tier);
-                match chain.second {
-                    None => kept,
-                    Some(_) => format!("{kept}, {second} asked where it decides"),
-                }
+                format!("{kept}, {second} asked where it decides")
             }
             // The second model's answers all rank below the first one's.
             Key::Relay { .. } if threshold.tier > 0 => {
@@ -103,10 +93,6 @@ impl Chain {
             Key::Router => format!("{first} by router score"),
             Key::Score => format!("{first} by confidence"),
             Key::Agreement => format!("{first}, where {second} agrees first"),
-            Key::AgreementScore => {
-                format!("{first} by confidence, where {second} agrees first")
-            }
-            Key::Fitted(_) if self.second.is_none() => format!("{first} by fitted confidence"),
             Key::Fitted(_) => {
                 format!("{first} by fitted confidence, {second} asked where it decides")
             }
@@ -181,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_consensus_says_what_is_done_without_the_second() {
-        let chain = || Chain::consensus(A, B, false);
+        let chain = || Chain::consensus(A, B);
         let tail = Mark::new(0, Some(0.0), coin(87));
         let words = said(chain(), tail);
         assert_eq!(words, "small for 87.0 % of the items by coin, else where tiny agrees");
@@ -211,13 +197,6 @@ mod tests {
         let words = said(cascade(), unscored);
         assert_eq!(words, "small by confidence, and for 25.0 % of the items without one by coin");
         assert_eq!(said(cascade(), Mark::LOWEST), "small for every item");
-        let consensus = || Chain::consensus(A, B, true);
-        let words = "small from confidence 0.7000 on, else where tiny agrees";
-        assert_eq!(said(consensus(), scored), words);
-        let agreeing = Mark::new(1, Some(0.7), 3);
-        let words = "small from confidence 0.7000 on where tiny agrees";
-        assert_eq!(said(consensus(), agreeing), words);
-        assert_eq!(said(consensus(), Mark::LOWEST), "small for every item");
     }
 
     #[test]

@@ -33,6 +33,7 @@ use super::StopReason;
 use super::boundaries;
 use super::chain_test::ChainTest;
 use super::decision::{CLOSELY, Decision, Demand, EVERY, Standing};
+use super::machine::Request;
 use super::scheme::Schedule;
 use super::search;
 use super::settings::{Families, Objective, ProfileSettings};
@@ -54,7 +55,7 @@ const DEARER: &str = "it is dearer than the reference, and never chosen";
 /// It is never stored: a file could hold a certificate that no evidence earned. What is stored is the evidence,
 /// and a brain that is told it again comes to the same state.
 #[derive(Debug, Clone)]
-pub struct Brain {
+pub(crate) struct Brain {
     roster: RosterSpec,
     target: Target,
     /// The target that the test showed, if the agreement is to be the best that money buys.
@@ -184,12 +185,12 @@ impl Brain {
     }
 
     /// How many items are folded.
-    pub fn profiled(&self) -> u64 {
+    pub(super) fn profiled(&self) -> u64 {
         self.evidence.len() as u64
     }
 
     /// What to find out about the next item.
-    pub const fn demand(&self) -> Demand {
+    pub(super) const fn demand(&self) -> Demand {
         self.demand
     }
 
@@ -206,26 +207,28 @@ impl Brain {
         matches!(self.settings.families, Families::Auto | Families::Cascade)
     }
 
-    /// Whether everything demanded of an item under test is wanted even if its answer agrees.
+    /// What to find out about the item of this rank, if so much is demanded.
     ///
-    /// It is wanted on some items, to know what the chain's policies cost on agreeing ones, and to judge
-    /// the floor.
-    pub(super) const fn looks_closely(&self, rank: u64) -> bool {
-        rank < self.pilot + CLOSELY || rank.is_multiple_of(EVERY)
+    /// Under test, all of it is wanted on some items even if the answer agrees, to know what the chain's policies
+    /// cost on agreeing ones, and to judge the floor.
+    pub(super) fn request(&self, rank: u64, demand: Demand) -> Request {
+        let request = Request::new(rank, self.order.index(rank), demand);
+        let closely = rank < self.pilot + CLOSELY || rank.is_multiple_of(EVERY);
+        if closely { request.closely() } else { request }
     }
 
     /// Why profiling should end, if it should.
-    pub const fn stop(&self) -> Option<StopReason> {
+    pub(super) const fn stop(&self) -> Option<StopReason> {
         self.stop
     }
 
     /// The next decision to tell observers about.
-    pub fn poll_decision(&mut self) -> Option<Decision> {
+    pub(super) fn poll_decision(&mut self) -> Option<Decision> {
         self.decisions.pop_front()
     }
 
     /// The evidence folded so far, in rank order.
-    pub fn evidence(&self) -> &[ItemEvidence] {
+    pub(super) fn evidence(&self) -> &[ItemEvidence] {
         &self.evidence
     }
 
@@ -368,12 +371,12 @@ impl Brain {
         known.unwrap_or_else(|| self.till().mean(chain, threshold, &self.sample(chain)))
     }
 
-    fn update_tabs(&mut self) {
+    fn update_means(&mut self) {
         let comparison = self.till().comparison;
         let Self { roster, means, tests, evidence, order, .. } = self;
         let till = Till { roster, means, comparison };
         for test in tests.iter_mut() {
-            test.update_tabs(evidence, order, &till);
+            test.update_means(evidence, order, &till);
         }
     }
 

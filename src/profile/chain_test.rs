@@ -3,7 +3,7 @@
 //! The brain opens a [`ChainTest`] for the chain that the pilot chose, or one for each single candidate
 //! at the start. It adds every item to the test and has it judged at the looks of its boundary.
 
-use super::tab::Tab;
+use super::running_mean::RunningMean;
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
@@ -35,9 +35,9 @@ pub(super) struct ChainTest {
     /// The most liberal policy that may be certified, if one was chosen before the test.
     chosen: Option<Mark>,
     /// What the whole chain costs.
-    whole: Tab,
+    whole: RunningMean,
     /// What the certified policy costs.
-    kept: Tab,
+    kept: RunningMean,
     /// Items whose answer agrees and whose place in the chain is not known.
     unplaced: u64,
     pub(super) live: bool,
@@ -73,8 +73,8 @@ impl ChainTest {
             trials: Vec::new(),
             certified: None,
             chosen: None,
-            whole: Tab::default(),
-            kept: Tab::default(),
+            whole: RunningMean::default(),
+            kept: RunningMean::default(),
             unplaced: 0,
             live: true,
             ended: String::new(),
@@ -383,7 +383,7 @@ impl ChainTest {
     }
 
     /// Brings the running costs of the whole chain and of the certified policy up to date.
-    pub(super) fn update_tabs(
+    pub(super) fn update_means(
         &mut self,
         evidence: &[ItemEvidence],
         order: &Order,

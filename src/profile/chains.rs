@@ -50,7 +50,7 @@ impl Pilot<'_> {
                     if fitted {
                         self.fitted(*first, second)
                     } else {
-                        Chain::consensus(*first, second, false)
+                        Chain::consensus(*first, second)
                     }
                 }));
             }

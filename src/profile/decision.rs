@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StopReason;
 use crate::evidence::ModelSet;
-use crate::observe::{ChainStanding, Event, Observers};
 use crate::plan::Forecast;
 use crate::roster::ModelId;
-use crate::stats::agreement_interval;
 
 /// The first `CLOSELY` items under test and every `EVERY`-th rank after them are looked at closely.
 ///
@@ -22,7 +20,7 @@ pub(super) fn looked_at(failing: f64) -> f64 {
 
 /// What to find out about the next item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Demand {
+pub(super) struct Demand {
     /// The candidates to ask.
     pub ask: ModelSet,
     /// The candidates whose answers are to be rated.
@@ -95,43 +93,4 @@ pub struct Standing {
     pub failures: u64,
     /// The most failures that certify at this look.
     pub limit: Option<u64>,
-}
-
-impl Decision {
-    /// Tells the observers.
-    pub(crate) fn announce(&self, observers: &Observers) {
-        match self {
-            Self::Look { profiled, chains } => {
-                let standings: Vec<ChainStanding<'_>> = chains.iter().map(Standing::view).collect();
-                observers.emit(&Event::Look { profiled: *profiled, chains: &standings });
-            }
-            Self::Dropped { model, name, profiled, reason } => {
-                let (model, profiled) = (*model, *profiled);
-                observers.emit(&Event::CandidateDropped { model, name, profiled, reason });
-            }
-            Self::Forecast { profiled, forecast } => {
-                observers.emit(&Event::Forecast { profiled: *profiled, forecast });
-            }
-            Self::Certified { policy, profiled } => {
-                observers.emit(&Event::Certified { policy, profiled: *profiled });
-            }
-            Self::Stopped { profiled, reason } => {
-                let (profiled, reason) = (*profiled, *reason);
-                observers.emit(&Event::ProfilingStopped { profiled, reason });
-            }
-        }
-    }
-}
-
-impl Standing {
-    fn view(&self) -> ChainStanding<'_> {
-        let interval = agreement_interval(self.tested, self.failures);
-        ChainStanding {
-            name: &self.name,
-            tested: self.tested,
-            failures: self.failures,
-            limit: self.limit,
-            agreement: interval,
-        }
-    }
 }

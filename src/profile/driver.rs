@@ -10,14 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::item::{Paid, Profiled, one, remember};
 use super::machine::{ProfileMachine, Step};
-use super::{Decision, StopReason};
+use super::{Decision, Standing, StopReason};
 use crate::answer::Answer;
 use crate::backend::Confidence;
 use crate::calls::{Calls, Line};
 use crate::error::RunError;
 use crate::items::Items;
-use crate::observe::Event;
+use crate::observe::{ChainStanding, Event, Observers};
 use crate::pool::{Ending, Pool};
+use crate::stats::agreement_interval;
 
 /// Scores an item before any call is made.
 pub(crate) type Router<I> = dyn Fn(&I) -> f64 + Send + Sync;
@@ -139,11 +140,40 @@ fn announce<I: ?Sized + Sync, O>(calls: &Calls<I, O>, machine: &mut ProfileMachi
         return;
     }
     let known = usize::try_from(before).unwrap_or(usize::MAX);
-    for (profiled, evidence) in (before + 1..).zip(machine.brain().evidence().iter().skip(known)) {
+    for (profiled, evidence) in (before + 1..).zip(machine.evidence().iter().skip(known)) {
         let index = evidence.index;
         calls.observers.emit(&Event::Profiled { profiled, index, evidence });
     }
     while let Some(decision) = machine.poll_decision() {
-        Decision::announce(&decision, &calls.observers);
+        tell(&decision, &calls.observers);
     }
+}
+
+fn tell(decision: &Decision, observers: &Observers) {
+    match decision {
+        Decision::Look { profiled, chains } => {
+            let standings: Vec<ChainStanding<'_>> = chains.iter().map(seen).collect();
+            observers.emit(&Event::Look { profiled: *profiled, chains: &standings });
+        }
+        Decision::Dropped { model, name, profiled, reason } => {
+            let (model, profiled) = (*model, *profiled);
+            observers.emit(&Event::CandidateDropped { model, name, profiled, reason });
+        }
+        Decision::Forecast { profiled, forecast } => {
+            observers.emit(&Event::Forecast { profiled: *profiled, forecast });
+        }
+        Decision::Certified { policy, profiled } => {
+            observers.emit(&Event::Certified { policy, profiled: *profiled });
+        }
+        Decision::Stopped { profiled, reason } => {
+            let (profiled, reason) = (*profiled, *reason);
+            observers.emit(&Event::ProfilingStopped { profiled, reason });
+        }
+    }
+}
+
+fn seen(standing: &Standing) -> ChainStanding<'_> {
+    let Standing { name, tested, failures, limit } = standing;
+    let agreement = agreement_interval(*tested, *failures);
+    ChainStanding { name, tested: *tested, failures: *failures, limit: *limit, agreement }
 }

@@ -85,7 +85,7 @@ struct Held<O> {
 /// Why it is unknown what a candidate would say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
-    Unaffordable,
+    NotMade,
     /// It could not be reached, either to answer or to rate its answer.
     NotReached,
 }
@@ -193,7 +193,7 @@ impl<O> Findings<O> {
                 self.paid.rest.push((key, Kept::Failure { kind, usage }));
                 (None, Reason::ReferenceFailed(kind))
             }
-            Asked::Unaffordable => {
+            Asked::NotMade => {
                 self.short = true;
                 (None, refusal())
             }
@@ -202,7 +202,7 @@ impl<O> Findings<O> {
 
     /// Notes what is known of a candidate's answer.
     fn note(&mut self, held: &Held<O>, agreement: Agreement) {
-        self.short |= held.missing == Some(Missing::Unaffordable);
+        self.short |= held.missing == Some(Missing::NotMade);
         let record = CandidateRecord {
             agreement,
             score: held.score,
@@ -217,7 +217,7 @@ impl<O> Findings<O> {
     /// Takes a comparison, except for what it showed.
     fn comparison(&mut self, left: ModelId, right: ModelId, compared: &Compared) {
         self.cost += compared.cost;
-        self.short |= compared.unaffordable;
+        self.short |= compared.not_made;
         let Compared { equivalent, failed, usage, .. } = *compared;
         if let Some(usage) = usage {
             let judged = &mut self.evidence.judged;
@@ -298,7 +298,7 @@ async fn candidate<I: ?Sized + Sync, O: Send + Sync>(
             (held.usage, held.cost, held.failed) = (usage, cost, Some(kind));
             held.missing = (!kind.is_of_the_item()).then_some(Missing::NotReached);
         }
-        Asked::Unaffordable => held.missing = Some(Missing::Unaffordable),
+        Asked::NotMade => held.missing = Some(Missing::NotMade),
     }
     Ok(held)
 }
@@ -311,8 +311,8 @@ async fn rated<I: ?Sized + Sync, O: Send + Sync>(
 ) -> Result<(), RunError> {
     if let Some(output) = &held.output {
         let rated = calls.rate(errand, held.id, output).await?;
-        if rated.unaffordable {
-            held.missing = Some(Missing::Unaffordable);
+        if rated.not_made {
+            held.missing = Some(Missing::NotMade);
             return Ok(());
         }
         (held.score, held.rated) = (rated.score, Some(rated));

@@ -59,10 +59,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// The demand for one item; `closely` asks for all of it, whatever the first answer turns out to be.
-    pub(super) fn new(rank: u64, index: u64, demand: Demand, closely: bool) -> Self {
+    /// The demand for one item.
+    pub(super) fn new(rank: u64, index: u64, demand: Demand) -> Self {
         let Demand { ask, rate, compare, unless } = demand;
-        Self { rank, index, ask, rate, compare, unless: unless.filter(|_| !closely) }
+        Self { rank, index, ask, rate, compare, unless }
+    }
+
+    /// The same with all of the demand wanted, whatever the first answer turns out to be.
+    pub(super) fn closely(self) -> Self {
+        Self { unless: None, ..self }
     }
 
     /// What is wanted once it is known how the first candidate asked ([`unless`](Self::unless)) compares
@@ -261,8 +266,7 @@ impl ProfileMachine {
         }
         // The last grant stays, because the next one begins where it ends.
         let (_, demand) = self.grants.front().filter(|(end, _)| *end > rank)?;
-        let closely = self.brain.looks_closely(rank);
-        let request = Request::new(rank, self.order.index(rank), *demand, closely);
+        let request = self.brain.request(rank, *demand);
         self.next_rank += 1;
         self.open.insert(rank, request);
         Some(request)
@@ -364,8 +368,12 @@ impl ProfileMachine {
         self.brain.roster()
     }
 
-    /// The decision core: evidence, chains, and the best plan so far.
-    pub const fn brain(&self) -> &Brain {
+    /// The evidence folded so far, in rank order.
+    pub fn evidence(&self) -> &[ItemEvidence] {
+        self.brain.evidence()
+    }
+
+    pub(super) const fn brain(&self) -> &Brain {
         &self.brain
     }
 

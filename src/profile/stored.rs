@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::brain::Brain;
 use super::settings::ProfileSettings;
-use super::{ProfileMachine, Request, StopReason};
+use super::{ProfileMachine, StopReason};
 use crate::error::RunError;
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
@@ -259,9 +259,7 @@ impl Profile {
     /// A brain told of the evidence, up to the first item that lacks something it asks for.
     fn refold(&self, mut brain: Brain) -> Brain {
         for item in &self.evidence {
-            let rank = brain.profiled();
-            let closely = brain.looks_closely(rank);
-            let wanted = Request::new(rank, item.index, brain.demand(), closely).given_by(item);
+            let wanted = brain.request(brain.profiled(), brain.demand()).given_by(item);
             let missing = !wanted.is_met_by(item);
             if brain.stop().is_some() {
                 break;

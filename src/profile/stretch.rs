@@ -351,7 +351,7 @@ where
                     return None;
                 }
                 let rank = left.next()?;
-                let request = Request::new(rank, order.index(rank), demand, true);
+                let request = Request::new(rank, order.index(rank), demand).closely();
                 Some(one(calls, items, router, request, None))
             })
         });

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Budgeted, REPORT_VERSION, Report, ReportLabel, Summary};
+use super::{REPORT_VERSION, Report, ReportLabel, Summary};
 use crate::execute::Audited;
-use crate::ledger::{Fault, Spending};
+use crate::ledger::{Budgeted, Fault, Spending};
 use crate::plan::Plan;
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};

@@ -350,29 +350,62 @@ impl Report {
         }
         writeln!(f)
     }
+
+    fn write_promise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (target, items) = (self.plan.target, self.plan.order.population());
+        if items == Order::ENDLESS {
+            return writeln!(f, "Promised   {target} over a stream, at any time");
+        }
+        writeln!(f, "Promised   {target} over {}", counted(items, "item"))?;
+        let differ = match self.allowance() {
+            1 => "1 answer that differs".to_owned(),
+            many => format!("{many} answers that differ"),
+        };
+        writeln!(f, "           (at most {differ} from the reference's)")
+    }
+
+    fn write_budget(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(budget) = self.budget else { return Ok(()) };
+        let Budgeted { cap, over_bound, unbounded, planned, profiling, continued } = budget;
+        let bare = f.alternate();
+        let said = |cost: Cost| cost.said(bare);
+        write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
+        if let Some(planned) = planned {
+            let began = "the cap that the journal was begun with";
+            write!(f, "; profiling was planned within {}, {began}", said(planned))?;
+            let tested = matches!(self.plan.policy, Policy::Chain { .. });
+            if planned < cap && !tested {
+                write!(
+                    f,
+                    " (a run under a new journal may find a cheaper plan: see its forecast)"
+                )?;
+            }
+        }
+        if continued > Cost::ZERO && profiling == Cost::ZERO {
+            write!(f, "; what the run that profiled spent counts too")?;
+        }
+        if over_bound > 0 {
+            let calls = counted(over_bound, "call");
+            write!(f, "; {calls} cost more than the bound given")?;
+        }
+        if unbounded > 0 {
+            write!(
+                f,
+                "; {} did not say what was used, so that nothing more was spent: return the usage, or \
+                 name a bound",
+                counted(unbounded, "call")
+            )?;
+        }
+        writeln!(f)
+    }
 }
 
 /// The report for people; `{:#}` prints money without the dollar sign, for prices in another unit.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
-        let bare = f.alternate();
-        let said = |cost: Cost| cost.said(bare);
-        let items = plan.order.population();
-        if items == Order::ENDLESS {
-            writeln!(f, "Promised   {} over a stream, at any time", plan.target)?;
-        } else {
-            writeln!(f, "Promised   {} over {}", plan.target, counted(items, "item"))?;
-            writeln!(
-                f,
-                "           (at most {} from the reference's)",
-                match self.allowance() {
-                    1 => "1 answer that differs".to_owned(),
-                    many => format!("{many} answers that differ"),
-                }
-            )?;
-        }
-        if let Some(objective) = self.objective(bare) {
+        self.write_promise(f)?;
+        if let Some(objective) = self.objective(f.alternate()) {
             writeln!(f, "Objective  {objective}")?;
         }
         self.write_profiled(f)?;
@@ -398,37 +431,7 @@ impl fmt::Display for Report {
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
-        if let Some(budget) = self.budget {
-            let Budgeted { cap, over_bound, unbounded, planned, profiling, continued } = budget;
-            write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
-            if let Some(planned) = planned {
-                let began = "the cap that the journal was begun with";
-                write!(f, "; profiling was planned within {}, {began}", said(planned))?;
-                let tested = matches!(plan.policy, Policy::Chain { .. });
-                if planned < cap && !tested {
-                    write!(
-                        f,
-                        " (a run under a new journal may find a cheaper plan: see its forecast)"
-                    )?;
-                }
-            }
-            if continued > Cost::ZERO && profiling == Cost::ZERO {
-                write!(f, "; what the run that profiled spent counts too")?;
-            }
-            if over_bound > 0 {
-                let calls = counted(over_bound, "call");
-                write!(f, "; {calls} cost more than the bound given")?;
-            }
-            if unbounded > 0 {
-                write!(
-                    f,
-                    "; {} did not say what was used, so that nothing more was spent: return the usage, or \
-                     name a bound",
-                    counted(unbounded, "call")
-                )?;
-            }
-            writeln!(f)?;
-        }
+        self.write_budget(f)?;
         self.write_audits(f)?;
         if let Some(agreement) = &self.self_agreement {
             writeln!(f, "\nReference  {agreement}")?;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::Smart;
 #[cfg(feature = "json")]
-use crate::journal::{Binding, fingerprint};
+use crate::fingerprint::fingerprint;
+use crate::journal::Binding;
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// Writes every paid call to a journal, and resumes from what it holds.

@@ -8,12 +8,11 @@ use super::stored::{Label, PROFILED_VERSION, by_index, late, this_version};
 use crate::answer::Answer;
 use crate::calls::{CallKey, Calls, Kept};
 use crate::error::RunError;
-use crate::ledger::{Fault, Spending};
+use crate::ledger::{Budgeted, Fault, Spending};
 use crate::plan::Plan;
 use crate::pricing::Cost;
-use crate::profile::{Profile, StopReason};
-use crate::report::{Budgeted, REPORT_VERSION, Report, ReportLabel};
-use crate::tally::Delivered;
+use crate::profile::Profile;
+use crate::report::Report;
 
 /// The result of profiling: the evidence, and the reference's answers on the profiled items.
 ///
@@ -162,33 +161,6 @@ impl<O> Profiled<O> {
             faults: self.faults.clone(),
             budget,
             ..report
-        }
-    }
-}
-
-impl Report {
-    /// The report of profiling alone, or of a part of it.
-    pub(super) fn of_profiling(plan: Plan, profiling: Vec<Spending>, judging: Spending) -> Self {
-        let models = plan.roster.models().len();
-        Self {
-            label: ReportLabel::Report,
-            version: REPORT_VERSION,
-            profiled: plan.asked,
-            overshoot: 0,
-            stopped: StopReason::Elsewhere,
-            cut_short: false,
-            found_nothing: false,
-            profiling,
-            execution: vec![Spending::default(); models],
-            judging,
-            profiling_judged: judging.cost,
-            faults: Vec::new(),
-            delivered: Delivered { by_model: vec![0; models], ..Delivered::default() },
-            reference_cost: plan.forecast.reference_cost,
-            budget: None,
-            audit: None,
-            self_agreement: None,
-            plan,
         }
     }
 }

@@ -7,10 +7,10 @@ use super::Smart;
 use crate::answer::Answer;
 use crate::error::RunError;
 use crate::items::Items;
-use crate::ledger::{Fault, Spending};
+use crate::ledger::{Budgeted, Fault, Spending};
 use crate::plan::Plan;
 use crate::profile::{Profile, ProfileMachine, Start, Stretch, ask_ranks};
-use crate::report::{Budgeted, Report};
+use crate::report::Report;
 
 /// What one worker finds out for a profile.
 #[derive(Debug, Clone)]

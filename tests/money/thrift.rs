@@ -5,7 +5,7 @@ use smart_core::evidence::{Agreement, CandidateRecord, ItemEvidence};
 use smart_core::plan::{Heard, Move, Scored};
 use smart_core::profile::{ProfileMachine, Request, Step};
 use smart_core::{
-    Cost, Families, ModelId, ModelSpec, Order, Plan, Pricing, ProfileSettings, RosterSpec,
+    Cost, Families, ModelId, ModelSpec, Order, Plan, Pricing, Profile, ProfileSettings, RosterSpec,
     StopReason, Target, Usage,
 };
 
@@ -85,7 +85,7 @@ impl Job {
         }
         let mut answered = machine.profiled();
         let stopped = machine.stopped().unwrap();
-        let plan = machine.brain().plan(answered, "same".to_owned());
+        let plan = Profile::new(machine, "same").plan().unwrap();
         for index in (0..self.items).filter(|index| !plan.is_profiled(*index)) {
             let worst: u64 = plan.models().iter().map(|id| self.price(id)).sum::<u64>() + LARGE;
             if spent + worst > cap {

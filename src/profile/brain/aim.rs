@@ -126,17 +126,9 @@ impl Brain {
                 continue;
             }
             let agreement = 100.0 * (1.0 - failing / self.order.population() as f64);
-            others.push(Considered {
-                name,
-                chain: Some(chain),
-                cost_per_item: None,
-                tested: 0,
-                failures: 0,
-                outcome: format!(
-                    "not tested: after the pilot, expected at {agreement:.1} % agreement"
-                ),
-                chosen: false,
-            });
+            let outcome =
+                format!("not tested: after the pilot, expected at {agreement:.1} % agreement");
+            others.push(Considered::untested(name, Some(chain), outcome));
         }
         if opened.is_some() {
             others.truncate(MOST_CONSIDERED - 1);

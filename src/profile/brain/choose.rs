@@ -13,7 +13,6 @@ use super::super::settings::Objective;
 use super::{Brain, sieve};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Key, Mark, failing, stand_for};
-use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design};
 
@@ -186,15 +185,10 @@ impl Brain {
             };
             let name = prospect.chain.describe(&self.roster);
             let shared = matches!(prospect.chain.key, Key::Coin);
-            self.considered.push(Considered {
-                name: if shared { format!("{name} for a share of the items") } else { name },
-                chain: Some(prospect.chain.clone()),
-                cost_per_item: testable.then(|| Cost::estimated(prospect.priced.per_item)),
-                tested: 0,
-                failures: 0,
-                outcome,
-                chosen: false,
-            });
+            let name = if shared { format!("{name} for a share of the items") } else { name };
+            let untested = Considered::untested(name, Some(prospect.chain.clone()), outcome);
+            let per_item = prospect.priced.per_item;
+            self.considered.push(if testable { untested.at(per_item) } else { untested });
         }
         self.tests = opened;
         let asked = self.demand.ask;

@@ -1,6 +1,7 @@
 //! The plan, and what it says about everything that was considered.
 
 use super::super::StopReason;
+use super::super::chain_test::ChainTest;
 use super::super::settings::{Families, Objective};
 use super::{Brain, DEARER};
 use crate::evidence::{ItemEvidence, ModelSet};
@@ -16,7 +17,7 @@ pub(super) const UNTESTED: &str = "the stored evidence does not test this";
 
 impl Brain {
     /// The plan for the items left, given that ranks below `asked` are answered.
-    pub fn plan(&self, asked: u64, equivalence: String) -> Plan {
+    pub(in super::super) fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
         let spare = self.spare(asked).filter(|spare| spare.per_item < per_item);
         let best = best.filter(|_| spare.is_none());
@@ -26,42 +27,9 @@ impl Brain {
             (None, Some(certified)) => (certified.policy.clone().plain(), per_item),
             (None, None) => (Policy::Reference, per_item),
         };
-        let verdict = match certified {
-            Some(_) => Verdict::Pays,
-            None if self.tests.is_empty() && self.is_priced() && self.affords_reference() => {
-                Verdict::MoneySuffices
-            }
-            None => match self.why_undecided() {
-                Some(why) => Verdict::Undecided(why),
-                None => self.without_certificate(),
-            },
-        };
         let routed = self.evidence.iter().filter(|_| policy.reads_router());
         let routed = routed.map(|item| item.router).collect();
-        let cut = self.cut();
-        let mut considered: Vec<Considered> = Vec::new();
-        for test in &self.tests {
-            let chosen = best.is_some_and(|best| std::ptr::eq(best, test));
-            let threshold = test.certified_threshold().unwrap_or(Mark::LOWEST);
-            let each = if chosen { per_item } else { self.mean(test, &threshold) };
-            let (mut name, mut outcome) =
-                (test.chain.describe(&self.roster), test.outcome(chosen, cut));
-            if chosen {
-                let plainer =
-                    !matches!(&policy, Policy::Chain { chain, .. } if *chain == test.chain);
-                outcome = if plainer { format!("{outcome}; tested as {name}") } else { outcome };
-                name = policy.describe(&self.roster);
-            }
-            considered.push(Considered {
-                name,
-                chain: Some(test.chain.clone()),
-                cost_per_item: (test.tested > 0).then(|| Cost::estimated(each)),
-                tested: test.tested,
-                failures: test.failures(),
-                outcome,
-                chosen,
-            });
-        }
+        let mut considered = self.tested(best.map(|best| (best, &policy, per_item)));
         considered.extend(self.dearer());
         considered.extend(self.considered.iter().cloned());
         considered.extend(self.unheard_of(&considered));
@@ -82,10 +50,20 @@ impl Brain {
             per_item: self.per_item(asked, &policy),
             policy,
             considered,
-            verdict,
+            verdict: self.verdict(certified.is_some()),
             items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
             routed,
         }
+    }
+
+    fn verdict(&self, is_certified: bool) -> Verdict {
+        if is_certified {
+            return Verdict::Pays;
+        }
+        if self.tests.is_empty() && self.is_priced() && self.affords_reference() {
+            return Verdict::MoneySuffices;
+        }
+        self.why_undecided().map_or_else(|| self.without_certificate(), Verdict::Undecided)
     }
 
     /// What an item costs under a policy, if the reference's bills are known.
@@ -118,15 +96,37 @@ impl Brain {
         let dear = move |id: &ModelId| !tested.contains(*id) && self.means.answer(*id) >= reference;
         // If nothing is known to cost anything, nothing is dear.
         let priced = reference > 0.0;
-        self.roster.candidates().filter(move |id| priced && dear(id)).map(|id| Considered {
-            name: self.roster.name(id).to_owned(),
-            chain: None,
-            cost_per_item: Some(Cost::estimated(self.means.answer(id))),
-            tested: 0,
-            failures: 0,
-            outcome: DEARER.to_owned(),
-            chosen: false,
+        self.roster.candidates().filter(move |id| priced && dear(id)).map(|id| {
+            let name = self.roster.name(id).to_owned();
+            Considered::untested(name, None, DEARER.to_owned()).at(self.means.answer(id))
         })
+    }
+
+    /// The chains tested, `chosen` the one of the policy that is planned, at so many nano-units per item.
+    fn tested(&self, chosen: Option<(&ChainTest, &Policy, f64)>) -> Vec<Considered> {
+        let considered = self.tests.iter().map(|test| {
+            let chosen = chosen.filter(|(best, ..)| std::ptr::eq(*best, test));
+            let threshold = test.certified_threshold().unwrap_or(Mark::LOWEST);
+            let each = chosen.map_or_else(|| self.mean(test, &threshold), |(.., each)| each);
+            let mut name = test.chain.describe(&self.roster);
+            let mut outcome = test.outcome(chosen.is_some(), self.cut());
+            if let Some((_, policy, _)) = chosen {
+                if !matches!(policy, Policy::Chain { chain, .. } if *chain == test.chain) {
+                    outcome = format!("{outcome}; tested as {name}");
+                }
+                name = policy.describe(&self.roster);
+            }
+            Considered {
+                name,
+                chain: Some(test.chain.clone()),
+                cost_per_item: (test.tested > 0).then(|| Cost::estimated(each)),
+                tested: test.tested,
+                failures: test.failures(),
+                outcome,
+                chosen: chosen.is_some(),
+            }
+        });
+        considered.collect()
     }
 
     /// The candidates in no chain considered: those given up after a few items.
@@ -144,9 +144,7 @@ impl Brain {
                 (None, 0) => "not asked: not expected to pay".to_owned(),
                 (None, _) => format!("dropped after {items}: not expected to pay"),
             };
-            let (name, chain) = (self.roster.name(id).to_owned(), Some(Chain::single(id)));
-            let (cost_per_item, tested, failures, chosen) = (None, 0, 0, false);
-            Considered { name, chain, cost_per_item, tested, failures, outcome, chosen }
+            Considered::untested(self.roster.name(id).to_owned(), Some(Chain::single(id)), outcome)
         })
         .collect()
     }

@@ -12,7 +12,7 @@ use crate::stats::BoundaryKind;
 impl Brain {
     /// Values going on with every live chain, and drops those that are not worth it.
     pub(super) fn review(&mut self, looked: bool) {
-        self.update_tabs();
+        self.update_means();
         let (_, now) = self.best();
         let untested = self.untested(now);
         let remaining = self.order.population() - self.profiled();

@@ -51,15 +51,9 @@ impl Spare {
 
     /// Its entry among what was considered.
     pub(super) fn considered(&self, name: String) -> Considered {
-        Considered {
-            name,
-            chain: Some(Chain::single(self.model)),
-            cost_per_item: Some(Cost::estimated(self.per_item)),
-            tested: 0,
-            failures: 0,
-            outcome: "chosen, without a test: no more items than may fail".to_owned(),
-            chosen: true,
-        }
+        let outcome = "chosen, without a test: no more items than may fail".to_owned();
+        let untested = Considered::untested(name, Some(Chain::single(self.model)), outcome);
+        Considered { chosen: true, ..untested.at(self.per_item) }
     }
 }
 

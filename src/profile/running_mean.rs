@@ -1,4 +1,4 @@
-//! What a policy of a chain has cost so far: [`Tab`].
+//! What a policy of a chain has cost so far: [`RunningMean`].
 
 use crate::evidence::ItemEvidence;
 use crate::order::Order;
@@ -11,9 +11,9 @@ use crate::roster::ModelId;
 /// Every review needs this mean. Computing it afresh over all the evidence, as [`Till::mean`] does, would
 /// make a profile of `k` items cost `k log k` and more, so it is updated item by item. If everything is known
 /// of every item, the sum has the same terms in the same order and is equal to the bit. If a bill is unknown,
-/// or judging costs money, a mean stands in for it and changes with every item; then the tab gives no answer.
+/// or judging costs money, a mean stands in for it and changes with every item; then there is no answer.
 #[derive(Debug, Clone)]
-pub(super) struct Tab {
+pub(super) struct RunningMean {
     threshold: Mark,
     seen: usize,
     total: f64,
@@ -23,7 +23,7 @@ pub(super) struct Tab {
     unknown: bool,
 }
 
-impl Default for Tab {
+impl Default for RunningMean {
     fn default() -> Self {
         Self {
             threshold: Mark::LOWEST,
@@ -36,8 +36,8 @@ impl Default for Tab {
     }
 }
 
-impl Tab {
-    /// Adds the items that came since the last update; another threshold begins a new tab.
+impl RunningMean {
+    /// Adds the items that came since the last update; another threshold begins anew.
     pub(super) fn update(
         &mut self,
         chain: &Chain,

@@ -82,7 +82,7 @@ impl Hasher for Stable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fold;
+    use crate::journal::fold;
     use super::*;
 
     /// Value stability: journals hold these numbers.
