@@ -390,6 +390,10 @@ impl MeanCosts {
             // A failed call that reported no usage cost nothing, since one that may have been billed
             // reports it. The cost of an answer without usage is unknown.
             let failed = usage.is_none() && !answers(id, item);
+            // It says nothing of what the reference costs where it answers.
+            if failed && id.is_reference() {
+                continue;
+            }
             if let Some(mean) = self.answers.get_mut(id.position())
                 && (failed || model.pricing.is_metered(usage.as_ref()))
             {

@@ -82,8 +82,8 @@ impl Hasher for Stable {
 
 #[cfg(test)]
 mod tests {
-    use crate::journal::fold;
     use super::*;
+    use crate::journal::fold;
 
     /// Value stability: journals hold these numbers.
     #[test]

@@ -37,6 +37,9 @@ pub use policy::Policy;
 pub(crate) use sample::{Sampled, Strata, Wanted, failing, stand_for};
 pub(crate) use walk::Till;
 
+/// Why a plan that gives the last items to a candidate gives it none of others.
+const LAST_OF_ITS_OWN: &str = "what needed no test were the last of the items profiled";
+
 /// The version of the stored form; plans of other versions are refused.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -166,11 +169,17 @@ impl Plan {
         });
         let considered = self.considered.into_iter().map(|chain| {
             // At the same prices an item is expected to cost the same.
-            Considered { cost_per_item: chain.cost_per_item, ..chain.into_profiled() }
+            let cost_per_item = chain.cost_per_item;
+            let chosen = chain.chosen && !untested;
+            Considered { cost_per_item, chosen, ..chain.into_profiled() }
         });
         let considered = considered.collect();
+        let verdict = match self.verdict {
+            Verdict::Pays if untested => Verdict::DoesNotPay(LAST_OF_ITS_OWN.to_owned()),
+            verdict => verdict,
+        };
         let (certificate, within, asked) = (None, None, 0);
-        Self { within, order, asked, policy, certificate, forecast, considered, ..self }
+        Self { within, order, asked, policy, certificate, forecast, considered, verdict, ..self }
     }
 
     /// The one plan that two workers followed; an error in words if there is none.

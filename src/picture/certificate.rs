@@ -31,7 +31,7 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
     if end == 0 {
         let why = match scene.report.basis() {
             Basis::Audits(_) => "No chain was tested on these items: they are audited instead.",
-            _ => "No chain was tested: the reference needs no certificate.",
+            _ => "No chain was tested: the plan needs no certificate.",
         };
         canvas.text("sc-muted", (LEFT, 40.0), Anchor::Start, why);
         return canvas.finish(64.0, why, alone);
@@ -49,6 +49,10 @@ pub(super) fn draw(scene: &Scene<'_>, alone: bool) -> String {
             let at = (x.at(certificate.tested as f64), y.at(certificate.failures as f64));
             canvas.circle("sc-mark", at, 6.0);
             format!("The certificate's path. {certificate}.")
+        }
+        None if matches!(scene.report.basis(), Basis::Last(_)) => {
+            "Failures of the chains tested; the plan follows none of them and needs no test."
+                .to_owned()
         }
         None => "Failures of the chains tested; none of them was certified.".to_owned(),
     };

@@ -89,8 +89,8 @@ fn label(scene: &Scene<'_>, plan: Option<&Place>) -> String {
             format!("Cost against agreement. {}; the target is {target}.", said("The plan", place))
         }
         None => format!(
-            "Cost against agreement of the chains considered; the target is {target}. The \
-             reference answers every item."
+            "Cost against agreement of the chains considered; the target is {target}. The plan: {}.",
+            scene.planned()
         ),
     }
 }
@@ -227,8 +227,12 @@ fn legend(
         let here = row(canvas, "the plan", &figures(place), "sc-bold");
         canvas.circle("sc-mark", (14.0, here - 4.0), 6.0);
     } else {
-        let words = format!("the plan: {} for every item", reference(scene));
-        let here = row(canvas, &words, "100 % at 100 %", "sc-bold");
+        let words = format!("the plan: {}", scene.planned());
+        let figures = scene.place_of_last().map_or_else(
+            || "100 % at 100 %".to_owned(),
+            |place| format!("at least {}", figures(&place)),
+        );
+        let here = row(canvas, &words, &figures, "sc-bold");
         canvas.circle("sc-dot", (14.0, here - 4.0), 4.5);
     }
     let here = row(canvas, "the target", &format!("{}", scene.report.plan.target.agreement()), "");

@@ -195,6 +195,21 @@ impl<'a> Scene<'a> {
         Some(self.place(cost, whole_count(&items), failures))
     }
 
+    /// The plan in words.
+    pub(super) fn planned(&self) -> String {
+        let plan = &self.report.plan;
+        plan.policy.describe(&plan.roster)
+    }
+
+    /// The place of a plan that gives the last items to a candidate, if all of its answers fail.
+    pub(super) fn place_of_last(&self) -> Option<Place> {
+        let plan = &self.report.plan;
+        let Policy::Last { items, .. } = plan.policy else { return None };
+        let each = plan.per_item?;
+        let left = plan.order.population().saturating_sub(plan.asked).max(1);
+        Some(self.place(each.policy.as_nanos() as f64, left, items.min(left)))
+    }
+
     /// What a chain costs per item, as observed, at its cheapest threshold that meets the target.
     pub(super) fn cost_on_target(&self, sketch: &Sketch<'_>) -> Option<Cost> {
         // A chain that was tested in vain has a cost, but not one that meets the target.

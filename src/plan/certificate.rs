@@ -141,7 +141,8 @@ impl Considered {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// A policy that was tested gives part of the items to candidates.
+    /// A policy that was tested gives part of the items to candidates; or the last items, which take no test
+    /// ([`Policy::Last`](super::Policy::Last)), save even more than such a policy would.
     Pays,
     /// No policy that takes a test pays, for the reason given. The reference answers everything, or all but the
     /// few items that [`Policy::Last`](super::Policy::Last) leaves to a candidate.

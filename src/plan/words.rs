@@ -34,7 +34,7 @@ impl Policy {
         let whole = *threshold <= Mark::LOWEST;
         match &chain.key {
             Key::Relay { gate } if whole => {
-                format!("{first} from confidence {gate:.4} on, else {second}")
+                format!("{first} from confidence {} on, else {second}", figure(*gate))
             }
             Key::Split { .. } if whole => what,
             _ if whole => format!("{first} for every item"),
@@ -71,7 +71,7 @@ impl Policy {
             }
             Key::Relay { gate } => {
                 let rest = kept(second, CONFIDENCE, threshold, 0);
-                format!("{first} from confidence {gate:.4} on, else {rest}")
+                format!("{first} from confidence {} on, else {rest}", figure(*gate))
             }
         }
     }
@@ -97,7 +97,8 @@ impl Chain {
                 format!("{first} by fitted confidence, {second} asked where it decides")
             }
             Key::Relay { gate } => {
-                format!("{first} from confidence {gate:.4} on, then {second} by confidence")
+                let gate = figure(*gate);
+                format!("{first} from confidence {gate} on, then {second} by confidence")
             }
         }
     }
@@ -113,7 +114,7 @@ fn kept(model: &str, score: &str, threshold: &Mark, tier: u8) -> String {
     }
     if threshold.value > Mark::UNSCORED {
         // Of the items with this very score, a coin may leave some to the reference.
-        return format!("{model} from {score} {:.4} on", threshold.value);
+        return format!("{model} from {score} {} on", figure(threshold.value));
     }
     match share(threshold.coin) {
         None => format!("{model} for every item"),
@@ -121,6 +122,17 @@ fn kept(model: &str, score: &str, threshold: &Mark, tier: u8) -> String {
             format!("{model} by {score}, and for {share} of the items without one by coin")
         }
     }
+}
+
+/// A score in four decimals, or in as many more as tell it from 0 and 1.
+fn figure(score: f64) -> String {
+    let near = score.abs().min((1.0 - score).abs());
+    if near > 1e6 || (near > 0.0 && near < 1e-12) {
+        return format!("{score:e}");
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 13")]
+    let decimals = if near > 0.0 { 1 + (-near.log10()).ceil().max(0.0) as usize } else { 0 };
+    format!("{score:.*}", decimals.max(4))
 }
 
 /// The share of a tier's items that a threshold gives away, if only the coin orders them.
@@ -186,6 +198,20 @@ mod tests {
         assert_eq!(said(chain(), Mark::new(1, None, 0)), "small where tiny agrees");
         assert_eq!(said(chain(), Mark::LOWEST), "small for every item");
         assert_eq!(chain().describe(&roster()), "small, where tiny agrees first");
+    }
+
+    #[test]
+    fn scores_are_told_from_zero_and_one() {
+        let words = [
+            (0.5, "0.5000"),
+            (1.0, "1.0000"),
+            (0.999_987, "0.999987"),
+            (-0.000_25, "-0.00025"),
+            (-3.25, "-3.2500"),
+            (1e308, "1e308"),
+            (1.5e-20, "1.5e-20"),
+        ];
+        assert_eq!(words.map(|(score, _)| figure(score)), words.map(|(_, text)| text.to_owned()));
     }
 
     #[test]

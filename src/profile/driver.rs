@@ -50,15 +50,12 @@ where
     // Recorded items come first: nothing is paid for those ahead of them.
     let line = Line::default();
     let mut pool = Pool::new();
-    // Items asked about but not folded yet, by rank.
-    let mut early: BTreeMap<u64, Early<O>> = BTreeMap::new();
-    // The first rank that the budget did not cover or a stop left, and which of the two it was.
-    let mut refused: Option<(u64, StopReason)> = None;
+    let mut ahead = Ahead { early: BTreeMap::new(), refused: None };
     let mut ending = Ending::default();
     loop {
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
-                if refused.is_some() || ending.is_near() || is_left(calls, machine) {
+                if ahead.refused.is_some() || ending.is_near() || is_left(calls, machine) {
                     return None;
                 }
                 match machine.poll_step() {
@@ -71,7 +68,7 @@ where
             })
         });
         let Some(profiled) = next.await else { break };
-        let Profiled { rank, answer, evidence, paid, short } = match profiled {
+        let profiled = match profiled {
             Ok(profiled) => profiled,
             Err(error) => {
                 ending.note(error)?;
@@ -79,27 +76,17 @@ where
                 continue;
             }
         };
-        early.insert(rank, Early { answer, paid });
         let before = machine.profiled();
-        if let Some(why) = short {
-            refused = refused.filter(|(first, _)| *first < rank).or(Some((rank, why)));
-        } else {
-            machine.handle_outcome(evidence)?;
-        }
-        // Budget and stop end profiling at a rank and not at a time: everything below that rank counts.
-        // (Where an error ends it, what was refused was refused for that.)
-        let short = refused.filter(|(rank, _)| *rank <= machine.profiled() && !ending.is_near());
-        if let Some((_, why)) = short {
+        ahead.take(profiled, machine)?;
+        // Where an error ends profiling, what was refused was refused for that.
+        if let Some(why) = ahead.reached(machine.profiled()).filter(|_| !ending.is_near()) {
             machine.stop(why);
         }
         line.folded(machine.profiled());
         if machine.stopped().is_some() {
             line.end();
         }
-        let later = early.split_off(&machine.profiled());
-        for folded in std::mem::replace(&mut early, later).into_values() {
-            answers.insert(folded.answer.index, folded.answer);
-        }
+        answers.extend(ahead.folded(machine.profiled()));
         announce(calls, machine, before);
     }
     if let Some(error) = ending.take() {
@@ -112,7 +99,7 @@ where
     }
     // What is still early came too late to be evidence. The plan decides about these items, and finds
     // their calls paid for.
-    for Early { answer, paid } in early.into_values() {
+    for Early { answer, paid } in ahead.early.into_values() {
         remember(calls, answer, paid);
     }
     Ok(())
@@ -131,6 +118,42 @@ fn is_left<I: ?Sized + Sync, O: Send + Sync>(
 struct Early<O> {
     answer: Answer<O>,
     paid: Paid<O>,
+}
+
+/// What came of the calls that ran ahead of the evidence.
+struct Ahead<O> {
+    /// Items asked about but not folded yet, by rank.
+    early: BTreeMap<u64, Early<O>>,
+    /// The first rank that the budget did not cover or a stop left, and which of the two it was.
+    refused: Option<(u64, StopReason)>,
+}
+
+impl<O> Ahead<O> {
+    /// Hands an outcome to the machine, unless it was refused.
+    fn take(&mut self, item: Profiled<O>, machine: &mut ProfileMachine) -> Result<(), RunError> {
+        let Profiled { rank, answer, evidence, paid, short } = item;
+        self.early.insert(rank, Early { answer, paid });
+        if let Some(why) = short {
+            self.refused = self.refused.filter(|(first, _)| *first < rank).or(Some((rank, why)));
+        } else {
+            machine.handle_outcome(evidence)?;
+        }
+        Ok(())
+    }
+
+    /// Why profiling ends, if so many items are folded.
+    ///
+    /// Budget and stop end it at a rank and not at a time: everything below that rank counts.
+    fn reached(&self, folded: u64) -> Option<StopReason> {
+        self.refused.filter(|(rank, _)| *rank <= folded).map(|(_, why)| why)
+    }
+
+    /// The answers of the items that became evidence.
+    fn folded(&mut self, folded: u64) -> impl Iterator<Item = (u64, Answer<O>)> + use<O> {
+        let later = self.early.split_off(&folded);
+        let folded = std::mem::replace(&mut self.early, later).into_values();
+        folded.map(|early| (early.answer.index, early.answer))
+    }
 }
 
 /// Tells observers what was folded after the first `before` items, and what was decided.

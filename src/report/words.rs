@@ -236,10 +236,18 @@ impl Report {
 
     /// Writes that a candidate answers a few items all the same, if so.
     fn write_last(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if matches!(self.plan.policy, Policy::Last { .. }) {
-            f.write_str("; what may fail is left to the cheapest candidate all the same")?;
+        match self.plan.policy {
+            Policy::Last { model, .. } if !self.cut_short => {
+                let name = self.plan.roster.name(model);
+                write!(f, "; what may fail is left to {name} all the same")?;
+                let each = self.plan.per_item;
+                if each.is_some_and(|each| each.policy > each.reference) {
+                    f.write_str(", though it is dearer than the reference here")?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes the verdict, if it says more than that the plan pays.
@@ -259,9 +267,8 @@ impl Report {
                 write!(f, "Verdict    undecided: {reason}")?;
                 if self.cut_short {
                     write!(f, "; run again over the same journal to go on")?;
-                } else {
-                    self.write_last(f)?;
                 }
+                self.write_last(f)?;
                 writeln!(f)?;
             }
             Verdict::MoneySuffices => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Smart;
 #[cfg(feature = "json")]
 use crate::fingerprint::fingerprint;
+#[cfg(feature = "json")]
 use crate::journal::Binding;
 
 impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {

@@ -40,13 +40,13 @@ fn run(items: u64, seed: u64, scores: bool, settings: ProfileSettings) -> (Vec<F
 }
 
 #[test]
-fn the_first_forecast_holds_the_bill_as_often_as_it_says() {
+fn the_first_forecast_and_the_plans_hold_the_bill_as_often_as_they_say() {
     let runs = 200;
     for (families, scores) in
         [(Families::Auto, false), (Families::Auto, true), (Families::Single, false)]
     {
-        for items in [2_000, 20_000] {
-            let (mut within, mut above, mut told) = (0, 0, 0);
+        for items in [600, 2_000, 20_000] {
+            let (mut within, mut above, mut told, mut planned) = (0, 0, 0, 0);
             for seed in 0..runs {
                 let settings = ProfileSettings::default().with_families(families);
                 let (forecasts, report) = run(items, seed, scores, settings);
@@ -54,12 +54,15 @@ fn the_first_forecast_holds_the_bill_as_often_as_it_says() {
                 let bill = report.cost();
                 within += u64::from(first.low <= bill && bill <= first.high);
                 above += u64::from(bill > first.high);
+                let plan = report.plan.forecast;
+                planned += u64::from(plan.low <= bill && bill <= plan.high);
                 told += forecasts.len() as u64;
                 assert!(forecasts.windows(2).all(|two| two[0] != two[1]), "told and not changed");
             }
             let what = format!("{families:?}, scores {scores}, {items} items");
             // P(Bin(200, 0.9) < 164) and P(Bin(200, 0.05) > 23) are below 3e-4.
             assert!(within >= 164, "{what}: {within} of {runs}");
+            assert!(planned >= 164, "{what}: {planned} of {runs} as planned");
             assert!(above <= 23, "{what}: {above} of {runs} above");
             assert!(told > 2 * runs, "{what}: {told} forecasts in {runs} runs");
         }

@@ -26,6 +26,8 @@ const MODEST: f64 = 0.25;
 const FEW: u64 = 100;
 /// After so many items an absurd bill is told from the others.
 const EARLY: u64 = 4;
+/// Where the reference has answered too few items by then, it is left to the reviews to judge costs.
+const LATE: u64 = 16;
 /// If no answer may fail, a test leaves this share of the items at most.
 const NEARLY: f64 = 0.2;
 /// About the fewest answers that show a good candidate to be above the default floor.
@@ -46,12 +48,19 @@ impl Brain {
 
     /// Gives up the candidates that cannot pay.
     ///
-    /// Among few items that is after each of the first ones, else once, after the last of these.
+    /// Among few items that is after each of the first ones that the reference answered, else once, after the
+    /// last of these.
     pub(super) fn give_up_hopeless(&mut self) {
-        let profiled = self.profiled();
         let few = self.order.population() < FEW;
         let least = self.settings.objective == Objective::LeastCost;
-        if !least || profiled > EARLY || !(few || profiled == EARLY) {
+        if !least
+            || self.profiled() > LATE
+            || !self.evidence.last().is_some_and(|item| item.answered)
+        {
+            return;
+        }
+        let answered = self.evidence.iter().filter(|item| item.answered).count() as u64;
+        if answered > EARLY || !(few || answered == EARLY) {
             return;
         }
         let Ok(design) = self.design(self.profiled()) else { return };

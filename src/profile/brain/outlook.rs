@@ -25,7 +25,7 @@ use super::super::chain_test::ChainTest;
 use super::super::worth::NODES;
 use super::Brain;
 use crate::evidence::ItemEvidence;
-use crate::plan::{Forecast, Mark, Policy, Reach, failing, stand_for};
+use crate::plan::{Chain, Forecast, Mark, Policy, Reach, failing, stand_for};
 use crate::pricing::Cost;
 use crate::roster::ModelId;
 use crate::stats::{BoundaryKind, RatePosterior, gamma_by_mean};
@@ -36,6 +36,8 @@ use crate::stats::{BoundaryKind, RatePosterior, gamma_by_mean};
 /// A chain is tested because it looked good, and the test ends at the look at which luck came. The value
 /// is measured.
 const WIDER: f64 = 1.25;
+/// How many items too rare to be seen count as going to the reference.
+const UNSEEN: f64 = 0.5;
 /// A new forecast is due when a third more items are known, and at least this many.
 const NEWS: u64 = 10;
 /// A look expected to cost at most this many times the best one may turn out to be the last.
@@ -264,18 +266,21 @@ impl Brain {
         })
     }
 
-    /// The standard error of what the other items will cost each under the certified policy.
-    fn error_of_policy(&self, test: &ChainTest, left: f64) -> f64 {
-        let known = self.sample(&test.chain);
-        let threshold = test.certified_threshold().unwrap_or(Mark::HIGHEST);
-        let mean = self.till().mean(&test.chain, &threshold, &known);
+    /// The standard error of what the other `left` items will cost each under a policy.
+    ///
+    /// It is the spread of what the policy costs on the items known. Half an item that goes to the reference is
+    /// added to these, for what was too rare to be seen.
+    fn error_of_policy(&self, chain: &Chain, threshold: &Mark, left: f64) -> f64 {
+        let (till, known) = (self.till(), self.sample(chain));
+        let mean = till.mean(chain, threshold, &known);
         let each = known.iter().map(|one| {
-            let cost = self.till().walk(&test.chain, &threshold, one.item, one.coin);
+            let cost = till.walk(chain, threshold, one.item, one.coin);
             (one.weight * (cost - mean).powi(2), one.weight * one.weight)
         });
         let (spread, weights) = each.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
+        let unseen = UNSEEN * (self.means.answer(ModelId::REFERENCE) - mean).powi(2);
         let all = stand_for(&known).max(1.0);
-        (spread / all * (weights / (all * all) + 1.0 / left.max(1.0))).sqrt()
+        ((spread + unseen) / all * (weights / (all * all) + 1.0 / left.max(1.0))).sqrt()
     }
 
     /// Whether the reference has answered an item with known usage; without that there is no forecast.
@@ -291,15 +296,9 @@ impl Brain {
         if !self.knows_bills() {
             return Forecast::UNKNOWN;
         }
-        let alone = best.is_none();
-        let spread = match best {
-            Some(test) if self.money().is_some() => {
-                let left = self.order.population().saturating_sub(asked) as f64;
-                Z_95 * self.error_of_policy(test, left)
-            }
-            _ => self.spread(per_item, alone),
-        };
-        self.total(asked, (per_item, spread), alone)
+        let certified = best.and_then(|test| Some((&test.chain, test.certified_threshold()?)));
+        let policy = certified.as_ref().map(|(chain, threshold)| (*chain, threshold));
+        self.total(asked, (per_item, self.spread(asked, policy)), best.is_none())
     }
 
     /// What the whole run will cost under a policy for which no test is recorded here.
@@ -307,26 +306,25 @@ impl Brain {
         if !self.knows_bills() {
             return Forecast::UNKNOWN;
         }
-        let (per_item, alone) = match policy {
-            Policy::Reference => (self.means.answer(ModelId::REFERENCE), true),
-            Policy::Last { model, items } => (self.mean_of_last(*model, *items, asked), true),
+        let (per_item, chain) = match policy {
+            Policy::Reference => (self.means.answer(ModelId::REFERENCE), None),
+            Policy::Last { model, items } => (self.mean_of_last(*model, *items, asked), None),
             Policy::Chain { chain, threshold } => {
-                (self.till().mean(chain, threshold, &self.sample(chain)), false)
+                let per_item = self.till().mean(chain, threshold, &self.sample(chain));
+                (per_item, Some((chain, threshold)))
             }
         };
-        self.total(asked, (per_item, self.spread(per_item, alone)), alone)
+        self.total(asked, (per_item, self.spread(asked, chain)), chain.is_none())
     }
 
-    /// How far off the mean cost of an item may be, either side.
-    ///
-    /// The mean of `n` costs is known to about their spread over `sqrt(n)`. Under a policy the spread is
-    /// taken to be as large as the mean; for the reference it is known from the bills.
-    fn spread(&self, per_item: f64, alone: bool) -> f64 {
-        if alone {
-            let left = self.order.population().saturating_sub(self.profiled()) as f64;
-            return Z_95 * self.bills.error_of(left);
+    /// How far off the mean cost of an item may be, either side, under a chain's policy or, without one, mostly
+    /// by the reference.
+    fn spread(&self, asked: u64, policy: Option<(&Chain, &Mark)>) -> f64 {
+        let left = |known: u64| self.order.population().saturating_sub(known) as f64;
+        Z_95 * match policy {
+            Some((chain, threshold)) => self.error_of_policy(chain, threshold, left(asked)),
+            None => self.bills.error_of(left(self.profiled())),
         }
-        per_item * 1.96 / (self.profiled().max(1) as f64).sqrt()
     }
 
     fn total(&self, asked: u64, (per_item, spread): (f64, f64), alone: bool) -> Forecast {

@@ -19,6 +19,7 @@ impl Brain {
     /// The plan for the items left, given that ranks below `asked` are answered.
     pub(in super::super) fn plan(&self, asked: u64, equivalence: String) -> Plan {
         let (best, per_item) = self.best();
+        let pays = best.is_some();
         let spare = self.spare(asked).filter(|spare| spare.per_item < per_item);
         let best = best.filter(|_| spare.is_none());
         let certified = best.and_then(|test| test.certified.as_ref());
@@ -50,14 +51,15 @@ impl Brain {
             per_item: self.per_item(asked, &policy),
             policy,
             considered,
-            verdict: self.verdict(certified.is_some()),
+            verdict: self.verdict(pays),
             items: self.evidence.iter().map_while(|item| item.item).take(KNOWN_ITEMS).collect(),
             routed,
         }
     }
 
-    fn verdict(&self, is_certified: bool) -> Verdict {
-        if is_certified {
+    /// The verdict, if some certified policy costs less than the reference (`pays`) or none does.
+    fn verdict(&self, pays: bool) -> Verdict {
+        if pays {
             return Verdict::Pays;
         }
         if self.tests.is_empty() && self.is_priced() && self.affords_reference() {

@@ -28,6 +28,8 @@ use crate::stats::upper_rate;
 const PROBE: u64 = 48;
 /// A probe's calls are likely to cost this share of what the last items save at most.
 const LITTLE: f64 = 0.25;
+/// What a budget sets aside for an item, in bills, where it knows no bounds.
+const ASIDE: f64 = 2.0;
 /// How many items of a probe are under way at once.
 const AHEAD: u64 = 4;
 
@@ -76,10 +78,12 @@ impl Brain {
         });
         let spares = candidates.map(|model| self.last(model, items, asked));
         let reference = self.means.answer(ModelId::REFERENCE);
-        // Where the money ends before all items are answered, it never comes to the last of them.
+        // Where the money ends before all items are answered, it never comes to the last of them. For each of
+        // these, an answer of the reference is set aside as well, at up to twice its usual bill.
         let reached = |spare: &Spare| {
-            let others = left - spare.items;
-            self.thrift().bears(others as f64 * reference + spare.items as f64 * spare.each)
+            let others = (left - spare.items) as f64;
+            let aside = ASIDE * (reference + spare.each);
+            self.thrift().bears(others * reference + spare.items as f64 * spare.each + aside)
         };
         let cheaper = spares.filter(|spare| spare.each < reference && reached(spare));
         cheaper.min_by(|a, b| a.each.total_cmp(&b.each))
