@@ -25,7 +25,9 @@
 //! # Two runs, two plans
 //! Where every call comes out as it did, a resumed run has the plan of the first. It may come to another one if
 //! the first was stopped before its test was over, if a circuit breaker was open (the calls that it turned away
-//! are not recorded, and are made now), if calls that failed are asked again, or at other prices.
+//! are not recorded, and are made now), if calls that failed are asked again, or at other prices. So it may where
+//! a budget ended profiling: the reference then answered the next items, and their candidates' calls alone may be
+//! within the money that is left.
 //!
 //! Each run keeps the promise by itself, for the answers that *it* delivers. Suppose the first run handed over
 //! some answers (as a stream does, or a run that was stopped), and the second came to another plan. Whoever

@@ -23,7 +23,7 @@ use crate::error::RunError;
 use crate::evidence::ModelSet;
 use crate::order::Order;
 use crate::pricing::Cost;
-use crate::roster::RosterSpec;
+use crate::roster::{ModelId, RosterSpec};
 use crate::target::{Share, Target};
 
 pub use certificate::{Certificate, Considered, Verdict};
@@ -239,8 +239,27 @@ impl Plan {
         self.policy.models()
     }
 
-    /// Refuses to follow the plan where more is asked for than it promises.
+    /// What a stored plan says that cannot be, in words.
+    fn contradiction(&self) -> Option<&'static str> {
+        let unknown = |id: ModelId| self.roster.model(id).is_none();
+        if self.models().iter().any(unknown) {
+            return Some("its policy asks a model that is not in its roster");
+        }
+        let certificate = self.certificate.as_ref()?;
+        let most = self.target.allowance(self.order.population());
+        if certificate.allowance > most {
+            return Some("its certificate allows more failures than its target");
+        }
+        let counts = [certificate.failures, certificate.limit, certificate.tested];
+        (!counts.is_sorted()).then_some("its certificate's test was not passed")
+    }
+
+    /// Refuses to follow the plan where more is asked for than it promises, or where it contradicts itself.
     pub(crate) fn check_target(&self, asked: Target) -> Result<(), RunError> {
+        if let Some(what) = self.contradiction() {
+            let difference = format!("{what}: it was changed after it was made");
+            return Err(RunError::Mismatch { what: "the stored plan", difference });
+        }
         let promised = self.target;
         if asked.agreement() <= promised.agreement() && asked.confidence() <= promised.confidence()
         {

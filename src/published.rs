@@ -78,7 +78,7 @@ pub use demand::{Demand, Repairs};
 pub use matrix::{Agreements, Column, ItemCosts, OutcomeMatrix};
 pub use outcome::{Method, Outcome};
 pub use run::{Options, run};
-pub use simulate::{Dependence, Setting};
+pub use simulate::{Dependence, Setting, SimulatedModel};
 
 /// Why recorded outcomes or a demand were refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -15,11 +15,11 @@ use crate::target::Share;
 /// # How far to believe it
 ///
 /// In 19 of 20 runs the bill should be above `low`, and in 19 of 20 below `high`. `tests/promise/forecasts.rs` holds
-/// the first [`Event::Forecast`](crate::Event), made when some ten items are tested, to that on simulated
-/// models; it is wide because the test may fail. In the middle of profiling the bill lies outside more often,
-/// mostly with `Families::Consensus`. A plan's own forecast, once something is certified, follows a rule of
-/// thumb (`1.96 / sqrt(n)` of what is left, either side) and misses more often still. Where everything left
-/// goes to the reference, or a sum of money is to be spent, the forecast follows the bills seen so far.
+/// the first [`Event::Forecast`](crate::Event), made when some ten items are tested, and the plan's own to that on
+/// simulated models; the first is wide because the test may fail. In the middle of profiling the bill lies outside
+/// more often, mostly with `Families::Consensus`. A plan's range follows from the spread of what its policy costs
+/// on the items known, 1.645 standard errors either side. On other items ([`Smart::apply`](crate::Smart::apply)) it
+/// is a rule of thumb, `1.96 / sqrt(n)` of the bill, and misses more often.
 ///
 /// Before the first call ([`Smart::forecast`](crate::Smart::forecast)) the range follows from the
 /// caller's guesses, as
@@ -116,7 +116,7 @@ impl PerItem {
     }
 
     /// The bill of `items` items of which this share is audited, without profiling. `tested` items showed
-    /// what the policy costs: the range is the rule of thumb of a plan's own forecast.
+    /// what the policy costs: the range is a rule of thumb.
     pub(crate) fn forecast(self, items: u64, audited: Share, tested: u64) -> Forecast {
         let nanos = |cost: Cost| cost.as_nanos() as f64;
         let each = nanos(self.policy) + audited.as_f64() * nanos(self.audit);

@@ -136,12 +136,24 @@ impl Beliefs {
         (alike as f64 + self.alike * OF_ONE_PAIR) / (failures as f64 + OF_ONE_PAIR)
     }
 
-    /// Equally likely failure rates of a candidate after `failures` among `draws`.
-    pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Rc<[f64]> {
+    /// The draws and failures of a candidate, those that its prior stands for included.
+    fn believed(&self, id: ModelId, draws: u64, failures: u64) -> (u64, u64) {
         let Prior { rate, weight } = self.prior(id);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "up to 20")]
         let (weight, before) = (weight as u64, (weight * rate).round() as u64);
-        let key = (draws + weight, failures + before);
+        (draws + weight, failures + before)
+    }
+
+    /// What is believed of a candidate's failure rate, after all that was seen.
+    pub(super) fn posterior(&self, id: ModelId) -> Option<RatePosterior> {
+        let counts = self.seen.counts(id, None);
+        let (draws, failures) = self.believed(id, counts.items, counts.agreeing_failures);
+        RatePosterior::new(draws, failures).ok()
+    }
+
+    /// Equally likely failure rates of a candidate after `failures` among `draws`.
+    pub(super) fn nodes(&mut self, id: ModelId, draws: u64, failures: u64) -> Rc<[f64]> {
+        let key = self.believed(id, draws, failures);
         let make = || RatePosterior::new(key.0, key.1).map(|p| p.nodes(RATES)).unwrap_or_default();
         self.nodes.entry(key).or_insert_with(|| make().into()).clone()
     }

@@ -2,7 +2,8 @@
 //!
 //! The brain folds items strictly in rank order and looks at nothing else. So its decisions depend on
 //! the seed and the recorded answers alone. In the pilot it narrows the candidates (`hopeless`, `choose`, `lone`);
-//! then it opens the test of a chain, or one test for each candidate (`lax`), and judges it at its looks.
+//! then it opens the test of a chain, at times with a second beside it (`insured`), or one test for each candidate
+//! (`lax`), and judges it at its looks.
 //! Between looks it reviews whether going on pays (`review`) and forecasts the bill (`outlook`). In the end it
 //! makes the plan (`planning`), in which a candidate may answer a few items without a test (`spare`).
 //! [`search`] proves that its choices keep the promise; `sieve` proves it for several single candidates
@@ -12,6 +13,7 @@
 mod aim;
 mod choose;
 mod hopeless;
+mod insured;
 mod judged;
 mod lax;
 mod lone;

@@ -438,6 +438,11 @@ impl fmt::Display for Report {
         }
         self.write_faults(f)?;
         self.write_unanswered(f)?;
+        if self.delivered.items() > plan.order.population() {
+            let twice =
+                "more answers than items: a report was merged twice, or an item answered twice";
+            writeln!(f, "\nMerged     {twice}")?;
+        }
         self.write_budget(f)?;
         self.write_audits(f)?;
         if let Some(agreement) = &self.self_agreement {

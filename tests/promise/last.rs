@@ -244,3 +244,28 @@ fn stored_evidence_comes_to_the_plan_of_the_run() {
     }
     assert!(last > 20, "{last} of 200");
 }
+
+/// Where the last items save even more than a certified policy, the verdict is that candidates pay.
+#[test]
+fn a_certified_policy_that_pays_is_told_so_though_the_last_items_save_more() {
+    let items = Generated::new(300, |item| item);
+    let two_in_ten = |item: u64| (item.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 10 < 2;
+    let auto =
+        |seed| smart_at(0.003, 0.95, seed, two_in_ten).with_settings(ProfileSettings::default());
+    let mut seen = 0;
+    for seed in 0..40 {
+        let report = block_on(auto(seed).run(&items)).unwrap().report;
+        let certified =
+            report.plan.considered.iter().any(|row| row.outcome.starts_with("certified"));
+        if report.plan.policy.family() != "last" || !certified {
+            continue;
+        }
+        seen += 1;
+        assert_eq!(report.plan.verdict, Verdict::Pays, "{report}");
+        assert!(!report.to_string().contains("does not pay:"), "{report}");
+        assert!(!report.to_html().contains("none of them was certified"));
+        let looked = block_on(auto(seed).with_stop_unless_it_pays().run(&items)).unwrap().report;
+        assert_eq!(looked.delivered.answered(), 300, "{looked}");
+    }
+    assert!(seen >= 3, "{seen} of 40");
+}

@@ -5,6 +5,7 @@ mod contradicted;
 mod floor;
 mod forecasts;
 mod guarantee;
+mod insured;
 mod last;
 mod pinned;
 mod policy;

@@ -273,6 +273,56 @@ fn a_plan_that_promises_less_than_is_asked_for_is_refused() {
 }
 
 #[test]
+fn a_plan_that_contradicts_itself_is_refused() {
+    let stored = serde_json::to_value(plan()).unwrap();
+    let run = smart(0.97, target(0.9)).with_audit(Audit::new(0.1).unwrap());
+    let refused = |at: &str, to: u64, why: &str| {
+        let mut changed = stored.clone();
+        *changed.pointer_mut(at).unwrap() = to.into();
+        let plan: Plan = serde_json::from_value(changed).unwrap();
+        for error in [
+            run.executor(plan.clone(), std::collections::BTreeMap::new()),
+            run.apply(&plan, Some(500)),
+        ] {
+            let said = error.unwrap_err().to_string();
+            assert!(said.ends_with(&format!("{why}: it was changed after it was made")), "{said}");
+        }
+    };
+    refused("/policy/chain/chain/first", 9, "its policy asks a model that is not in its roster");
+    refused("/certificate/failures", 999, "its certificate's test was not passed");
+    refused("/certificate/allowance", 900, "its certificate allows more failures than its target");
+}
+
+/// Calls that failed at the beginning say nothing of what the reference costs.
+#[test]
+fn a_reference_that_is_turned_away_at_first_is_not_taken_for_a_cheap_one() {
+    let calls = std::sync::atomic::AtomicU64::new(0);
+    let large = smart_core::from_fn(move |item: &u64| {
+        let early = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3;
+        let item = *item;
+        async move {
+            match early {
+                true => Err(BackendError::from_status(429, None, "busy")),
+                false => Ok(smart_core::Completion::new(item)),
+            }
+        }
+    });
+    let small = smart_core::from_fn(|item: &u64| {
+        let item = *item;
+        async move { Ok(smart_core::Completion::new(item)) }
+    });
+    let roster = Roster::new(
+        Model::new("large", large).with_pricing(Pricing::per_request(0.01).unwrap()),
+        [Model::new("small", small).with_pricing(Pricing::per_request(0.003).unwrap())],
+    );
+    let run = Smart::new(roster.unwrap(), Exact, target(0.9)).with_seed(1);
+    let report = block_on(run.run(&Generated::new(2_000, |index| index))).unwrap().report;
+    assert_eq!(report.plan.verdict, Verdict::Pays, "{report}");
+    assert_eq!(report.plan.forecast.reference_cost, usd(20.0));
+    assert!(report.saving() > 2.0, "{report}");
+}
+
+#[test]
 fn per_cent_are_told_from_shares() {
     let said = Target::new(95.0, 0.95).unwrap_err().to_string();
     assert_eq!(said, "agreement target must lie in (0, 1), got 95 (0.95 for 95 %)");

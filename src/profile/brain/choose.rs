@@ -14,7 +14,7 @@ use super::{Brain, sieve};
 use crate::evidence::ItemEvidence;
 use crate::plan::{Considered, Key, Mark, failing, stand_for};
 use crate::roster::ModelId;
-use crate::stats::{Boundary, Design};
+use crate::stats::{Boundary, Design, Probability};
 
 /// A prospect pays if it is expected to cost less than this share of what no test is expected to cost.
 const PAYING: f64 = 0.995;
@@ -163,13 +163,15 @@ impl Brain {
         let mut opened = Vec::new();
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
             let pays = prospect.priced.total < PAYING * reached;
-            if pays
-                && opened.is_empty()
-                && let Some(boundary) = self.boundary(prospect, design)
-            {
-                let test = ChainTest::new(prospect.chain.clone(), boundary, self.pilot);
-                opened.push(test.promising(self.promise(prospect, reference)));
-                continue;
+            if pays && opened.is_empty() {
+                let second = self.insured(&prospect.chain);
+                let level = second.as_ref().map_or(self.level(), |(level, _)| *level);
+                if let Some(boundary) = self.boundary(prospect, design, level) {
+                    let test = ChainTest::new(prospect.chain.clone(), boundary, self.pilot);
+                    opened.push(test.promising(self.promise(prospect, reference)));
+                    opened.extend(second.map(|(_, test)| test));
+                    continue;
+                }
             }
             let testable = prospect.priced.scheme != Scheme::Never;
             let promise = || self.promise(prospect, reference);
@@ -214,9 +216,13 @@ impl Brain {
         format!("expected at {share:.1} % of the reference's cost{beyond}")
     }
 
-    /// The boundary of a prospect's test.
-    fn boundary(&self, prospect: &Prospect, design: Design) -> Option<Boundary> {
-        let level = self.level();
+    /// The boundary of a prospect's test at this level.
+    fn boundary(
+        &self,
+        prospect: &Prospect,
+        design: Design,
+        level: Probability,
+    ) -> Option<Boundary> {
         match prospect.priced.scheme {
             Scheme::Never => None,
             Scheme::One(look) => Boundary::single_look(design, level, look).ok(),

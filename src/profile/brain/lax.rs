@@ -75,12 +75,12 @@ impl Brain {
     }
 
     /// The share of the answers that may fail.
-    fn tolerated(&self) -> f64 {
+    pub(super) fn tolerated(&self) -> f64 {
         self.target.agreement().complement()
     }
 
     /// Whether there is a choice by which answers to take; `None` before any candidate answered.
-    fn has_order(&self) -> Option<bool> {
+    pub(super) fn has_order(&self) -> Option<bool> {
         let candidates: ModelSet = self.roster.candidates().collect();
         if candidates.len() == 1 {
             return Some(false);

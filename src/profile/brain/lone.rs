@@ -66,7 +66,7 @@ impl Brain {
     }
 
     /// Whether trying the candidate on an item costs less than this share of what the reference does.
-    fn is_below(&self, share: f64, id: ModelId) -> bool {
+    pub(super) fn is_below(&self, share: f64, id: ModelId) -> bool {
         self.till().trial(id) < share * self.means.answer(ModelId::REFERENCE)
     }
 

@@ -18,8 +18,8 @@
 //! 4. The evidence of a test ends somewhere, for reasons of its own: profiling ended, or the test was given up.
 //!    That leaves looks out, which makes nothing easier to certify.
 //!
-//! Where every candidate was tested at a share of the level (module `lax`), `E` chose all of these tests, each
-//! is read again at the same share, and 2 and 3 hold for them together.
+//! Where several candidates were tested, each at a share of the level (modules `lax` and `insured`), `E` chose all
+//! of these tests, each is read again at the same share, and 2 and 3 hold for them together.
 //!
 //! The recorded certificate is not used beside this test. Delivering it where there is one, and otherwise
 //! what a *new* search certifies on the same items, would be two chances to err, and their levels would add
@@ -48,13 +48,20 @@ impl Brain {
     pub(in super::super) fn retold(mut self, recorded: Self) -> Self {
         let same = self.roster == recorded.roster && self.target == recorded.target;
         let told = |row: Considered| if same { row } else { row.into_profiled() };
+        let (now, then) = (self.level(), recorded.level());
         self.considered = recorded.considered.into_iter().map(told).collect();
         self.pilot = recorded.pilot;
         self.tests.clear();
-        let level = self.level().split(u32::try_from(recorded.tests.len()).unwrap_or(u32::MAX));
+        // Each test keeps its share of the level.
+        let share = |was: Probability| {
+            let part = Probability::new(now.get() * (was.get() / then.get()));
+            if now == then { Some(was) } else { part.ok() }
+        };
         let mut ends = Vec::new();
         for test in recorded.tests {
-            let mut again = match self.read_again(&test.boundary, test.start, level) {
+            let level = share(test.boundary.alpha());
+            let again = level.and_then(|level| self.read_again(&test.boundary, test.start, level));
+            let mut again = match again {
                 Some(boundary) => ChainTest::new(test.chain, boundary, test.start),
                 None => continue,
             };
