@@ -216,6 +216,11 @@ pub enum Scoring {
 ///   have cost nothing, or something unknown, by its kind ([`ErrorKind::may_have_been_billed`]).
 ///
 /// A backend that panics counts as failed for good on that item.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no backend for items of the type `{I}`",
+    note = "implement `LlmBackend` for it under `#[async_trait]`; a closure is wrapped by `from_fn`, and one that \
+            blocks by `backend::from_blocking`"
+)]
 #[async_trait]
 pub trait LlmBackend<I: ?Sized + Sync>: Send + Sync {
     /// What the model answers, in the caller's type.

@@ -66,6 +66,10 @@ impl Verdict {
 ///   candidate agrees, that pair is compared in profiling exactly as in execution, with the candidate
 ///   listed first in the roster in the reference's place.
 /// * A comparison that fails for good counts as *not equivalent*, in profiling and in execution.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell when two answers of the type `{O}` are equivalent",
+    note = "`equivalence::Exact` compares with `==`; a closure is wrapped by `equivalence::equivalent`"
+)]
 #[async_trait]
 pub trait Equivalence<I: ?Sized + Sync, O: ?Sized + Sync>: Send + Sync {
     /// Compares a candidate's answer with the reference's: item first, then the two answers.

@@ -6,6 +6,8 @@
 //! the remaining items are still in random order, so the choice costs no error probability: however many
 //! chains were considered, one test is made at the whole level. Profiling stops when no further item is
 //! expected to save more than it costs. When it stops may depend on anything; the promise holds all the same.
+//! On 4,000 items or more without scores, a second candidate may be tested at a tenth of the level beside the one
+//! that the pilot chose, should that one have been lucky.
 //! Where two in five answers may fail there is no pilot: all cheap candidates are tested at once, each at its
 //! share of the level. So it is with one in four, on fewer than 4,000 items, if nothing orders the answers or
 //! there is only one candidate.

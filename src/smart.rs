@@ -38,7 +38,7 @@ use crate::plan::Plan;
 use crate::pricing::{Cost, Pricing};
 use crate::profile::{Profile, ProfileMachine, ProfileSettings, Router, drive, recall_late};
 use crate::report::Report;
-use crate::roster::Roster;
+use crate::roster::{Roster, RosterSpec};
 use crate::stop::Stop;
 use crate::target::Target;
 
@@ -230,6 +230,11 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     pub const fn with_audit(mut self, audit: Audit) -> Self {
         self.audit = Some(audit);
         self
+    }
+
+    /// The models, as they are named in answers and events by their ids.
+    pub fn roster(&self) -> &RosterSpec {
+        self.roster.spec()
     }
 
     /// Asks the reference a second time about `items` of the profiled items, to report how far it agrees

@@ -181,9 +181,10 @@ impl ProfileSettings {
     /// What a run is expected to cost before any call.
     ///
     /// The candidates' agreement is as guessed in these settings ([`with_prior`](Self::with_prior)), or,
-    /// without a guess, what their price suggests, as in a run (but one that is free is taken to be poor). Costs are the roster's prices for the
-    /// `usage` expected of every model on an item, or of each ([`ExpectedUsage`]). Comparing answers is taken
-    /// to cost nothing; [`Smart::forecast`](crate::Smart::forecast) knows the price of a judge.
+    /// without a guess, what their price suggests, as in a run (but one that is free is taken to be poor). Costs
+    /// are the roster's prices for the `usage` expected of every model on an item, or of each
+    /// ([`ExpectedUsage`]). Comparing answers is taken to cost nothing;
+    /// [`Smart::forecast`](crate::Smart::forecast) knows the price of a judge.
     ///
     /// It prices the best single candidate, for all items or for a share of them, certified at one look:
     ///

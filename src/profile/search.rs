@@ -41,9 +41,9 @@
 //! * *Calls run past a look.* Items asked about beyond the last folded rank are no evidence and follow
 //!   the plan like all the others: they are among the `W_t - f_k` that the test bounds.
 //!
-//! Only one chain is opened after a pilot, so there is nothing to correct for. (At a lax target there is no
-//! pilot but an item or so, and every cheap candidate is tested at a share of the level: see the brain's
-//! module `lax`.)
+//! Only one chain is opened after a pilot, so there is nothing to correct for. (At times a second is, and they share
+//! the level: see the brain's module `insured`. At a lax target there is no pilot but an item or so, and every cheap
+//! candidate is tested at a share of the level: see `lax`.)
 
 use super::belief::Beliefs;
 use super::curve::CostCurve;

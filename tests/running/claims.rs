@@ -301,10 +301,10 @@ fn a_reference_that_is_turned_away_at_first_is_not_taken_for_a_cheap_one() {
         let early = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3;
         let item = *item;
         async move {
-            match early {
-                true => Err(BackendError::from_status(429, None, "busy")),
-                false => Ok(smart_core::Completion::new(item)),
+            if early {
+                return Err(BackendError::from_status(429, None, "busy"));
             }
+            Ok(smart_core::Completion::new(item))
         }
     });
     let small = smart_core::from_fn(|item: &u64| {
