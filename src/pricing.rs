@@ -345,6 +345,12 @@ impl Pricing {
         self.input == Cost::ZERO && self.output == Cost::ZERO
     }
 
+    /// What each request costs, if that is all that is paid for.
+    pub(crate) fn fee_alone(&self) -> Option<Cost> {
+        let fee = self.cost(None);
+        (self.is_by_request() && fee > Cost::ZERO).then_some(fee)
+    }
+
     /// Whether there are no prices: such a model is free, or its backend reports the bills.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_by_request() && self.request == Cost::ZERO

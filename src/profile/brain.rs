@@ -151,14 +151,17 @@ impl Brain {
             return Ok(());
         }
         if self.settings.families == Families::Single {
-            let boundary = self.first_boundary(candidates.iter().count())?;
-            for id in candidates.iter() {
+            self.demand.ask = candidates;
+            self.give_up_known_dearer();
+            let tested = self.demand.ask;
+            let boundary = self.first_boundary(tested.len())?;
+            for id in tested.iter() {
                 self.tests.push(ChainTest::new(Chain::single(id), boundary.clone(), 0));
             }
-            self.demand.ask = candidates;
         } else {
             self.pilot = search::pilot_size(self.order.population());
             self.demand = search::pilot_demand(&self.roster, self.settings.families);
+            self.give_up_known_dearer();
             // Worked out now, while no call is waiting for it.
             let _ = self.looks();
         }

@@ -8,8 +8,8 @@ use futures::stream;
 use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::{
-    Audit, BackendError, Completion, Cost, Generated, Handed, Model, Plan, Policy, Pricing,
-    Profiled, Report, Roster, Smart, Target, Usage, from_fn,
+    Audit, BackendError, Completion, Cost, Families, Generated, Handed, Model, Plan, Policy,
+    Pricing, ProfileSettings, Profiled, Report, Roster, Smart, Target, Usage, from_fn,
 };
 
 const ITEMS: u64 = 2_000;
@@ -141,6 +141,28 @@ fn a_run_that_cost_more_is_called_dearer() {
         "{words}"
     );
     assert!(!words.contains("times cheaper"), "{words}");
+}
+
+#[test]
+fn a_candidate_whose_price_is_known_to_be_higher_is_never_called() {
+    let model = |name: &str, usd| {
+        let backend = Simulated::candidate(name, 0.97, 7);
+        Model::new(name, backend).with_pricing(Pricing::per_request(usd).unwrap())
+    };
+    for families in [Families::Single, Families::Auto, Families::Cascade] {
+        let large = Model::new("large", Simulated::reference(7));
+        let roster = Roster::new(
+            large.with_pricing(Pricing::per_request(0.01).unwrap()),
+            [model("absurd", 1_000.0), model("small", 0.0005), model("same", 0.01)],
+        );
+        let run = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap())
+            .with_settings(ProfileSettings::default().with_families(families));
+        let report = block_on(run.run(&Generated::new(ITEMS, |index| index))).unwrap().report;
+        let spent: Vec<u64> = report.profiling.iter().map(|spent| spent.calls()).collect();
+        assert_eq!((spent[1], spent[3]), (0, 0), "{report}");
+        let words = report.to_string();
+        assert!(words.contains("absurd: it is dearer than the reference"), "{words}");
+    }
 }
 
 #[test]

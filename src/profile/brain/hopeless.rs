@@ -41,6 +41,23 @@ impl Brain {
         least && sure && self.target.allowance(self.order.population()) == 0
     }
 
+    /// Gives up the candidates whose price for a request is no lower than the reference's, before any call.
+    ///
+    /// If that leaves no policy to look for, a few items tell what the backends say of their bills.
+    pub(super) fn give_up_known_dearer(&mut self) {
+        let keep: ModelSet =
+            self.demand.ask.iter().filter(|id| !self.is_known_dearer(*id)).collect();
+        if keep.len() >= self.fewest() {
+            self.keep_only(keep, DEARER);
+        }
+    }
+
+    /// Whether requests have one price each, and this candidate's is no lower than the reference's.
+    pub(super) fn is_known_dearer(&self, id: ModelId) -> bool {
+        let fee = |id| self.roster.model(id).and_then(|model| model.pricing.fee_alone());
+        fee(id).zip(fee(ModelId::REFERENCE)).is_some_and(|(own, theirs)| own >= theirs)
+    }
+
     /// Whether no more than one item is to be begun, because nobody knows yet what calls cost.
     pub(super) fn waits_for_prices(&self) -> bool {
         self.profiled() == 0 && self.order.population() < FEW
@@ -112,10 +129,14 @@ impl Brain {
             self.tell_drop(model, reason.to_owned());
         }
         self.demand.compare &= self.demand.ask.len() > 1;
-        let pair = self.settings.families == Families::Consensus;
-        if self.demand.ask.len() < if pair { 2 } else { 1 } {
+        if self.demand.ask.len() < self.fewest() {
             self.halt(StopReason::NotWorthMore);
         }
+    }
+
+    /// How many candidates a policy takes at least.
+    fn fewest(&self) -> usize {
+        if self.settings.families == Families::Consensus { 2 } else { 1 }
     }
 
     /// Buys no more ratings that bring an answer to the price of the reference's.

@@ -143,6 +143,7 @@ impl Brain {
             let items = counted(asked as u64, "item");
             let outcome = match (open, asked) {
                 (Some(cut), _) => format!("undecided after {items}: {cut}"),
+                (None, 0) if self.is_known_dearer(id) => DEARER.to_owned(),
                 (None, 0) => "not asked: not expected to pay".to_owned(),
                 (None, _) => format!("dropped after {items}: not expected to pay"),
             };
