@@ -158,7 +158,7 @@ fn a_candidate_whose_price_is_known_to_be_higher_is_never_called() {
         let run = Smart::new(roster.unwrap(), Exact, Target::new(0.9, 0.95).unwrap())
             .with_settings(ProfileSettings::default().with_families(families));
         let report = block_on(run.run(&Generated::new(ITEMS, |index| index))).unwrap().report;
-        let spent: Vec<u64> = report.profiling.iter().map(|spent| spent.calls()).collect();
+        let spent: Vec<u64> = report.profiling.iter().map(smart_core::Spending::calls).collect();
         assert_eq!((spent[1], spent[3]), (0, 0), "{report}");
         let words = report.to_string();
         assert!(words.contains("absurd: it is dearer than the reference"), "{words}");
