@@ -6,13 +6,17 @@
 //! kept rather than money, so stored evidence can be priced anew; [`MeanCosts`] does the pricing. The
 //! [profiler](crate::profile) collects evidence, and planning reads it.
 
+mod means;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Confidence, Scoring};
-use crate::pricing::{Cost, Pricing, Usage};
-use crate::roster::{ModelId, RosterSpec};
+use crate::backend::Confidence;
+use crate::pricing::Usage;
+use crate::roster::ModelId;
+
+pub use means::MeanCosts;
 
 /// A set of models of one roster.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -297,206 +301,5 @@ impl ItemEvidence {
         let agrees = |id| self.candidate(id).is_some_and(|c| c.agreement == Agreement::Agrees);
         let pair = if a < b { (a, b) } else { (b, a) };
         (agrees(a) && agrees(b)) || self.pairs.contains(&pair)
-    }
-}
-
-/// Running mean costs of calls, per model, over the items that each model really saw.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct MeanCosts {
-    answers: Vec<Mean>,
-    ratings: Vec<Mean>,
-}
-
-/// The mean cost of one kind of call, over the calls whose cost is known.
-///
-/// A single call that claims a thousand times its true cost would move a plain mean, and every decision
-/// with it. So a bill above [`ABSURD`] times the usual one (the median of the first [`FIRST`]) is not
-/// believed and counts as the usual one. It is still paid and reported.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Mean {
-    total: Cost,
-    count: u64,
-    /// The first bills, smallest first.
-    first: Vec<Cost>,
-    usual: Cost,
-    /// What was really paid, absurd bills included.
-    paid: Cost,
-}
-
-/// How many bills determine the usual one.
-const FIRST: usize = 15;
-/// How many bills must be known before one can be absurd.
-const FEW: usize = 3;
-/// A bill this many times the usual one is not believed.
-const ABSURD: u64 = 100;
-
-impl Mean {
-    fn add(&mut self, cost: Cost) {
-        self.count += 1;
-        self.paid += cost;
-        if self.is_settled() {
-            self.total += self.believed(cost);
-            return;
-        }
-        let place = self.first.partition_point(|known| *known <= cost);
-        self.first.insert(place, cost);
-        self.usual = self.first.get(self.first.len() / 2).copied().unwrap_or_default();
-        self.total = self.first.iter().map(|cost| self.believed(*cost)).sum();
-    }
-
-    /// The amount that decisions assume for a bill.
-    fn believed(&self, cost: Cost) -> Cost {
-        let known = self.first.len() >= FEW && self.usual > Cost::ZERO;
-        if known && cost > self.usual.times(ABSURD) { self.usual } else { cost }
-    }
-
-    /// Whether the usual bill is final.
-    fn is_settled(&self) -> bool {
-        self.first.len() >= FIRST
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.total.as_nanos() as f64 / self.count as f64)
-    }
-}
-
-impl MeanCosts {
-    /// Means over no calls yet, for a roster's models.
-    pub fn new(roster: &RosterSpec) -> Self {
-        let models = roster.models().len();
-        Self { answers: vec![Mean::default(); models], ratings: vec![Mean::default(); models] }
-    }
-
-    /// The means over a whole profile.
-    pub fn over<'a>(
-        roster: &RosterSpec,
-        items: impl IntoIterator<Item = &'a ItemEvidence>,
-    ) -> Self {
-        let mut means = Self::new(roster);
-        items.into_iter().for_each(|item| means.fold(roster, item));
-        means
-    }
-
-    /// Adds one item.
-    pub fn fold(&mut self, roster: &RosterSpec, item: &ItemEvidence) {
-        for (id, model) in roster.ids().zip(roster.models()) {
-            let (usage, rating) = if id.is_reference() {
-                (item.usage, None)
-            } else if let Some(record) = item.candidate(id) {
-                (record.usage, record.rating)
-            } else {
-                continue;
-            };
-            // A failed call that reported no usage cost nothing, since one that may have been billed
-            // reports it. The cost of an answer without usage is unknown.
-            let failed = usage.is_none() && !answers(id, item);
-            // It says nothing of what the reference costs where it answers.
-            if failed && id.is_reference() {
-                continue;
-            }
-            if let Some(mean) = self.answers.get_mut(id.position())
-                && (failed || model.pricing.is_metered(usage.as_ref()))
-            {
-                mean.add(if failed { Cost::ZERO } else { model.pricing.cost(usage.as_ref()) });
-            }
-            if model.scoring != Scoring::SecondCall || rating.is_none() {
-                continue;
-            }
-            if let Some(mean) = self.ratings.get_mut(id.position())
-                && model.pricing.is_metered(rating.as_ref())
-            {
-                mean.add(model.pricing.cost(rating.as_ref()));
-            }
-        }
-    }
-
-    /// The cost that decisions assume for an answer, in nano-units: its bill if known and believed, else
-    /// the mean.
-    pub(crate) fn bill(&self, id: ModelId, pricing: &Pricing, usage: Option<Usage>) -> f64 {
-        Self::believed(self.answers.get(id.position()), pricing, usage)
-    }
-
-    /// The same for a rating.
-    pub(crate) fn rating_bill(&self, id: ModelId, pricing: &Pricing, usage: Option<Usage>) -> f64 {
-        Self::believed(self.ratings.get(id.position()), pricing, usage)
-    }
-
-    fn believed(mean: Option<&Mean>, pricing: &Pricing, usage: Option<Usage>) -> f64 {
-        let Some(mean) = mean else { return 0.0 };
-        match usage.filter(|usage| pricing.is_metered(Some(usage))) {
-            Some(usage) => mean.believed(pricing.cost(Some(&usage))).as_nanos() as f64,
-            None => mean.value().unwrap_or(0.0),
-        }
-    }
-
-    /// Whether the usual cost of a model's calls is final.
-    pub(crate) fn is_settled(&self, id: ModelId) -> bool {
-        self.answers.get(id.position()).is_some_and(Mean::is_settled)
-    }
-
-    /// The same for its ratings.
-    pub(crate) fn is_rating_settled(&self, id: ModelId) -> bool {
-        self.ratings.get(id.position()).is_some_and(Mean::is_settled)
-    }
-
-    /// What all calls really cost, as far as it is known.
-    pub(crate) fn paid(&self) -> Cost {
-        self.answers.iter().chain(&self.ratings).map(|mean| mean.paid).sum()
-    }
-
-    /// The mean cost of an answer, in nano-units; zero if no bill is known.
-    pub fn answer(&self, id: ModelId) -> f64 {
-        self.answers.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
-    }
-
-    /// The mean cost of a rating call, in nano-units; zero if no bill is known.
-    pub fn rating(&self, id: ModelId) -> f64 {
-        self.ratings.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
-    }
-}
-
-/// Whether a model gave an answer to an item.
-fn answers(id: ModelId, item: &ItemEvidence) -> bool {
-    if id.is_reference() {
-        return item.answered;
-    }
-    item.candidate(id).is_some_and(|record| record.agreement.is_answer())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn absurd_bills_are_not_believed_and_honest_ones_are_all_counted() {
-        let cost = Cost::from_nanos;
-        let mut mean = Mean::default();
-        for nanos in [5_000_000, 7, 9, 8] {
-            mean.add(cost(nanos));
-        }
-        // The absurd bill came first and counts as the median of the four.
-        assert_eq!(mean.value(), Some(f64::from(9 + 7 + 9 + 8) / 4.0));
-        for nanos in 10..40 {
-            mean.add(cost(nanos));
-        }
-        mean.add(Cost::MAX);
-        let usual = mean.usual.as_nanos();
-        let expected = (9 + 7 + 9 + 8 + (10..40).sum::<u64>()) as f64;
-        // Once the usual bill is final, it stands in for every absurd one.
-        let settled = expected - 9.0 + 2.0 * usual as f64;
-        assert!((mean.value().unwrap() - settled / 35.0).abs() < 1e-9);
-        assert_eq!(mean.paid, Cost::MAX);
-
-        let (mut honest, mut sum) = (Mean::default(), 0);
-        for nanos in (0..200_u64).map(|i| 1 + i * 37 % 90) {
-            honest.add(cost(nanos));
-            sum += nanos;
-        }
-        assert_eq!(honest.value(), Some(sum as f64 / 200.0));
-        // If most calls are free, there is no usual bill to compare with.
-        let mut free = Mean::default();
-        (0..20).for_each(|_| free.add(Cost::ZERO));
-        free.add(cost(42));
-        assert_eq!(free.value(), Some(2.0));
     }
 }
