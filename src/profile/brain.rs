@@ -208,6 +208,7 @@ impl Brain {
         demand
     }
 
+    /// Whether the families have a use for the confidence of answers.
     fn reads_scores(&self) -> bool {
         matches!(self.settings.families, Families::Auto | Families::Cascade)
     }

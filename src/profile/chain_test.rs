@@ -8,7 +8,9 @@ use crate::evidence::ItemEvidence;
 use crate::order::Order;
 use crate::plan::{Certificate, Chain, Key, Mark, Policy, Till, Trial, Wanted};
 use crate::roster::RosterSpec;
-use crate::stats::{Boundary, BoundaryKind, Design, Probability, single_look_limit, upper_rate};
+use crate::stats::{
+    Boundary, BoundaryKind, Design, Probability, normal_quantile, single_look_limit, upper_rate,
+};
 
 /// The share of the level at which the most liberal threshold of a look is judged against the floor.
 const LIBERAL: f64 = 0.9;
@@ -356,17 +358,20 @@ impl ChainTest {
     /// For each of some rising failure rates, after how many further items the whole chain would be
     /// certified.
     ///
-    /// That is the first `t` with `b(k + t) >= f + rate t`. A higher rate is never certified earlier, so
-    /// one pass over the looks serves all rates.
-    pub(super) fn times_to_certify(&self, rates: &[f64]) -> Vec<Option<u64>> {
+    /// That is the first `t` with `b(k + t) >= f + rate t` at which it is also shown to lie above the `floor`. A
+    /// higher rate is never certified earlier, so one pass over the looks serves all rates.
+    pub(super) fn times_to_certify(&self, rates: &[f64], floor: f64) -> Vec<Option<u64>> {
         let (k, f) = (self.tested, self.failures() as f64);
         let looks = self.boundary.looks().as_slice();
         let from = looks.partition_point(|look| *look <= k);
         let mut ahead = looks.iter().zip(self.boundary.limits()).skip(from).peekable();
         let time = |rate: &f64| {
+            let least = self.time_to_floor(*rate, floor)?;
             while let Some((look, limit)) = ahead.peek() {
                 let t = *look - k;
-                if limit.is_some_and(|limit| limit as f64 >= f + rate * t as f64) {
+                if t as f64 >= least
+                    && limit.is_some_and(|limit| limit as f64 >= f + rate * t as f64)
+                {
                     return Some(t);
                 }
                 ahead.next();
@@ -374,6 +379,17 @@ impl ChainTest {
             None
         };
         rates.iter().map(time).collect()
+    }
+
+    /// After how many further items a candidate that fails on this share of them would be shown to agree on more
+    /// than `floor` of its answers, by the normal approximation; `None` if it does not.
+    fn time_to_floor(&self, rate: f64, floor: f64) -> Option<f64> {
+        let (answered, fails) = (self.trials.len() as f64, 1.0 - floor);
+        let share = if answered > 0.0 { answered / self.tested.max(1) as f64 } else { 1.0 };
+        let own = rate / share;
+        let error = normal_quantile(self.boundary.alpha().get());
+        let answers = error.powi(2) * own * (1.0 - own) / (fails - own).powi(2);
+        (own < fails).then(|| ((answers - answered) / share).max(0.0))
     }
 
     /// The chain's cost per item at a threshold, in nano-units, if it is known without a pass over all

@@ -93,13 +93,19 @@ impl Stakes {
 
 /// What going on with a chain is worth if all its items would be given away.
 ///
-/// `before` are the items and failures seen before the test began: not part of the test, but known.
-pub(super) fn of_whole_chain(test: &ChainTest, before: (u64, u64), stakes: &Stakes) -> Worth {
+/// `before` are the items and failures seen before the test began: not part of the test, but known. Of the
+/// candidate's own answers it must be shown to fail on fewer than the `floor` leaves.
+pub(super) fn of_whole_chain(
+    test: &ChainTest,
+    before: (u64, u64),
+    stakes: &Stakes,
+    floor: f64,
+) -> Worth {
     let nothing = Worth { value: 0.0, horizon: 0 };
     let (items, failures) = (test.tested + before.0, test.failures() + before.1);
     let Ok(posterior) = RatePosterior::new(items, failures) else { return nothing };
     let rates = posterior.nodes(NODES);
-    let times = test.times_to_certify(&rates);
+    let times = test.times_to_certify(&rates, floor);
     let mut best = nothing;
     if !stakes.thrift.bears(stakes.remaining as f64 * stakes.now) {
         best = with_luck(test, &rates, stakes).unwrap_or(nothing);

@@ -10,6 +10,11 @@ const ITEMS: usize = 20_000;
 
 /// Runs over a reference and two candidates, one cheap and one cheaper, that agree on these shares of the items.
 fn runs(items: usize, medium: f64, small: f64, agreement: f64) -> Vec<Run> {
+    scored_runs(items, [medium, small], agreement, false)
+}
+
+/// The same; the answers may have scores, which say nothing.
+fn scored_runs(items: usize, [medium, small]: [f64; 2], agreement: f64, scored: bool) -> Vec<Run> {
     let model = |name: &str, cost: u32, agreement| SimulatedModel {
         name: name.to_owned(),
         prompt_price: f64::from(cost),
@@ -29,7 +34,10 @@ fn runs(items: usize, medium: f64, small: f64, agreement: f64) -> Vec<Run> {
     let (target, settings) = (Target::new(agreement, 0.95).unwrap(), ProfileSettings::default());
     let run = |seed| {
         let matrix = setting.draw(seed, Dependence::INDEPENDENT).unwrap();
-        let outcomes = MatrixOutcomes::new(&matrix).unwrap();
+        let mut outcomes = MatrixOutcomes::new(&matrix).unwrap();
+        for id in outcomes.roster().candidates().filter(|_| scored) {
+            outcomes = outcomes.with_scores(id, vec![0.9; items]);
+        }
         simulate(&outcomes, outcomes.roster(), target, seed, &settings).unwrap()
     };
     (1..=60).map(run).collect()
@@ -66,6 +74,17 @@ fn two_tests_err_no_more_often_than_one() {
     assert!(runs.iter().any(|run| tests(run) == 2));
     let missed = runs.iter().filter(|run| run.missed()).count();
     assert!(missed <= 9, "{missed} of 60");
+}
+
+#[test]
+fn scores_do_not_keep_a_lucky_candidate_from_being_insured() {
+    for (pair, target, without) in [([0.9, 0.75], 0.8, 16), ([0.9, 0.6], 0.7, 17)] {
+        let runs = scored_runs(ITEMS, pair, target, true);
+        assert!(runs.iter().filter(|run| tests(run) == 2).count() >= 5);
+        let long = runs.iter().filter(|run| run.profiled() > ITEMS as u64 / 5).count();
+        assert!(long <= without / 2, "{long} of 60 runs; without a second test {without}");
+        assert!(runs.iter().filter(|run| run.missed()).count() <= 9);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod audited;
 mod contradicted;
 mod floor;
+mod floored;
 mod forecasts;
 mod guarantee;
 mod insured;

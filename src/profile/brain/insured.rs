@@ -1,7 +1,7 @@
 //! A second test beside that of a cheap candidate, should the first look better than it is.
 //!
-//! Where nothing orders the answers, the pilot often chooses a cheap candidate that has failed on few items or
-//! none. Now and then that was luck, and the candidate fails more often than may be. Its test is not given up then:
+//! The pilot often chooses a cheap candidate for all items or a random share of them, because it has failed on few
+//! or none. Now and then that was luck, and the candidate fails more often than may be. Its test is not given up then:
 //! profiling a third of a large population until the rest may go to it is still cheaper than the reference alone.
 //! But it costs several times what a better candidate would. So beside the test of the chosen candidate, at nearly
 //! the whole of the level, the most reliable of the other cheap ones is tested on the same items, at what is left
@@ -28,8 +28,8 @@ use crate::stats::{Design, Probability, least_draws};
 /// The share `s` of the level that the chosen candidate's test has.
 ///
 /// It lengthens that test by a sixteenth. Measured, like the rest, on simulated populations of 5,000 to 100,000
-/// items with two candidates on either side of the target, on the paper's grid, and on recorded answers drawn anew
-/// to 20,000 items.
+/// items with two candidates on either side of the target, on the paper's grid, and on recorded answers, with and
+/// without scores, drawn anew to 20,000 items.
 const CHOSEN: f64 = 0.9;
 /// A candidate whose trial costs this share of the reference's answer, or more, is no cheap one to have beside.
 const CHEAP: f64 = 0.2;
@@ -42,7 +42,7 @@ impl Brain {
         let whole = matches!(self.settings.families, Families::Auto | Families::Mix);
         let cheapest = self.settings.objective == Objective::LeastCost;
         let large = self.order.population() >= LARGE;
-        if !(whole && cheapest && large) || chain.key != Key::Coin || self.has_order()? {
+        if !(whole && cheapest && large) || chain.key != Key::Coin {
             return None;
         }
         let second = self.reliable(chain.first)?;

@@ -21,7 +21,6 @@ use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::scheme::LARGE;
 use super::super::scores::has_scores;
-use super::super::search;
 use super::super::settings::{Families, Objective};
 use super::Brain;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
@@ -92,9 +91,14 @@ impl Brain {
         if items.iter().all(silent) {
             return None;
         }
-        let rated = !search::paid(&self.roster, candidates).is_empty();
+        let rated = self.reads_scores() && candidates.iter().any(|id| self.roster.rates(id));
         let routed = items.iter().any(|item| item.router.is_some());
-        Some(rated || routed || candidates.iter().any(|id| has_scores(id, &items)))
+        Some(rated || routed || candidates.iter().any(|id| self.orders(id, &items)))
+    }
+
+    /// Whether a candidate's answers have scores that the families read.
+    pub(super) fn orders(&self, id: ModelId, items: &[&ItemEvidence]) -> bool {
+        self.reads_scores() && has_scores(id, items)
     }
 }
 

@@ -11,8 +11,6 @@ use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::priced::Scheme;
 use super::super::scheme::Schedule;
-use super::super::scores::has_scores;
-use super::super::search;
 use super::super::settings::{Families, Objective};
 use super::Brain;
 use crate::evidence::{Agreement, ItemEvidence};
@@ -78,7 +76,7 @@ impl Brain {
             let agreement = item.candidate(id).map(|record| record.agreement);
             matches!(agreement, Some(Agreement::Agrees | Agreement::Differs))
         };
-        let plain = !has_scores(id, &items) && items.iter().all(|item| item.router.is_none());
+        let plain = !self.orders(id, &items) && items.iter().all(|item| item.router.is_none());
         (plain && items.iter().any(answers)).then_some(id)
     }
 
@@ -88,8 +86,8 @@ impl Brain {
         let (only, None) = (candidates.next()?, candidates.next()) else { return None };
         let mixed = matches!(self.settings.families, Families::Auto | Families::Mix);
         let cheapest = self.settings.objective == Objective::LeastCost;
-        let unrated = search::paid(&self.roster, [only].into_iter().collect()).is_empty();
-        (mixed && cheapest && unrated).then_some(only)
+        let rated = self.reads_scores() && self.roster.rates(only);
+        (mixed && cheapest && !rated).then_some(only)
     }
 }
 

@@ -225,7 +225,12 @@ impl Brain {
         // What is still to be seen has its own luck: over `t` items it has `n / t` times the variance of
         // the belief after `n` items.
         let middle = rates.get(rates.len() / 2).copied()?;
-        let soon = test.times_to_certify(&[middle]).first().copied().flatten().unwrap_or(items);
+        let soon = test
+            .times_to_certify(&[middle], self.settings.floor)
+            .first()
+            .copied()
+            .flatten()
+            .unwrap_or(items);
         let wider = WIDER * (1.0 + items as f64 / soon.max(1) as f64).sqrt();
         let believed = rates.clone();
         for rate in &mut rates {
@@ -244,7 +249,8 @@ impl Brain {
             }
             None => remaining * now,
         };
-        let bills: Vec<f64> = test.times_to_certify(&rates).into_iter().map(bill).collect();
+        let bills: Vec<f64> =
+            test.times_to_certify(&rates, self.settings.floor).into_iter().map(bill).collect();
         let ends = bills
             .iter()
             .fold((f64::INFINITY, 0.0_f64), |(low, high), bill| (low.min(*bill), high.max(*bill)));

@@ -73,7 +73,7 @@ impl Brain {
                 let then = self.mean(test, &Mark::LOWEST);
                 let thrift = self.thrift();
                 let stakes = Stakes { remaining, now, then, extra, untested, thrift };
-                (at, worth::of_whole_chain(test, self.before(test), &stakes))
+                (at, worth::of_whole_chain(test, self.before(test), &stakes, self.settings.floor))
             });
         let least = worths.min_by(|a, b| {
             // Of those worth nothing, the one with the dearest calls goes first.
