@@ -110,6 +110,8 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     stopping: Stopping,
     /// The cap that profiling plans within; execution is held to the budget's.
     pub(crate) planned: Option<Cost>,
+    /// The item before which the same money ended profiling in an earlier run.
+    pub(crate) ended: Option<u64>,
 }
 
 impl<I: ?Sized + Sync, O> Calls<I, O> {
@@ -143,6 +145,7 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
             memory,
             stopping,
             planned,
+            ended: None,
         }
     }
 
@@ -188,6 +191,12 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
     pub(crate) fn remember(&self, key: CallKey, kept: Kept<O>) {
         self.judge.learn(&key, kept.usage().as_ref());
         self.memory.put(key, kept);
+    }
+
+    /// Writes down that the budget ended profiling before an item.
+    pub(crate) fn end(&self, index: u64) -> Result<(), RunError> {
+        let end = self.keeper.as_ref().zip(self.ledger.purse());
+        end.map_or(Ok(()), |(keeper, purse)| keeper.end(index, purse.cap()))
     }
 
     /// Takes the paid calls that nobody used.
@@ -447,7 +456,8 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         let planned = self.planned.filter(|planned| *planned != cap);
         let continued = if purse.continues() { cap } else { Cost::ZERO };
         let (unbounded, profiling) = (purse.unbounded(), Cost::ZERO);
-        Some(Budgeted { cap, over_bound, unbounded, planned, profiling, continued })
+        let assumed = purse.assumed(|_| false);
+        Some(Budgeted { cap, over_bound, unbounded, planned, profiling, continued, assumed })
     }
 
     /// What this run cost so far, as far as known, and what a budget takes its other calls to have cost,

@@ -25,9 +25,9 @@
 //! # Two runs, two plans
 //! Where every call comes out as it did, a resumed run has the plan of the first. It may come to another one if
 //! the first was stopped before its test was over, if a circuit breaker was open (the calls that it turned away
-//! are not recorded, and are made now), if calls that failed are asked again, or at other prices. So it may where
-//! a budget ended profiling: the reference then answered the next items, and their candidates' calls alone may be
-//! within the money that is left.
+//! are not recorded, and are made now), if calls that failed are asked again, at other prices, or with more money.
+//! Where a budget ended profiling is recorded ([`Recorded::Unaffordable`]): a run whose cap is no larger ends it
+//! there too, though the calls of the item's candidates alone might now be within the money left.
 //!
 //! Each run keeps the promise by itself, for the answers that *it* delivers. Suppose the first run handed over
 //! some answers (as a stream does, or a run that was stopped), and the second came to another plan. Whoever
@@ -188,7 +188,7 @@ impl Header {
 /// That the items are not those that a journal was begun with.
 const OTHER_ITEMS: &str = "the items, or their order, are not those of the journal";
 
-/// One call as the journal keeps it.
+/// One call as the journal keeps it, or that none could be afforded.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
@@ -232,6 +232,12 @@ pub enum Recorded {
     },
     /// A failure for good.
     Failure(ErrorKind),
+    /// No call was made: this cap left no room for the item's calls, and profiling ended before it. It stands
+    /// under the reference.
+    Unaffordable {
+        /// The cap of the run.
+        cap: Cost,
+    },
 }
 
 impl Record {
@@ -266,6 +272,7 @@ impl Record {
         let fits = matches!(
             (&self.outcome, self.kind),
             (Recorded::Failure(_), _)
+                | (Recorded::Unaffordable { .. }, CallKind::Answer)
                 | (Recorded::Answer { .. }, CallKind::Answer | CallKind::Repeat)
                 | (Recorded::Rating { .. }, CallKind::Rating)
                 | (Recorded::Verdict { .. }, CallKind::Comparison)

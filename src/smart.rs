@@ -153,7 +153,8 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
     /// This changes how long a run takes, but no decision made on the same evidence. Items under way
     /// when profiling ends are paid for, though. Chains ask about nothing beyond their next look. Single
     /// candidates ask about up to eight items more, plus an eighth of those they profile: 0 to 2.4 % of
-    /// the money of a run at 256 at once (`docs/scale.md`; [`Report::overshoot`](crate::Report::overshoot)).
+    /// the money of a run over 127,600 items at 256 at once (`docs/scale.md`), and more if there are few items.
+    /// [`Report::overshoot`](crate::Report::overshoot) says how many there were; no forecast counts them.
     #[must_use]
     pub fn with_concurrency(mut self, items: usize) -> Self {
         self.concurrency = items;
@@ -403,6 +404,7 @@ impl<I: ?Sized + Sync + 'static, O: Send + Sync + 'static> Smart<I, O> {
         if let (Some(recorder), Some(binding)) = (recorder, &self.journal) {
             let (records, torn) = (recorder.records(), recorder.torn());
             calls.planned = recorder.budget();
+            calls.ended = recorder.ended(self.budget.as_ref().map(Budget::cap));
             calls.observers.emit(&Event::JournalOpened { records, torn });
             calls = calls.with_judgements(recorder.judged());
             calls = calls.with_keeper(Arc::new(recorder), Some(Arc::clone(&binding.fingerprint)));

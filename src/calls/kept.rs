@@ -7,7 +7,7 @@ use super::CallKey;
 use crate::backend::{Completion, Confidence, ErrorKind, Rating};
 use crate::equivalence::Verdict;
 use crate::error::RunError;
-use crate::pricing::Usage;
+use crate::pricing::{Cost, Usage};
 
 /// The result of a paid call, as the journal keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,8 @@ pub(crate) trait Keeper<O>: Send + Sync {
         item: Option<u64>,
         what: Keepsake<'_, O>,
     ) -> Result<Option<String>, RunError>;
+    /// Writes down that this cap ended profiling before an item.
+    fn end(&self, index: u64, cap: Cost) -> Result<(), RunError>;
     /// Fails if calls can no longer be written down: after a failed write none may be made.
     fn is_ready(&self) -> Result<(), RunError>;
     /// The calls about an item that an earlier run paid for and nobody has asked for yet.

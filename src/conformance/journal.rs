@@ -7,7 +7,7 @@ use crate::backend::{Confidence, ErrorKind, Scoring};
 use crate::journal::{Header, Journal, JournalError, Record, Recorded};
 use crate::observe::CallKind;
 use crate::order::Order;
-use crate::pricing::{Pricing, Usage};
+use crate::pricing::{Cost, Pricing, Usage};
 use crate::profile::ProfileSettings;
 use crate::roster::{ModelSpec, RosterSpec};
 use crate::target::Target;
@@ -222,6 +222,7 @@ fn samples() -> Vec<Record> {
             .with_usage(usage)
             .with_item(Some(u64::MAX)),
         Record::new(7, "large", CallKind::Repeat, answer("{}", 0.0)),
+        Record::new(7, "large", CallKind::Answer, Recorded::Unaffordable { cap: Cost::MAX }),
     ];
     let failures = kinds.into_iter().map(Recorded::Failure);
     records.extend(failures.map(|failure| Record::new(8, "small", CallKind::Answer, failure)));

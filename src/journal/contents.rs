@@ -9,7 +9,7 @@ use super::{Header, Journal, Record, Recorded};
 use crate::backend::ErrorKind;
 use crate::calls::{CallKey, Kept, is_judgement};
 use crate::error::RunError;
-use crate::pricing::Usage;
+use crate::pricing::{Cost, Usage};
 use crate::roster::ModelId;
 
 /// A call that failed and was, or will be, made again: paid for in vain.
@@ -30,11 +30,13 @@ pub(super) struct Contents<O> {
     pub(super) sound: bool,
     /// Whether a model judged: some verdict used something.
     pub(super) judged: bool,
+    /// The item before which profiling ended last for want of money, and the cap.
+    pub(super) ended: Option<(u64, Cost)>,
 }
 
 impl<O> Default for Contents<O> {
     fn default() -> Self {
-        Self { found: BTreeMap::new(), records: 0, sound: false, judged: false }
+        Self { found: BTreeMap::new(), records: 0, sound: false, judged: false, ended: None }
     }
 }
 
@@ -46,8 +48,23 @@ impl<O> Contents<O> {
         header: &Header,
         decode: &Decode<O>,
     ) -> Result<(), String> {
-        let (key, item, kept) = read(record, header, decode)?;
+        let key = key(&record, header)?;
+        let Record { item, outcome, usage, .. } = record;
         self.records += 1;
+        let kept = match outcome {
+            Recorded::Answer { output, score } => {
+                let output =
+                    decode(&output).map_err(|why| format!("the output cannot be read: {why}"))?;
+                Kept::Answer { output, usage, score }
+            }
+            Recorded::Rating { score } => Kept::Rating { usage, score },
+            Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
+            Recorded::Failure(kind) => Kept::Failure { kind, usage: kind.used(usage) },
+            Recorded::Unaffordable { cap } => {
+                self.ended = Some((key.index, cap));
+                return Ok(());
+            }
+        };
         self.sound |= matches!(kept, Kept::Answer { .. });
         self.judged |= is_judgement(&key, kept.usage().as_ref());
         // The call was never made, so it is made now.
@@ -90,35 +107,21 @@ impl<O> Contents<O> {
     }
 }
 
-/// Reads a record as this run sees it; an error says in words what is wrong.
-fn read<O>(
-    record: Record,
-    header: &Header,
-    decode: &Decode<O>,
-) -> Result<(CallKey, Option<u64>, Kept<O>), String> {
+/// The call that a record is of; an error says in words what is wrong.
+fn key(record: &Record, header: &Header) -> Result<CallKey, String> {
     if let Some(complaint) = record.complaint() {
         return Err(complaint.to_owned());
     }
-    let Record { index, item, model, kind, other, outcome, usage } = record;
+    let Record { index, kind, .. } = *record;
     if index >= header.population {
         return Err(format!("item {index} is outside the population of {}", header.population));
     }
     let find = |name: &str| -> Result<ModelId, String> {
         header.roster.find(name).ok_or_else(|| format!("`{name}` is not in the roster"))
     };
-    let model = find(&model)?;
-    let other = other.map_or(Ok(model), |name| find(&name))?;
-    let kept = match outcome {
-        Recorded::Answer { output, score } => {
-            let output =
-                decode(&output).map_err(|why| format!("the output cannot be read: {why}"))?;
-            Kept::Answer { output, usage, score }
-        }
-        Recorded::Rating { score } => Kept::Rating { usage, score },
-        Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
-        Recorded::Failure(kind) => Kept::Failure { kind, usage: kind.used(usage) },
-    };
-    Ok((CallKey { index, model, kind, other }, item, kept))
+    let model = find(&record.model)?;
+    let other = record.other.as_deref().map_or(Ok(model), find)?;
+    Ok(CallKey { index, model, kind, other })
 }
 
 /// The first item recorded that is another now, in words to go on with.

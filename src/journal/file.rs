@@ -33,8 +33,8 @@ pub enum FlushPolicy {
 ///
 /// The file is locked as long as the journal is open (by an advisory lock, which the system releases
 /// with the process). A last line without its end was being written when the writer died; it is cut off
-/// and reported ([`FileJournal::torn`]). Any other line that is not a journal's is an error with the
-/// line's number, and the file is left as it is.
+/// and reported ([`FileJournal::torn`]). Any other line that is not as it was written (each ends with a
+/// checksum) is an error with the line's number, and the file is left as it is.
 ///
 /// ```no_run
 /// use smart_core::journal::{FileJournal, FlushPolicy};

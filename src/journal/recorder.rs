@@ -19,7 +19,7 @@ use crate::error::RunError;
 use crate::locks::lock;
 use crate::observe::CallKind;
 use crate::pricing::{Cost, Usage};
-use crate::roster::RosterSpec;
+use crate::roster::{ModelId, RosterSpec};
 
 type Encode<O> = dyn Fn(&O) -> Result<String, String> + Send + Sync;
 pub(super) type Decode<O> = dyn Fn(&str) -> Result<O, String> + Send + Sync;
@@ -83,6 +83,7 @@ pub(crate) struct Recorder<O> {
     records: u64,
     torn: Option<Torn>,
     budget: Option<Cost>,
+    ended: Option<(u64, Cost)>,
     _busy: Busy,
 }
 
@@ -147,7 +148,7 @@ impl<O> Recorder<O> {
         // A journal that an earlier run of this process broke reports it here, before a call is paid for.
         journal.flush().map_err(journal_error)?;
         let vain = Mutex::new(held.set_aside(again));
-        let Contents { found, records, sound, judged } = held;
+        let Contents { found, records, sound, judged, ended } = held;
         Ok(Self {
             journal,
             encode: Arc::clone(&binding.encode),
@@ -161,6 +162,7 @@ impl<O> Recorder<O> {
             records,
             torn,
             budget,
+            ended,
             _busy: busy,
         })
     }
@@ -173,6 +175,11 @@ impl<O> Recorder<O> {
     /// The cap within which profiling is planned: that of the run that began the journal.
     pub(crate) const fn budget(&self) -> Option<Cost> {
         self.budget
+    }
+
+    /// The item before which profiling ended for want of money, unless there is more of it under this cap.
+    pub(crate) fn ended(&self, cap: Option<Cost>) -> Option<u64> {
+        self.ended.filter(|(_, was)| cap.is_some_and(|cap| cap <= *was)).map(|(index, _)| index)
     }
 
     /// Whether a model judged in earlier runs.
@@ -271,6 +278,17 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
             }
             unkept => Ok(unkept),
         });
+        self.broken.fetch_or(written.is_err(), Ordering::AcqRel);
+        written.map_err(journal_error)
+    }
+
+    fn end(&self, index: u64, cap: Cost) -> Result<(), RunError> {
+        if self.ended(Some(cap)) == Some(index) {
+            return Ok(());
+        }
+        let name = self.roster.name(ModelId::REFERENCE);
+        let outcome = Recorded::Unaffordable { cap };
+        let written = self.journal.append(&Record::new(index, name, CallKind::Answer, outcome));
         self.broken.fetch_or(written.is_err(), Ordering::AcqRel);
         written.map_err(journal_error)
     }

@@ -21,8 +21,8 @@ const HEADER: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core 
 /// Each record's JSON, under its number: counted from 1, and missing where a record was deleted.
 const RECORDS: TableDefinition<'_, u64, &str> = TableDefinition::new("smart-core records");
 
-/// A journal in a [redb](::redb) database, for those who keep other data in redb or want checksums and
-/// whole transactions instead of lines.
+/// A journal in a [redb](::redb) database, for those who keep other data in redb or want whole transactions
+/// instead of lines.
 ///
 /// Records are the same JSON as the lines of a [`FileJournal`](super::FileJournal). Each is written in a
 /// transaction of its own, so nothing is ever torn. The database is locked as long as the journal is open.

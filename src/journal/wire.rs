@@ -5,15 +5,16 @@ use serde_json::value::RawValue;
 
 use super::{Header, JOURNAL_VERSION, Record, Recorded};
 use crate::backend::{Confidence, ErrorKind};
+use crate::fingerprint::fingerprint;
 use crate::observe::CallKind;
-use crate::pricing::Usage;
+use crate::pricing::{Cost, Usage};
 
 /// The text with which every journal begins.
 pub(super) const BEGINNING: &str = r#"{"label":"smart-core journal","version":"#;
 
 /// A record's line, as it is read.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the fields of a record")]
 struct Line {
     index: u64,
     #[serde(default)]
@@ -31,7 +32,11 @@ struct Line {
     #[serde(default)]
     error: Option<ErrorKind>,
     #[serde(default)]
+    unaffordable: Option<Cost>,
+    #[serde(default)]
     usage: Option<Usage>,
+    #[serde(default)]
+    sum: Option<String>,
 }
 
 /// Reads an output so that `null` is an output and not a missing one.
@@ -58,7 +63,28 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    unaffordable: Option<Cost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
+}
+
+/// Ends a JSON object with a checksum of all that stands before it, for a letter may change on a disk or in an editor
+/// and leave a line that reads.
+fn sealed(mut text: String) -> String {
+    text.pop();
+    let sum = fingerprint(text.as_str());
+    text + &seal(sum)
+}
+
+fn seal(sum: u64) -> String {
+    format!(r#","sum":"{sum:016x}"}}"#)
+}
+
+/// Whether a line that has a checksum is as it was written.
+fn is_whole(text: &str) -> bool {
+    let (before, end) =
+        text.split_at_checked(text.len().saturating_sub(seal(0).len())).unwrap_or_default();
+    end == seal(fingerprint(before))
 }
 
 /// Writes a record as one line, without the line's end.
@@ -73,6 +99,7 @@ pub(super) fn write(record: &Record) -> Result<String, String> {
         score: None,
         equivalent: None,
         error: None,
+        unaffordable: None,
         usage: record.usage,
     };
     match &record.outcome {
@@ -83,8 +110,9 @@ pub(super) fn write(record: &Record) -> Result<String, String> {
         Recorded::Rating { score } => line.score = score.map(Confidence::as_f64),
         Recorded::Verdict { equivalent } => line.equivalent = Some(*equivalent),
         Recorded::Failure(kind) => line.error = Some(*kind),
+        Recorded::Unaffordable { cap } => line.unaffordable = Some(*cap),
     }
-    serde_json::to_string(&line).map(one_line).map_err(|error| error.to_string())
+    serde_json::to_string(&line).map(one_line).map(sealed).map_err(|error| error.to_string())
 }
 
 /// Puts JSON text on one line. A line break in JSON text can only be white space between its parts,
@@ -107,21 +135,31 @@ pub(super) fn complaint(mut why: String) -> String {
 
 /// Reads a record; an error says in words what is wrong with it.
 pub(super) fn read(text: &str) -> Result<Record, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
     let line: Line = serde_json::from_str(text).map_err(|error| complaint(error.to_string()))?;
-    let Line { index, item, model, kind, other, output, score, equivalent, error, usage } = line;
+    if line.sum.is_some() && !is_whole(text) {
+        return Err("it is not as it was written: its checksum is of another line".to_owned());
+    }
+    let Line { index, item, model, kind, other, usage, .. } = line;
+    let Line { output, score, equivalent, error, unaffordable, .. } = line;
     let confidence = match score.map(Confidence::new) {
         Some(None) => return Err("the score is not a finite number".to_owned()),
         Some(score) => score,
         None => None,
     };
-    let outcome = match (output, score, equivalent, error) {
-        (Some(output), _, None, None) => {
+    let outcome = match (output, score, equivalent, error, unaffordable) {
+        (Some(output), _, None, None, None) => {
             Recorded::Answer { output: output.get().to_owned(), score: confidence }
         }
-        (None, _, None, None) if kind == CallKind::Rating => Recorded::Rating { score: confidence },
-        (None, None, Some(equivalent), None) => Recorded::Verdict { equivalent },
-        (None, None, None, Some(error)) => Recorded::Failure(error),
-        (None, None, None, None) => return Err("it has no outcome".to_owned()),
+        (None, _, None, None, None) if kind == CallKind::Rating => {
+            Recorded::Rating { score: confidence }
+        }
+        (None, None, Some(equivalent), None, None) => Recorded::Verdict { equivalent },
+        (None, None, None, Some(error), None) => Recorded::Failure(error),
+        (None, None, None, None, Some(cap)) => Recorded::Unaffordable { cap },
+        (None, None, None, None, None) => return Err("it has no outcome".to_owned()),
         _ => return Err("it has more than one outcome".to_owned()),
     };
     let record = Record { index, item, model, kind, other, outcome, usage };
@@ -176,11 +214,34 @@ mod tests {
                 .with_other("b"),
             Record::new(0, "a", CallKind::Comparison, Recorded::Failure(ErrorKind::Timeout))
                 .with_other("b"),
+            Record::new(7, "a", CallKind::Answer, Recorded::Unaffordable { cap: Cost::MAX }),
         ] {
             let text = write(&record).unwrap();
             assert!(!text.contains('\n'));
             assert_eq!(read(&text).unwrap(), record, "{text}");
         }
+    }
+
+    #[test]
+    fn a_changed_letter_is_noticed_and_lines_without_a_checksum_are_read() {
+        let answer = Recorded::Answer { output: r#"{"s":"abc,\"sum\":\"}"}"#.into(), score: None };
+        let record =
+            Record::new(12, "a", CallKind::Answer, answer).with_usage(Some(Usage::tokens(3, 4)));
+        let text = write(&record).unwrap();
+        for (place, letter) in text.char_indices() {
+            for other in ['0', '1', 'b', 'B', ' ', '"', '}', '\u{1}'] {
+                if other == letter {
+                    continue;
+                }
+                let end = place + letter.len_utf8();
+                let changed = format!("{}{other}{}", &text[..place], &text[end..]);
+                assert!(read(&changed).is_err(), "{changed}");
+            }
+            assert!(read(&text[..place]).is_err() && read(&text[place + 1..]).is_err());
+        }
+        let (before, _) = text.rsplit_once(",\"sum\"").unwrap();
+        assert_eq!(read(&format!("{before}}}")).unwrap(), record);
+        assert!(read(&format!("{before},\"sum\":\"\"}}")).is_err());
     }
 
     #[test]
@@ -192,6 +253,8 @@ mod tests {
             r#"{"index":1,"model":"a","kind":"answer"}"#,
             r#"{"index":1,"model":"a","kind":"answer","output":1,"error":"timeout"}"#,
             r#"{"index":1,"model":"a","kind":"rating","output":1}"#,
+            r#"{"index":1,"model":"a","kind":"rating","unaffordable":1}"#,
+            r#"{"index":1,"model":"a","kind":"answer","output":1,"unaffordable":1}"#,
             r#"{"index":1,"model":"a","kind":"comparison","equivalent":true}"#,
             r#"{"index":1,"model":"a","kind":"answer","output":1,"other":"b"}"#,
             r#"{"index":-1,"model":"a","kind":"answer","output":1}"#,
@@ -199,6 +262,8 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        assert_eq!(read(" ").unwrap_err(), "it is empty");
+        assert!(read("[7]").unwrap_err().contains("the fields of a record"));
         let nonsense = Recorded::Answer { output: "nonsense".into(), score: None };
         assert!(write(&Record::new(0, "a", CallKind::Answer, nonsense)).is_err());
         let broken = Recorded::Answer { output: "\"a\nb\"".into(), score: None };

@@ -145,6 +145,9 @@ pub struct Budgeted {
     /// ([`Budget`]): profiling's cap over again.
     #[serde(default)]
     pub continued: Cost,
+    /// What this run's calls that did not say what they cost are taken to have spent of the cap, beyond the bill.
+    #[serde(default)]
+    pub assumed: Cost,
 }
 
 impl Budgeted {
@@ -162,6 +165,7 @@ impl Budgeted {
             planned: self.planned.max(other.planned),
             profiling,
             continued,
+            assumed: self.assumed + other.assumed,
         }
     }
 }

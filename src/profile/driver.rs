@@ -50,12 +50,14 @@ where
     // Recorded items come first: nothing is paid for those ahead of them.
     let line = Line::default();
     let mut pool = Pool::new();
-    let mut ahead = Ahead { early: BTreeMap::new(), refused: None };
+    let order = machine.brain().order();
+    let ended = calls.ended.map(|index| (order.rank(index), StopReason::Budget));
+    let mut ahead = Ahead { early: BTreeMap::new(), refused: ended };
     let mut ending = Ending::default();
     loop {
         let next = poll_fn(|cx| {
             pool.poll_next(cx, concurrency, |_| {
-                if ahead.refused.is_some() || ending.is_near() || is_left(calls, machine) {
+                if ahead.is_over(machine.asked()) || ending.is_near() || is_left(calls, machine) {
                     return None;
                 }
                 match machine.poll_step() {
@@ -93,9 +95,13 @@ where
         return Err(error);
     }
     // Everything asked about is folded, so a stop has ended profiling at a rank, too.
-    if calls.is_stopped() {
-        machine.stop(StopReason::Caller);
+    let (ended, stopped) = (ahead.reached(machine.profiled()), calls.is_stopped());
+    if let Some(why) = ended.or_else(|| stopped.then_some(StopReason::Caller)) {
+        machine.stop(why);
         announce(calls, machine, machine.profiled());
+    }
+    if ended == Some(StopReason::Budget) {
+        calls.end(order.index(machine.profiled()))?;
     }
     // What is still early came too late to be evidence. The plan decides about these items, and finds
     // their calls paid for.
@@ -124,7 +130,8 @@ struct Early<O> {
 struct Ahead<O> {
     /// Items asked about but not folded yet, by rank.
     early: BTreeMap<u64, Early<O>>,
-    /// The first rank that the budget did not cover or a stop left, and which of the two it was.
+    /// The first rank that the budget did not cover, in this run or an earlier one with as much money, or that a
+    /// stop left; and which of the two it was.
     refused: Option<(u64, StopReason)>,
 }
 
@@ -139,6 +146,11 @@ impl<O> Ahead<O> {
             machine.handle_outcome(evidence)?;
         }
         Ok(())
+    }
+
+    /// Whether no item from this rank on is asked about.
+    fn is_over(&self, next: u64) -> bool {
+        self.refused.is_some_and(|(rank, _)| rank <= next)
     }
 
     /// Why profiling ends, if so many items are folded.

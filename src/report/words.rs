@@ -17,6 +17,7 @@ use crate::words::counted;
 pub(crate) fn compared(saving: f64) -> String {
     let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
     match factor {
+        _ if saving == 0.0 => "dearer, because the reference costs nothing".to_owned(),
         f if f.is_infinite() => "at no cost".to_owned(),
         f if f >= 100.0 => format!("{f:.0} times {what}"),
         f if f >= 10.0 => format!("{f:.1} times {what}"),
@@ -137,6 +138,13 @@ impl Report {
         f.write_str("Planned    ")?;
         if let Some(forecast) = self.forecast() {
             fmt::Display::fmt(&forecast, f)?;
+            if self.overshoot > 0 {
+                f.write_str("; without the items under way when profiling ended")?;
+            }
+            // Nothing is planned for less than what profiling cost, unless prices have changed since.
+            if self.profiling_cost() > forecast.high {
+                f.write_str("; had these been the prices from the start")?;
+            }
         } else {
             write!(f, "without a forecast: {}", self.why_no_forecast())?;
         }
@@ -373,7 +381,8 @@ impl Report {
 
     fn write_budget(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(budget) = self.budget else { return Ok(()) };
-        let Budgeted { cap, over_bound, unbounded, planned, profiling, continued } = budget;
+        let Budgeted { cap, over_bound, unbounded, planned, profiling, continued, assumed } =
+            budget;
         let bare = f.alternate();
         let said = |cost: Cost| cost.said(bare);
         write!(f, "\nBudget     {} of {} spent", said(self.cost()), said(cap))?;
@@ -390,6 +399,18 @@ impl Report {
         }
         if continued > Cost::ZERO && profiling == Cost::ZERO {
             write!(f, "; what the run that profiled spent counts too")?;
+        }
+        if self.cost() > cap {
+            write!(f, "; {} more than the cap", said(self.cost().saturating_sub(cap)))?;
+            if over_bound == 0 {
+                f.write_str(
+                    ", for earlier runs' calls, or the first ones of models without a bound",
+                )?;
+            }
+        }
+        if assumed > Cost::ZERO && unbounded == 0 {
+            let silent = "is taken to be spent by calls that did not say what they cost";
+            write!(f, "; {} more {silent}", said(assumed))?;
         }
         if over_bound > 0 {
             let calls = counted(over_bound, "call");

@@ -2,6 +2,7 @@
 
 mod audited_budget;
 mod budget;
+mod ended_again;
 mod judged;
 mod prices;
 mod profiled_again;
