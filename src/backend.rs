@@ -34,7 +34,7 @@
 //! | fails without saying what it used | costs nothing, or is counted as a call without a bill if it [may have been billed](ErrorKind::may_have_been_billed) |
 //! | fails now and then | is asked again by a [`Retry`]; what failed attempts used is billed, and attempts that do not say are counted |
 //! | fails for good | escalates to the reference; behind a [`Breaker`] a dead model is no longer asked |
-//! | reports no usage with its answer | costs what the prices alone can tell; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)) |
+//! | reports no usage with its answer | costs what the prices alone can tell; the counts stay unknown ([`Pricing::is_metered`](crate::Pricing::is_metered)), and a candidate that never reports any is planned as if it used what the reference does |
 //! | reports impossible usage ([`Usage::is_plausible`](crate::Usage::is_plausible)) | is booked as if its usage were unknown, and the report counts it |
 //! | reports a bill a hundred times the usual | is billed as reported, but moves no decision; cached tokens beyond the tokens read are capped |
 //! | gives a score that is NaN or infinite | has no score: in a cascade its answer comes last, and is escalated unless even that one can be certified |

@@ -176,8 +176,8 @@ pub enum RunError {
     )]
     Ended,
     /// The caller's own code failed on an answer ([`Smart::try_run_each`](crate::Smart::try_run_each)).
-    #[error(transparent)]
-    Caller(Box<dyn Error + Send + Sync>),
+    #[error("the code that takes the answers failed on one")]
+    Caller(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl RunError {

@@ -57,6 +57,8 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct Counts {
     answered: AtomicU64,
+    /// How many of those were given up without an answer.
+    given_up: AtomicU64,
     calls: AtomicU64,
     failed: AtomicU64,
     spent: AtomicU64,
@@ -79,6 +81,8 @@ struct Slow {
     dropped: Vec<ModelId>,
     forecast: Option<Forecast>,
     policy: Option<String>,
+    /// What the finished run's report says the reference alone would have cost.
+    reference: Option<Cost>,
 }
 
 /// What a run is doing at the moment.
@@ -147,8 +151,10 @@ pub struct Snapshot {
     pub failed: u64,
     /// Money spent, including what earlier runs paid.
     pub spent: Cost,
-    /// What the reference alone would have cost for the items done so far, at its mean cost; zero if it
-    /// was not asked.
+    /// What the reference alone would have cost for the items answered so far, at its mean cost; zero if it was
+    /// not asked. Once the run has finished, it is [what the report
+    /// says](crate::Report::reference_cost_of_answered). An executor hands over the profiled items' answers,
+    /// too, and they count here, though what they cost was spent by the run that profiled.
     pub reference_so_far: Cost,
     /// The target, once the run has begun.
     pub target: Option<Target>,
@@ -175,11 +181,13 @@ impl Progress {
         let counts = &*self.counts;
         let read = |count: &AtomicU64| count.load(Relaxed);
         let slow = self.slow();
-        let done = read(&counts.answered).max(slow.profiled);
+        let delivered = read(&counts.answered).saturating_sub(read(&counts.given_up));
+        let done = delivered.max(slow.profiled);
         let mean =
             read(&counts.reference_spent) as f64 / read(&counts.reference_calls).max(1) as f64;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-        let reference_so_far = Cost::from_nanos((mean * done as f64) as u64);
+        let estimated = || Cost::from_nanos((mean * done as f64) as u64);
+        let reference_so_far = slow.reference.unwrap_or_else(estimated);
         let candidates = slow.roster.as_ref().map_or_else(Vec::new, |roster| {
             let each = roster.candidates().zip(&slow.tried);
             each.map(|(id, (tried, failures))| CandidateProgress {
@@ -211,6 +219,7 @@ impl Progress {
         let counts = &*self.counts;
         for count in [
             &counts.answered,
+            &counts.given_up,
             &counts.calls,
             &counts.failed,
             &counts.spent,
@@ -261,8 +270,9 @@ impl Observer for Progress {
                     counts.reference_spent.fetch_add(cost.as_nanos(), Relaxed);
                 }
             }
-            Event::Answered { .. } => {
+            Event::Answered { by, .. } => {
                 counts.answered.fetch_add(1, Relaxed);
+                counts.given_up.fetch_add(u64::from(by.is_none()), Relaxed);
             }
             Event::Started { items, roster, target } => self.begin(*items, roster, *target),
             Event::Profiled { profiled, evidence, .. } => self.fold(*profiled, evidence),
@@ -277,7 +287,11 @@ impl Observer for Progress {
             }
             Event::Finished { report } => {
                 let phase = if report.cut_short { Phase::Stopped } else { Phase::Finished };
-                self.slow().phase = phase;
+                // The report has the last word: recorded calls that served no item are in its bill, too.
+                counts.spent.store(report.cost().as_nanos(), Relaxed);
+                let mut slow = self.slow();
+                slow.phase = phase;
+                slow.reference = Some(report.reference_cost_of_answered());
             }
             _ => {}
         }

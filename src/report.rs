@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::execute::Audited;
 use crate::ledger::{Budgeted, Fault, Spending};
 use crate::order::Order;
-use crate::plan::{Plan, Policy, ratio};
+use crate::plan::{Plan, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
@@ -47,6 +47,7 @@ pub struct Report {
     /// Further items that were under way when profiling ended. They are no evidence, and the plan
     /// answers them from the calls already paid for. However many are under way at once, none of them lies
     /// past the next look, or for single candidates past eight items plus an eighth of the profiled ones.
+    /// Those of an earlier run over the same journal are not counted.
     /// So there are none if a chain is certified at its look. If a chain is given up before, there may be as
     /// many as were left to its look: they go to the reference, and what their candidates cost is lost.
     pub overshoot: u64,
@@ -73,9 +74,10 @@ pub struct Report {
     /// What the reference alone would have cost for every item: its mean cost over the profiled items,
     /// times the number of items. This is an estimate, because the other items may be longer or shorter.
     ///
-    /// The mean is taken over what the reference answered in execution instead if nothing was profiled,
-    /// if a stored plan is followed at other prices than it was made at, or if the reference answered
-    /// everything. The estimate is zero if nothing is known
+    /// The mean is taken over all that the reference answered instead if it delivered every answer, and over
+    /// what it answered in execution (ten items at least) if a plan is followed on other items
+    /// ([`Smart::apply`](crate::Smart::apply)), or at other prices than it was made at. The estimate is zero if
+    /// nothing is known
     /// ([`is_reference_cost_known`](Self::is_reference_cost_known)). Compare what was spent with
     /// [`reference_cost_of_answered`](Self::reference_cost_of_answered).
     pub reference_cost: Cost,
@@ -183,26 +185,23 @@ impl Report {
 
     /// What the reference would cost for this many items, at the mean of those it answered in execution.
     pub(crate) fn reference_seen(&self, items: u64) -> Cost {
-        let seen = self.execution.first().copied().unwrap_or_default();
-        // The cost of failed calls says nothing about that of an answer.
-        let answers = metered(seen);
-        if answers == 0 {
-            return Cost::ZERO;
-        }
-        let total = u128::from(seen.cost.as_nanos()) * u128::from(items) / u128::from(answers);
-        Cost::from_nanos(u64::try_from(total).unwrap_or(u64::MAX))
+        times(self.execution.first().copied().unwrap_or_default(), items)
     }
 
-    /// The same report with the reference's cost set: as the plan has it; or as seen in execution, if
-    /// the plan knows none or the reference answered everything there.
+    /// The same report with the reference's cost set: as the plan has it, or as seen, where that says more.
     pub(crate) fn estimated(mut self) -> Self {
         self.reference_cost = self.plan.forecast.reference_cost;
-        let items = self.plan.order.population();
-        let answered = self.delivered.answered();
-        let all = self.plan.policy == Policy::Reference
-            && answered > 0
-            && self.execution.first().copied().map_or(0, metered) >= answered;
-        if items < Order::ENDLESS && (all || self.reference_cost == Cost::ZERO) {
+        let (items, answered) = (self.plan.order.population(), self.delivered.answered());
+        if items == Order::ENDLESS {
+            return self;
+        }
+        let all = self.spending(ModelId::REFERENCE);
+        let executed = self.execution.first().copied().map_or(0, metered);
+        let by_it = self.delivered.by_model.first().copied().unwrap_or(0);
+        // What profiling paid may be in another report.
+        if answered > 0 && by_it == answered && metered(all) >= answered {
+            self.reference_cost = times(all, items);
+        } else if self.reference_cost == Cost::ZERO || (self.profiled == 0 && executed >= FEW) {
             self.reference_cost = self.reference_seen(items);
         }
         self
@@ -228,6 +227,20 @@ impl Report {
         let at = |list: &[Spending]| list.get(id.position()).copied().unwrap_or_default();
         at(&self.profiling).plus(at(&self.execution))
     }
+}
+
+/// So many answers of the reference say more about the items than those of a plan's own items do.
+const FEW: u64 = 10;
+
+/// What so many items cost, at the mean of a model's answers; zero if it gave none.
+fn times(seen: Spending, items: u64) -> Cost {
+    // The cost of failed calls says nothing about that of an answer.
+    let answers = metered(seen);
+    if answers == 0 {
+        return Cost::ZERO;
+    }
+    let total = u128::from(seen.cost.as_nanos()) * u128::from(items) / u128::from(answers);
+    Cost::from_nanos(u64::try_from(total).unwrap_or(u64::MAX))
 }
 
 /// How many calls brought an answer whose cost is known.

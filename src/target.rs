@@ -15,11 +15,19 @@ const WHOLE: u64 = 1_000_000_000;
 #[non_exhaustive]
 pub enum TargetError {
     /// The agreement target is out of range.
-    #[error("agreement target must lie in (0, 1), got {0}{hint}", hint = share_hint(*.0))]
+    #[error("agreement target must lie in (0, 1), got {0}{hint}", hint = agreement_hint(*.0))]
     Agreement(f64),
     /// The confidence is out of range.
     #[error("confidence must lie in (0, 1), got {0}{hint}", hint = share_hint(*.0))]
     Confidence(f64),
+}
+
+/// The same for an agreement; and if that is to be complete, who gives it.
+fn agreement_hint(got: f64) -> String {
+    if (1.0..=1.0).contains(&got) {
+        return " (if no answer may differ, the reference has to give them all)".to_owned();
+    }
+    share_hint(got)
 }
 
 /// What a share that was given in per cent should have been; nothing for other numbers.
@@ -200,6 +208,10 @@ mod tests {
         }
         let said = Target::new(1.2, 0.95).unwrap_err().to_string();
         assert_eq!(said, "agreement target must lie in (0, 1), got 1.2");
+        let said = Target::new(1.0, 0.9).unwrap_err().to_string();
+        assert!(
+            said.ends_with("got 1 (if no answer may differ, the reference has to give them all)")
+        );
     }
 
     #[test]

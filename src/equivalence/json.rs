@@ -17,9 +17,12 @@ use crate::backend::BackendError;
 /// Numbers are compared as they are written, digit by digit, so that no two different ones are the same,
 /// however long they are.
 ///
-/// A code fence around the value is ignored. Text that is not JSON is equivalent only to the same text,
+/// A code fence around the value is ignored, whatever language it names, and so is a byte order mark. Text that is not JSON is equivalent only to the same text,
 /// up to outer white space. As such counts an object that has a key twice, since readers differ about which
 /// of the values is meant, and JSON nested more than 128 deep.
+///
+/// It compares text. For a backend whose output is a `serde_json::Value` there is
+/// [`Exact`](super::Exact), which ignores the order of keys too but takes `1` and `1.0` for different values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JsonEqual;
 
@@ -48,10 +51,20 @@ enum Json {
 const DEPTH: u8 = 128;
 
 fn read(text: &str) -> Option<Json> {
-    let text = text.trim();
-    let text = text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).unwrap_or(text);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = text.strip_prefix("```").map_or(text, past_language);
     let text = text.strip_suffix("```").unwrap_or(text).trim();
     value(serde_json::from_str(text).ok()?, DEPTH)
+}
+
+/// What follows the language that a code fence names: `json`, `JSON`, ` json5` and the like. The words that are
+/// JSON values themselves are no language.
+fn past_language(fenced: &str) -> &str {
+    let from = fenced.trim_start_matches(' ');
+    let rest = from.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    let named = from.strip_suffix(rest).unwrap_or_default();
+    let is_language = named.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("json"));
+    if is_language { rest } else { fenced }
 }
 
 /// Reads a value down to `depth`. Each level is read from its text, where numbers are still whole.
@@ -116,7 +129,14 @@ mod tests {
     #[test]
     fn values_count_not_their_spelling() {
         assert!(JsonEqual::same(r#"{"a":1,"b":[2]}"#, "{ \"b\": [2.0], \"a\": 1 }"));
-        assert!(JsonEqual::same("```json\n[1]\n```", "[1]"));
+        for fence in
+            ["```", "```json", "```JSON", "``` json", "```jsonc", "```json5", "\u{feff}```json\r"]
+        {
+            assert!(JsonEqual::same(&format!("{fence}\n[1]\n```"), "[1]"), "{fence}");
+        }
+        assert!(JsonEqual::same("\u{feff}[1]", "[1]"));
+        assert!(!JsonEqual::same("```python\n[1]\n```", "[1]"));
+        assert!(JsonEqual::same("```true```", "true") && !JsonEqual::same("```null```", "true"));
         assert!(JsonEqual::same(r#"["\u0061", true, null, -0.0]"#, r#"[ "a",true ,null,0 ]"#));
         assert!(!JsonEqual::same(r#"{"a":1}"#, r#"{"a":1,"b":null}"#));
         assert!(!JsonEqual::same("null", "false") && !JsonEqual::same("[1,2]", "[2,1]"));

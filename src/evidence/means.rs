@@ -26,6 +26,8 @@ struct Mean {
     usual: Cost,
     /// What was really paid, absurd bills included.
     paid: Cost,
+    /// Calls whose cost is not known, and what they are taken to have cost.
+    silent: (u64, Cost),
 }
 
 /// How many bills determine the usual one.
@@ -60,9 +62,27 @@ impl Mean {
         self.first.len() >= FIRST
     }
 
-    fn value(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.total.as_nanos() as f64 / self.count as f64)
+    /// Counts a call whose cost is not known.
+    fn add_silent(&mut self, taken: Cost) {
+        let (calls, cost) = self.silent;
+        self.silent = (calls + 1, cost + taken);
     }
+
+    /// The mean of the known bills; if there are none, of what was assumed for the others.
+    fn value(&self) -> Option<f64> {
+        let of =
+            |calls: u64, cost: Cost| (calls > 0).then(|| cost.as_nanos() as f64 / calls as f64);
+        of(self.count, self.total).or_else(|| of(self.silent.0, self.silent.1))
+    }
+}
+
+/// What a candidate's call is taken to have cost that does not say what it used: as many tokens as the
+/// reference used on the same item, at the candidate's prices; the reference's cost, if its tokens are not
+/// known. Nothing, as it would seem, would make the model that keeps silent the cheapest of all.
+fn stand_in(pricing: &Pricing, reference: &Pricing, usage: Option<Usage>) -> Cost {
+    let tokens = usage.map(Usage::tokens_alone);
+    let known = tokens.filter(|usage| pricing.is_metered(Some(usage)));
+    known.map_or_else(|| reference.cost(usage.as_ref()), |usage| pricing.cost(Some(&usage)))
 }
 
 impl MeanCosts {
@@ -84,6 +104,8 @@ impl MeanCosts {
 
     /// Adds one item.
     pub fn fold(&mut self, roster: &RosterSpec, item: &ItemEvidence) {
+        let reference =
+            roster.model(ModelId::REFERENCE).map_or(Pricing::NONE, |model| model.pricing);
         for (id, model) in roster.ids().zip(roster.models()) {
             let (usage, rating) = if id.is_reference() {
                 (item.usage, None)
@@ -92,6 +114,7 @@ impl MeanCosts {
             } else {
                 continue;
             };
+            let pricing = &model.pricing;
             // A failed call that reported no usage cost nothing, since one that may have been billed
             // reports it. The cost of an answer without usage is unknown.
             let failed = usage.is_none() && !answers(id, item);
@@ -99,18 +122,23 @@ impl MeanCosts {
             if failed && id.is_reference() {
                 continue;
             }
-            if let Some(mean) = self.answers.get_mut(id.position())
-                && (failed || model.pricing.is_metered(usage.as_ref()))
-            {
-                mean.add(if failed { Cost::ZERO } else { model.pricing.cost(usage.as_ref()) });
+            if let Some(mean) = self.answers.get_mut(id.position()) {
+                match usage.as_ref() {
+                    _ if failed => mean.add(Cost::ZERO),
+                    usage if pricing.is_metered(usage) => mean.add(pricing.cost(usage)),
+                    _ if id.is_reference() || !item.answered => {}
+                    _ => mean.add_silent(stand_in(pricing, &reference, item.usage)),
+                }
             }
             if model.scoring != Scoring::SecondCall || rating.is_none() {
                 continue;
             }
-            if let Some(mean) = self.ratings.get_mut(id.position())
-                && model.pricing.is_metered(rating.as_ref())
-            {
-                mean.add(model.pricing.cost(rating.as_ref()));
+            if let Some(mean) = self.ratings.get_mut(id.position()) {
+                match rating.as_ref() {
+                    rating if pricing.is_metered(rating) => mean.add(pricing.cost(rating)),
+                    _ if !item.answered => {}
+                    _ => mean.add_silent(stand_in(pricing, &reference, item.usage)),
+                }
             }
         }
     }
@@ -149,12 +177,14 @@ impl MeanCosts {
         self.answers.iter().chain(&self.ratings).map(|mean| mean.paid).sum()
     }
 
-    /// The mean cost of an answer, in nano-units; zero if no bill is known.
+    /// The mean cost of an answer, in nano-units; zero if no bill is known. An answer of a candidate that never
+    /// says what it used is taken to have used what the reference's did.
     pub fn answer(&self, id: ModelId) -> f64 {
         self.answers.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
     }
 
-    /// The mean cost of a rating call, in nano-units; zero if no bill is known.
+    /// The mean cost of a rating call, in nano-units; zero if there was none. A candidate whose ratings never
+    /// say what they used is taken to use what the reference's answers do.
     pub fn rating(&self, id: ModelId) -> f64 {
         self.ratings.get(id.position()).and_then(Mean::value).unwrap_or(0.0)
     }

@@ -110,8 +110,9 @@ impl Audit {
     /// The smallest share that is likely to last: audits that go through to the end in 19 of 20 runs if this
     /// share of the candidates' answers fails, instead of sending everything to the reference half way.
     ///
-    /// `failing` is what you expect, such as the failure rate that the certificate shows, or a little more.
-    /// The promise does not rest on it. With several workers that do not talk, each has only its part of the
+    /// `failing` is what you expect, or a little more. The certificate shows how many of *all* tested items failed,
+    /// those included that go on to the reference: divide that by the share of items whose answer is a
+    /// candidate's. The promise does not rest on it. With several workers that do not talk, each has only its part of the
     /// catches, and a larger share lasts. [`limit`](Self::limit) says how many catches a share tolerates.
     ///
     /// # Errors

@@ -188,6 +188,12 @@ impl Usage {
         Self { cost, requests, beside, unbilled, ..Self::UNKNOWN }
     }
 
+    /// The counts of tokens, without bills, attempts, or what was cached.
+    pub(crate) const fn tokens_alone(self) -> Self {
+        let Self { input_tokens, output_tokens, .. } = self;
+        Self { input_tokens, output_tokens, ..Self::UNKNOWN }
+    }
+
     /// Whether unreported attempts are all there is.
     fn says_nothing_else(&self) -> bool {
         Self { unbilled: 1, ..*self } == Self::UNBILLED

@@ -42,7 +42,9 @@ pub(super) fn forecast_before(
 ) -> Result<Forecast, StatsError> {
     let before = Before::new(population, target, costs)?;
     let alone = population as f64 * before.reference;
-    let pilot = before.pilot(guesses);
+    // Where no answer may fail, no candidate is asked.
+    let asks = target.allowance(population) > 0;
+    let pilot = if asks { before.pilot(guesses) } else { 0.0 };
     let mut best: Option<(Guess, Look)> = None;
     let (mut cost, mut low) = (alone, alone);
     for guess in guesses {

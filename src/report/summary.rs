@@ -69,6 +69,10 @@ pub struct ModelSummary {
     pub calls: u64,
     /// How many of the calls failed for good.
     pub failed: u64,
+    /// Calls whose cost is not fully known ([`Spending::unmetered`](crate::Spending::unmetered)): if there are
+    /// many, [`cost`](Self::cost) and the summary's saving are too good to be true.
+    #[serde(default)]
+    pub unmetered: u64,
     /// What the calls cost, in the summary's unit.
     pub cost: f64,
 }
@@ -106,6 +110,7 @@ impl Report {
                 answers: self.delivered.by_model.get(id.position()).copied().unwrap_or(0),
                 calls: spent.calls(),
                 failed: spent.failures,
+                unmetered: spent.unmetered,
                 cost: spent.cost.as_usd(),
             }
         };
@@ -129,6 +134,7 @@ impl Report {
                 answers: 0,
                 calls: judging.calls(),
                 failed: judging.failures,
+                unmetered: judging.unmetered,
                 cost: judging.cost.as_usd(),
             }),
         }

@@ -10,6 +10,7 @@ mod purse;
 mod recorded_comparisons;
 mod recorded_first;
 mod scratch;
+mod silent;
 mod thrift;
 #[path = "../shared/turns.rs"]
 mod turns;

@@ -330,7 +330,7 @@ fn per_cent_are_told_from_shares() {
     assert_eq!(said, "confidence must lie in (0, 1), got 99.9 (0.999 for 99.9 %)");
     let said = Audit::new(5.0).unwrap_err().to_string();
     assert_eq!(said, "the share of audited items must lie in (0, 1), got 5 (0.05 for 5 %)");
-    for other in [f64::NAN, -3.0, 0.0, 1.0, 100.0] {
+    for other in [f64::NAN, -3.0, 0.0, 100.0] {
         let said = Target::new(other, 0.95).unwrap_err().to_string();
         assert_eq!(said, format!("agreement target must lie in (0, 1), got {other}"));
     }

@@ -4,7 +4,7 @@ use super::super::StopReason;
 use super::super::chain_test::ChainTest;
 use super::super::settings::{Families, Objective};
 use super::{Brain, DEARER};
-use crate::evidence::{ItemEvidence, ModelSet};
+use crate::evidence::{Agreement, ItemEvidence, ModelSet};
 use crate::plan::{
     Chain, Considered, KNOWN_ITEMS, Mark, PLAN_VERSION, PerItem, Plan, PlanLabel, Policy, Verdict,
 };
@@ -138,18 +138,28 @@ impl Brain {
         let named = |id: &ModelId| considered.iter().any(|c| c.name == self.roster.name(*id));
         let gone = self.roster.candidates().filter(|id| !heard.contains(*id) && !named(id));
         gone.map(|id| {
-            let asked = self.evidence.iter().filter(|item| item.candidate(id).is_some()).count();
+            let (asked, agreed) = self.agreed(id);
             let open = self.cut().filter(|_| self.live.contains(id));
-            let items = counted(asked as u64, "item");
+            let items = counted(asked, "item");
             let outcome = match (open, asked) {
                 (Some(cut), _) => format!("undecided after {items}: {cut}"),
                 (None, 0) if self.is_known_dearer(id) => DEARER.to_owned(),
                 (None, 0) => "not asked: not expected to pay".to_owned(),
-                (None, _) => format!("dropped after {items}: not expected to pay"),
+                (None, _) => {
+                    format!("dropped after {items}, agreeing on {agreed}: not expected to pay")
+                }
             };
             Considered::untested(self.roster.name(id).to_owned(), Some(Chain::single(id)), outcome)
         })
         .collect()
+    }
+
+    /// How many items a candidate was asked about, and on how many of them it agreed.
+    fn agreed(&self, id: ModelId) -> (u64, u64) {
+        let records = self.evidence.iter().filter_map(|item| item.candidate(id));
+        records.fold((0, 0), |(asked, agreed), record| {
+            (asked + 1, agreed + u64::from(record.agreement == Agreement::Agrees))
+        })
     }
 
     /// What ended profiling before its time, in words.
@@ -235,7 +245,8 @@ impl Brain {
         if self.roster.candidates().all(|id| self.means.answer(id) >= reference) {
             return Some("no candidate is cheaper than the reference".to_owned());
         }
-        if let Some(fault) = self.why_silent().or_else(|| self.why_unjudged()) {
+        let fault = self.why_silent().or_else(|| self.why_unjudged());
+        if let Some(fault) = fault.or_else(|| self.why_unlike()) {
             return Some(fault);
         }
         if self.tests.iter().any(|test| test.certified.is_some()) {
@@ -284,6 +295,17 @@ impl Brain {
         (failed > 0 && made == failed).then(|| match failed {
             1 => "the only comparison failed".to_owned(),
             many => format!("all {many} comparisons failed"),
+        })
+    }
+
+    /// That no candidate agreed even once, in words, if that is so: then what compares is a suspect, too.
+    fn why_unlike(&self) -> Option<String> {
+        let each = self.roster.candidates().map(|id| self.agreed(id));
+        let (asked, agreed) =
+            each.fold((0, 0), |(a, b), (asked, agreed)| (asked.max(a), agreed + b));
+        (agreed == 0 && asked > 1).then(|| {
+            let items = counted(asked, "item");
+            format!("no candidate agreed on any of {items}: see whether the equivalence is what you mean")
         })
     }
 
