@@ -110,7 +110,7 @@ pub(crate) struct Calls<I: ?Sized + Sync, O> {
     stopping: Stopping,
     /// The cap that profiling plans within; execution is held to the budget's.
     pub(crate) planned: Option<Cost>,
-    /// The item before which the same money ended profiling in an earlier run.
+    /// The rank before which no less money ended profiling in an earlier run.
     pub(crate) ended: Option<u64>,
 }
 
@@ -193,10 +193,10 @@ impl<I: ?Sized + Sync, O: Send + Sync> Calls<I, O> {
         self.memory.put(key, kept);
     }
 
-    /// Writes down that the budget ended profiling before an item.
-    pub(crate) fn end(&self, index: u64) -> Result<(), RunError> {
+    /// Writes down that the budget ended profiling before the item of this rank.
+    pub(crate) fn end(&self, rank: u64) -> Result<(), RunError> {
         let end = self.keeper.as_ref().zip(self.ledger.purse());
-        end.map_or(Ok(()), |(keeper, purse)| keeper.end(index, purse.cap()))
+        end.map_or(Ok(()), |(keeper, purse)| keeper.end(rank, purse.cap()))
     }
 
     /// Takes the paid calls that nobody used.

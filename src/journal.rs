@@ -1,7 +1,7 @@
 //! The journal: what was paid for is never lost, and never paid for twice.
 //!
 //! A journal holds a [`Header`] (what the run was) and one [`Record`] for each call, written before the
-//! call's answer is used. To **resume** a run, run it again with the same journal. Recorded calls are
+//! call's answer is used, and one more where money ended profiling. To **resume** a run, run it again with the same journal. Recorded calls are
 //! served from it, and the profiler comes to the same decisions from the same answers. Calls are made
 //! again only if they were under way when the run ended, were turned away by an open circuit breaker,
 //! or, if you ask for it, failed in a way that is not due to the item
@@ -27,7 +27,8 @@
 //! the first was stopped before its test was over, if a circuit breaker was open (the calls that it turned away
 //! are not recorded, and are made now), if calls that failed are asked again, at other prices, or with more money.
 //! Where a budget ended profiling is recorded ([`Recorded::Unaffordable`]): a run whose cap is no larger ends it
-//! there too, though the calls of the item's candidates alone might now be within the money left.
+//! there too, though the calls of the item's candidates alone might now be within the money left. It does so even
+//! after a run with more money, which went on from there: with less again, that run's answers are not delivered.
 //!
 //! Each run keeps the promise by itself, for the answers that *it* delivers. Suppose the first run handed over
 //! some answers (as a stream does, or a run that was stopped), and the second came to another plan. Whoever
@@ -279,6 +280,9 @@ impl Record {
         );
         if !fits {
             return Some("the outcome is not of the call's kind");
+        }
+        if matches!(self.outcome, Recorded::Unaffordable { .. }) && self.usage.is_some() {
+            return Some("a call that was not made has used nothing");
         }
         let comparison = self.kind == CallKind::Comparison;
         (comparison != self.other.is_some()).then_some("a comparison, and it alone, has two models")

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::execute::Audited;
 use crate::ledger::{Budgeted, Fault, Spending};
 use crate::order::Order;
-use crate::plan::{Plan, ratio};
+use crate::plan::{Key, Plan, Policy, ratio};
 use crate::pricing::Cost;
 use crate::profile::{SelfAgreement, StopReason};
 use crate::roster::ModelId;
@@ -74,10 +74,10 @@ pub struct Report {
     /// What the reference alone would have cost for every item: its mean cost over the profiled items,
     /// times the number of items. This is an estimate, because the other items may be longer or shorter.
     ///
-    /// The mean is taken over all that the reference answered instead if it delivered every answer, and over
-    /// what it answered in execution (ten items at least) if a plan is followed on other items
-    /// ([`Smart::apply`](crate::Smart::apply)), or at other prices than it was made at. The estimate is zero if
-    /// nothing is known
+    /// The mean is taken over all that the reference answered instead if it answered every item. It is taken over
+    /// what it answered in execution if a plan is followed at other prices than it was made at, or on other items
+    /// ([`Smart::apply`](crate::Smart::apply)): ten of them at least, and unless the plan chooses by the answers
+    /// which items these are. The estimate is zero if nothing is known
     /// ([`is_reference_cost_known`](Self::is_reference_cost_known)). Compare what was spent with
     /// [`reference_cost_of_answered`](Self::reference_cost_of_answered).
     pub reference_cost: Cost,
@@ -192,16 +192,26 @@ impl Report {
     pub(crate) fn estimated(mut self) -> Self {
         self.reference_cost = self.plan.forecast.reference_cost;
         let (items, answered) = (self.plan.order.population(), self.delivered.answered());
+        let policy = &self.plan.policy;
         if items == Order::ENDLESS {
             return self;
         }
         let all = self.spending(ModelId::REFERENCE);
         let executed = self.execution.first().copied().map_or(0, metered);
         let by_it = self.delivered.by_model.first().copied().unwrap_or(0);
+        let whole = *policy == Policy::Reference || answered == items;
+        // Whether it says nothing about an item that it goes to the reference.
+        let blind = match policy {
+            Policy::Chain { chain, .. } => matches!(chain.key, Key::Coin | Key::Split { .. }),
+            Policy::Reference | Policy::Last { .. } => true,
+        };
         // What profiling paid may be in another report.
-        if answered > 0 && by_it == answered && metered(all) >= answered {
+        if whole && by_it == answered && all.answers.saturating_sub(all.failures) >= answered.max(1)
+        {
             self.reference_cost = times(all, items);
-        } else if self.reference_cost == Cost::ZERO || (self.profiled == 0 && executed >= FEW) {
+        } else if self.reference_cost == Cost::ZERO
+            || (blind && self.profiled == 0 && executed >= FEW)
+        {
             self.reference_cost = self.reference_seen(items);
         }
         self

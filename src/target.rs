@@ -24,7 +24,7 @@ pub enum TargetError {
 
 /// The same for an agreement; and if that is to be complete, who gives it.
 fn agreement_hint(got: f64) -> String {
-    if (1.0..=1.0).contains(&got) {
+    if got.total_cmp(&1.0).is_eq() {
         return " (if no answer may differ, the reference has to give them all)".to_owned();
     }
     share_hint(got)

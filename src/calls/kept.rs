@@ -52,8 +52,8 @@ pub(crate) trait Keeper<O>: Send + Sync {
         item: Option<u64>,
         what: Keepsake<'_, O>,
     ) -> Result<Option<String>, RunError>;
-    /// Writes down that this cap ended profiling before an item.
-    fn end(&self, index: u64, cap: Cost) -> Result<(), RunError>;
+    /// Writes down that this cap ended profiling before the item of this rank.
+    fn end(&self, rank: u64, cap: Cost) -> Result<(), RunError>;
     /// Fails if calls can no longer be written down: after a failed write none may be made.
     fn is_ready(&self) -> Result<(), RunError>;
     /// The calls about an item that an earlier run paid for and nobody has asked for yet.

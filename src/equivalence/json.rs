@@ -17,7 +17,8 @@ use crate::backend::BackendError;
 /// Numbers are compared as they are written, digit by digit, so that no two different ones are the same,
 /// however long they are.
 ///
-/// A code fence around the value is ignored, whatever language it names, and so is a byte order mark. Text that is not JSON is equivalent only to the same text,
+/// A code fence around the value is ignored if it names no language or a kind of JSON (`json`, `JSON`, `json5`),
+/// and so is a byte order mark before it. Text that is not JSON is equivalent only to the same text,
 /// up to outer white space. As such counts an object that has a key twice, since readers differ about which
 /// of the values is meant, and JSON nested more than 128 deep.
 ///
@@ -57,8 +58,7 @@ fn read(text: &str) -> Option<Json> {
     value(serde_json::from_str(text).ok()?, DEPTH)
 }
 
-/// What follows the language that a code fence names: `json`, `JSON`, ` json5` and the like. The words that are
-/// JSON values themselves are no language.
+/// What follows the kind of JSON that a code fence names, if it names one.
 fn past_language(fenced: &str) -> &str {
     let from = fenced.trim_start_matches(' ');
     let rest = from.trim_start_matches(|c: char| c.is_ascii_alphanumeric());

@@ -26,6 +26,8 @@ struct Mean {
     usual: Cost,
     /// What was really paid, absurd bills included.
     paid: Cost,
+    /// How many of the calls failed and cost nothing: they say nothing of what an answer costs.
+    free: u64,
     /// Calls whose cost is not known, and what they are taken to have cost.
     silent: (u64, Cost),
 }
@@ -62,27 +64,26 @@ impl Mean {
         self.first.len() >= FIRST
     }
 
+    /// Counts a failed call that cost nothing.
+    fn add_free(&mut self) {
+        self.add(Cost::ZERO);
+        self.free += 1;
+    }
+
     /// Counts a call whose cost is not known.
     fn add_silent(&mut self, taken: Cost) {
         let (calls, cost) = self.silent;
         self.silent = (calls + 1, cost + taken);
     }
 
-    /// The mean of the known bills; if there are none, of what was assumed for the others.
+    /// The mean of the known bills; if no answer sent one, of what was assumed for them.
     fn value(&self) -> Option<f64> {
-        let of =
-            |calls: u64, cost: Cost| (calls > 0).then(|| cost.as_nanos() as f64 / calls as f64);
-        of(self.count, self.total).or_else(|| of(self.silent.0, self.silent.1))
+        let (mut calls, mut cost) = (self.count, self.total);
+        if self.count == self.free && self.silent.0 > 0 {
+            (calls, cost) = (self.free + self.silent.0, self.silent.1);
+        }
+        (calls > 0).then(|| cost.as_nanos() as f64 / calls as f64)
     }
-}
-
-/// What a candidate's call is taken to have cost that does not say what it used: as many tokens as the
-/// reference used on the same item, at the candidate's prices; the reference's cost, if its tokens are not
-/// known. Nothing, as it would seem, would make the model that keeps silent the cheapest of all.
-fn stand_in(pricing: &Pricing, reference: &Pricing, usage: Option<Usage>) -> Cost {
-    let tokens = usage.map(Usage::tokens_alone);
-    let known = tokens.filter(|usage| pricing.is_metered(Some(usage)));
-    known.map_or_else(|| reference.cost(usage.as_ref()), |usage| pricing.cost(Some(&usage)))
 }
 
 impl MeanCosts {
@@ -115,6 +116,7 @@ impl MeanCosts {
                 continue;
             };
             let pricing = &model.pricing;
+            let silent = self.stand_in(pricing, &reference, item).filter(|_| !id.is_reference());
             // A failed call that reported no usage cost nothing, since one that may have been billed
             // reports it. The cost of an answer without usage is unknown.
             let failed = usage.is_none() && !answers(id, item);
@@ -124,10 +126,9 @@ impl MeanCosts {
             }
             if let Some(mean) = self.answers.get_mut(id.position()) {
                 match usage.as_ref() {
-                    _ if failed => mean.add(Cost::ZERO),
+                    _ if failed => mean.add_free(),
                     usage if pricing.is_metered(usage) => mean.add(pricing.cost(usage)),
-                    _ if id.is_reference() || !item.answered => {}
-                    _ => mean.add_silent(stand_in(pricing, &reference, item.usage)),
+                    _ => silent.into_iter().for_each(|cost| mean.add_silent(cost)),
                 }
             }
             if model.scoring != Scoring::SecondCall || rating.is_none() {
@@ -136,11 +137,29 @@ impl MeanCosts {
             if let Some(mean) = self.ratings.get_mut(id.position()) {
                 match rating.as_ref() {
                     rating if pricing.is_metered(rating) => mean.add(pricing.cost(rating)),
-                    _ if !item.answered => {}
-                    _ => mean.add_silent(stand_in(pricing, &reference, item.usage)),
+                    _ => silent.into_iter().for_each(|cost| mean.add_silent(cost)),
                 }
             }
         }
+    }
+
+    /// What a candidate's call is taken to have cost that does not say what it used: as many tokens as the
+    /// reference used on the same item, at the candidate's prices; the reference's cost, if its tokens are not
+    /// known. Nothing, as it would seem, would make the model that keeps silent the cheapest of all.
+    ///
+    /// It is `None` where the reference tells nothing that may be believed.
+    fn stand_in(
+        &self,
+        pricing: &Pricing,
+        reference: &Pricing,
+        item: &ItemEvidence,
+    ) -> Option<Cost> {
+        let bill = reference.cost(item.usage.as_ref());
+        let believed = self.answers.first().is_some_and(|mean| mean.believed(bill) == bill);
+        let tokens = item.usage.map(Usage::tokens_alone);
+        let known = tokens.filter(|usage| pricing.is_metered(Some(usage)));
+        let taken = known.map_or(bill, |usage| pricing.cost(Some(&usage)));
+        (item.answered && believed).then_some(taken)
     }
 
     /// The cost that decisions assume for an answer, in nano-units: its bill if known and believed, else

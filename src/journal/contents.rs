@@ -24,19 +24,19 @@ pub(super) struct Vain {
 pub(super) struct Contents<O> {
     /// The calls, by what they asked. A call that was made twice can be recalled twice.
     pub(super) found: BTreeMap<CallKey, Recalls<O>>,
-    /// How many records there are.
+    /// How many calls are recorded.
     pub(super) records: u64,
     /// Whether any output reads back.
     pub(super) sound: bool,
     /// Whether a model judged: some verdict used something.
     pub(super) judged: bool,
-    /// The item before which profiling ended last for want of money, and the cap.
-    pub(super) ended: Option<(u64, Cost)>,
+    /// The items before which profiling ended for want of money, each with the cap.
+    pub(super) ends: Vec<(u64, Cost)>,
 }
 
 impl<O> Default for Contents<O> {
     fn default() -> Self {
-        Self { found: BTreeMap::new(), records: 0, sound: false, judged: false, ended: None }
+        Self { found: BTreeMap::new(), records: 0, sound: false, judged: false, ends: Vec::new() }
     }
 }
 
@@ -50,7 +50,6 @@ impl<O> Contents<O> {
     ) -> Result<(), String> {
         let key = key(&record, header)?;
         let Record { item, outcome, usage, .. } = record;
-        self.records += 1;
         let kept = match outcome {
             Recorded::Answer { output, score } => {
                 let output =
@@ -61,10 +60,11 @@ impl<O> Contents<O> {
             Recorded::Verdict { equivalent } => Kept::Verdict { usage, equivalent },
             Recorded::Failure(kind) => Kept::Failure { kind, usage: kind.used(usage) },
             Recorded::Unaffordable { cap } => {
-                self.ended = Some((key.index, cap));
+                self.ends.push((key.index, cap));
                 return Ok(());
             }
         };
+        self.records += 1;
         self.sound |= matches!(kept, Kept::Answer { .. });
         self.judged |= is_judgement(&key, kept.usage().as_ref());
         // The call was never made, so it is made now.
@@ -121,6 +121,12 @@ fn key(record: &Record, header: &Header) -> Result<CallKey, String> {
     };
     let model = find(&record.model)?;
     let other = record.other.as_deref().map_or(Ok(model), find)?;
+    if matches!(record.outcome, Recorded::Unaffordable { .. }) && !model.is_reference() {
+        return Err(format!(
+            "money ends profiling under the reference, not under `{}`",
+            record.model
+        ));
+    }
     Ok(CallKey { index, model, kind, other })
 }
 

@@ -18,6 +18,7 @@ use crate::calls::{CallKey, Fingerprint, Keeper, Keepsake, Kept};
 use crate::error::RunError;
 use crate::locks::lock;
 use crate::observe::CallKind;
+use crate::order::Order;
 use crate::pricing::{Cost, Usage};
 use crate::roster::{ModelId, RosterSpec};
 
@@ -83,7 +84,9 @@ pub(crate) struct Recorder<O> {
     records: u64,
     torn: Option<Torn>,
     budget: Option<Cost>,
-    ended: Option<(u64, Cost)>,
+    /// Where the money ended profiling: the caps, and the ranks of the items before which it did.
+    ends: Vec<(Cost, u64)>,
+    order: Order,
     _busy: Busy,
 }
 
@@ -148,7 +151,9 @@ impl<O> Recorder<O> {
         // A journal that an earlier run of this process broke reports it here, before a call is paid for.
         journal.flush().map_err(journal_error)?;
         let vain = Mutex::new(held.set_aside(again));
-        let Contents { found, records, sound, judged, ended } = held;
+        let Contents { found, records, sound, judged, ends } = held;
+        let order = Order::of(&header.roster, header.population, header.seed);
+        let ends = ends.into_iter().map(|(index, cap)| (cap, order.rank(index))).collect();
         Ok(Self {
             journal,
             encode: Arc::clone(&binding.encode),
@@ -162,7 +167,8 @@ impl<O> Recorder<O> {
             records,
             torn,
             budget,
-            ended,
+            ends,
+            order,
             _busy: busy,
         })
     }
@@ -177,9 +183,10 @@ impl<O> Recorder<O> {
         self.budget
     }
 
-    /// The item before which profiling ended for want of money, unless there is more of it under this cap.
+    /// The rank before which this cap, or the least larger one known, ended profiling.
     pub(crate) fn ended(&self, cap: Option<Cost>) -> Option<u64> {
-        self.ended.filter(|(_, was)| cap.is_some_and(|cap| cap <= *was)).map(|(index, _)| index)
+        let ends = self.ends.iter().filter(|(was, _)| cap.is_some_and(|cap| cap <= *was));
+        ends.min().map(|(_, rank)| *rank)
     }
 
     /// Whether a model judged in earlier runs.
@@ -282,10 +289,11 @@ impl<O: Send + Sync> Keeper<O> for Recorder<O> {
         written.map_err(journal_error)
     }
 
-    fn end(&self, index: u64, cap: Cost) -> Result<(), RunError> {
-        if self.ended(Some(cap)) == Some(index) {
+    fn end(&self, rank: u64, cap: Cost) -> Result<(), RunError> {
+        if self.ended(Some(cap)) == Some(rank) {
             return Ok(());
         }
+        let index = self.order.index(rank);
         let name = self.roster.name(ModelId::REFERENCE);
         let outcome = Recorded::Unaffordable { cap };
         let written = self.journal.append(&Record::new(index, name, CallKind::Answer, outcome));

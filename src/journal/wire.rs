@@ -1,5 +1,7 @@
 //! The stored form of headers and records: JSON, one to a line.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -35,8 +37,6 @@ struct Line {
     unaffordable: Option<Cost>,
     #[serde(default)]
     usage: Option<Usage>,
-    #[serde(default)]
-    sum: Option<String>,
 }
 
 /// Reads an output so that `null` is an output and not a missing one.
@@ -80,11 +80,18 @@ fn seal(sum: u64) -> String {
     format!(r#","sum":"{sum:016x}"}}"#)
 }
 
-/// Whether a line that has a checksum is as it was written.
-fn is_whole(text: &str) -> bool {
-    let (before, end) =
-        text.split_at_checked(text.len().saturating_sub(seal(0).len())).unwrap_or_default();
-    end == seal(fingerprint(before))
+/// A line without its checksum, if it has one; an error in words if that does not fit.
+fn unsealed(text: &str) -> Result<Cow<'_, str>, String> {
+    let text = text.trim_end();
+    let seal_at = text.len().saturating_sub(seal(0).len());
+    let (before, end) = text.split_at_checked(seal_at).unwrap_or_default();
+    if !end.starts_with(r#","sum":""#) {
+        return Ok(Cow::Borrowed(text));
+    }
+    if end != seal(fingerprint(before)) {
+        return Err("it is not as it was written: its checksum does not fit".to_owned());
+    }
+    Ok(Cow::Owned(format!("{before}}}")))
 }
 
 /// Writes a record as one line, without the line's end.
@@ -138,10 +145,8 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
     if text.trim().is_empty() {
         return Err("it is empty".to_owned());
     }
-    let line: Line = serde_json::from_str(text).map_err(|error| complaint(error.to_string()))?;
-    if line.sum.is_some() && !is_whole(text) {
-        return Err("it is not as it was written: its checksum is of another line".to_owned());
-    }
+    let text = unsealed(text)?;
+    let line: Line = serde_json::from_str(&text).map_err(|error| complaint(error.to_string()))?;
     let Line { index, item, model, kind, other, usage, .. } = line;
     let Line { output, score, equivalent, error, unaffordable, .. } = line;
     let confidence = match score.map(Confidence::new) {
@@ -167,7 +172,7 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
 }
 
 pub(super) fn write_header(header: &Header) -> Result<String, String> {
-    serde_json::to_string(header).map_err(|error| error.to_string())
+    serde_json::to_string(header).map(sealed).map_err(|error| error.to_string())
 }
 
 /// What can be wrong with a header.
@@ -183,6 +188,7 @@ pub(super) fn read_header(text: &str) -> Result<Header, BadHeader> {
         version: u32,
     }
     let other = |error: serde_json::Error| BadHeader::Other(complaint(error.to_string()));
+    // Of another version, it is that, whatever its end.
     let first: Versioned = serde_json::from_str(text).map_err(other)?;
     if first.label != "smart-core journal" {
         return Err(BadHeader::Other(format!("it is labelled `{}`", first.label)));
@@ -190,7 +196,7 @@ pub(super) fn read_header(text: &str) -> Result<Header, BadHeader> {
     if first.version != JOURNAL_VERSION {
         return Err(BadHeader::Version(first.version));
     }
-    serde_json::from_str(text).map_err(other)
+    serde_json::from_str(&unsealed(text).map_err(BadHeader::Other)?).map_err(other)
 }
 
 #[cfg(test)]

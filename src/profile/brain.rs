@@ -208,7 +208,7 @@ impl Brain {
         demand
     }
 
-    /// Whether the families have a use for the confidence of answers.
+    /// Whether the families choose among a single candidate's answers by their confidence.
     fn reads_scores(&self) -> bool {
         matches!(self.settings.families, Families::Auto | Families::Cascade)
     }

@@ -383,7 +383,7 @@ impl ChainTest {
 
     /// After how many further items a candidate that fails on this share of them would be shown to agree on more
     /// than `floor` of its answers, by the normal approximation; `None` if it does not.
-    fn time_to_floor(&self, rate: f64, floor: f64) -> Option<f64> {
+    pub(super) fn time_to_floor(&self, rate: f64, floor: f64) -> Option<f64> {
         let (answered, fails) = (self.trials.len() as f64, 1.0 - floor);
         let share = if answered > 0.0 { answered / self.tested.max(1) as f64 } else { 1.0 };
         let own = rate / share;

@@ -50,8 +50,7 @@ where
     // Recorded items come first: nothing is paid for those ahead of them.
     let line = Line::default();
     let mut pool = Pool::new();
-    let order = machine.brain().order();
-    let ended = calls.ended.map(|index| (order.rank(index), StopReason::Budget));
+    let ended = calls.ended.map(|rank| (rank, StopReason::Budget));
     let mut ahead = Ahead { early: BTreeMap::new(), refused: ended };
     let mut ending = Ending::default();
     loop {
@@ -100,8 +99,8 @@ where
         machine.stop(why);
         announce(calls, machine, machine.profiled());
     }
-    if ended == Some(StopReason::Budget) {
-        calls.end(order.index(machine.profiled()))?;
+    if ended == Some(StopReason::Budget) && machine.stopped() == ended {
+        calls.end(machine.profiled())?;
     }
     // What is still early came too late to be evidence. The plan decides about these items, and finds
     // their calls paid for.

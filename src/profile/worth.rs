@@ -108,7 +108,7 @@ pub(super) fn of_whole_chain(
     let times = test.times_to_certify(&rates, floor);
     let mut best = nothing;
     if !stakes.thrift.bears(stakes.remaining as f64 * stakes.now) {
-        best = with_luck(test, &rates, stakes).unwrap_or(nothing);
+        best = with_luck(test, &rates, stakes, floor).unwrap_or(nothing);
     }
     for horizon in times.iter().copied().flatten() {
         let lost = stakes.lost(horizon);
@@ -128,17 +128,20 @@ pub(super) fn of_whole_chain(
 ///
 /// Then a certificate may be worth a hundred times the search for it. So the chance of a lucky one
 /// matters, which the expected failures alone would not show.
-fn with_luck(test: &ChainTest, rates: &[f64], stakes: &Stakes) -> Option<Worth> {
+fn with_luck(test: &ChainTest, rates: &[f64], stakes: &Stakes, floor: f64) -> Option<Worth> {
     let ahead = test.later_looks().filter_map(|(look, limit)| {
         Some((look - test.tested, limit.checked_sub(test.failures())?))
     });
     let price = stakes.extra + stakes.now;
+    let floored: Vec<Option<f64>> =
+        rates.iter().map(|rate| test.time_to_floor(*rate, floor)).collect();
     let within: Vec<(u64, u64)> =
         ahead.take_while(|(t, _)| stakes.thrift.bears(*t as f64 * price)).collect();
     let step = within.len().div_ceil(HORIZONS).max(1);
     let worths = within.iter().step_by(step).chain(within.last()).map(|(horizon, room)| {
-        let mean = rates.iter().map(|rate| {
-            let luck = at_most(*room, *horizon, *rate);
+        let mean = rates.iter().zip(&floored).map(|(rate, least)| {
+            let above = least.is_some_and(|least| *horizon as f64 >= least);
+            let luck = if above { at_most(*room, *horizon, *rate) } else { 0.0 };
             luck * stakes.gain(*horizon) + (1.0 - luck) * stakes.lost(*horizon)
         });
         let value = mean.sum::<f64>() / rates.len().max(1) as f64;

@@ -17,7 +17,7 @@ use crate::words::counted;
 pub(crate) fn compared(saving: f64) -> String {
     let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
     match factor {
-        _ if saving == 0.0 => "dearer, because the reference costs nothing".to_owned(),
+        _ if saving == 0.0 => "infinitely dearer".to_owned(),
         f if f.is_infinite() => "at no cost".to_owned(),
         f if f >= 100.0 => format!("{f:.0} times {what}"),
         f if f >= 10.0 => format!("{f:.1} times {what}"),
@@ -140,10 +140,6 @@ impl Report {
             fmt::Display::fmt(&forecast, f)?;
             if self.overshoot > 0 {
                 f.write_str("; without the items under way when profiling ended")?;
-            }
-            // Nothing is planned for less than what profiling cost, unless prices have changed since.
-            if self.profiling_cost() > forecast.high {
-                f.write_str("; had these been the prices from the start")?;
             }
         } else {
             write!(f, "without a forecast: {}", self.why_no_forecast())?;
@@ -403,9 +399,7 @@ impl Report {
         if self.cost() > cap {
             write!(f, "; {} more than the cap", said(self.cost().saturating_sub(cap)))?;
             if over_bound == 0 {
-                f.write_str(
-                    ", for earlier runs' calls, or the first ones of models without a bound",
-                )?;
+                f.write_str(", for earlier runs' calls, or calls of models without a bound")?;
             }
         }
         if assumed > Cost::ZERO && unbounded == 0 {

@@ -168,11 +168,12 @@ fn made_again(kind: ErrorKind) {
         block_on(smart.with_failures_asked_again(again).run(&items())).unwrap()
     };
     let first = run(&small, false);
-    assert_eq!(first.report.spending(ModelId::new(1)).failures, 300);
+    let failed = first.report.spending(ModelId::new(1)).failures;
+    assert!((100..=300).contains(&failed), "{failed}");
     small.calls.store(1_000, Ordering::Relaxed);
     let second = run(&small, true);
     let made = small.calls() - 1_000;
-    assert!((1..=300).contains(&made), "{made}");
+    assert!(made > 0);
     // What was made again is found like any other call, whatever is asked for.
     for again in [false, true] {
         let third = run(&small, again);
@@ -180,6 +181,11 @@ fn made_again(kind: ErrorKind) {
         assert_eq!(third.answers, second.answers);
         assert_eq!(third.report.cost(), second.report.cost());
     }
+    // Those that failed are made again, and what the first run had no reason to ask.
+    let asked = second.report.spending(ModelId::new(1));
+    assert_eq!(asked.calls(), made + first.report.spending(ModelId::new(1)).calls());
+    assert_eq!(asked.failures, failed);
+    assert!(second.report.delivered.by_model[1] > 1_000, "{}", second.report);
     assert!(second.answers.iter().all(|answer| { answer.reason != Reason::CandidateFailed(kind) }));
 }
 

@@ -5,8 +5,8 @@ use smart_core::backend::Simulated;
 use smart_core::equivalence::{Exact, equivalent};
 use smart_core::progress::Progress;
 use smart_core::{
-    Audit, Budget, Completion, Cost, Generated, Model, ModelId, Pricing, Reason, Report, Roster,
-    Smart, Target, Usage, from_fn,
+    Audit, BackendError, Budget, Completion, Cost, ErrorKind, Generated, Model, ModelId, Pricing,
+    Reason, Report, Roster, Smart, Target, Usage, from_fn,
 };
 
 fn target() -> Target {
@@ -57,6 +57,17 @@ fn a_candidate_that_never_says_what_it_used_is_not_taken_for_free() {
     assert!(cheap.delivered.by_model[1] > 1_500, "{cheap}");
     let models = cheap.summary().models;
     assert!(models[1].unmetered > 1_500 && models[0].unmetered + models[2].unmetered == 0);
+    // Failures that cost nothing say nothing of what its answers cost.
+    let inner = Simulated::candidate("silent", 0.99, 9);
+    let fails = from_fn(move |item: &u64| {
+        let answer = Completion::new(inner.answer(*item));
+        let fails = item.is_multiple_of(3);
+        let refused = || BackendError::new(ErrorKind::InvalidRequest, "too long");
+        async move { if fails { Err(refused()) } else { Ok(answer) } }
+    });
+    let fails = Model::new("silent", fails);
+    let fails = fails.with_pricing(Pricing::per_million(100.0, 100.0).unwrap());
+    assert_eq!(run([fails, told()]).delivered.by_model[1], 0);
     // Bills that nobody can believe are no bills.
     let absurd = model("silent", 0.99, 100.0, |_| Some(Usage::tokens(u64::MAX, 0)));
     assert_eq!(run([absurd, told()]).delivered.by_model[1], 0);
@@ -129,7 +140,10 @@ fn a_cap_that_was_passed_is_told_with_the_reason() {
     let report = block_on(smart.run(&Generated::new(100, |index| index))).unwrap().report;
     assert!(report.cost() > Cost::from_nanos(9), "{report}");
     let said = report.to_string();
-    assert!(said.contains("more than the cap, for earlier runs' calls, or the first"), "{said}");
+    assert!(
+        said.contains("more than the cap, for earlier runs' calls, or calls of models"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -140,7 +154,7 @@ fn a_reference_without_a_price_makes_everything_dear() {
         block_on(Smart::new(roster, Exact, target()).run(&Generated::new(100, |index| index)));
     let said = report.unwrap().report.to_string();
     assert!(!said.contains("at no cost"), "{said}");
-    assert!(said.contains("dearer, because the reference costs nothing"), "{said}");
+    assert!(said.contains("for the reference alone: infinitely dearer"), "{said}");
 }
 
 #[test]

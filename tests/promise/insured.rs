@@ -78,6 +78,7 @@ fn two_tests_err_no_more_often_than_one() {
 
 #[test]
 fn scores_do_not_keep_a_lucky_candidate_from_being_insured() {
+    // `without` is how many these are when the second test is taken out of the code.
     for (pair, target, without) in [([0.9, 0.75], 0.8, 16), ([0.9, 0.6], 0.7, 17)] {
         let runs = scored_runs(ITEMS, pair, target, true);
         assert!(runs.iter().filter(|run| tests(run) == 2).count() >= 5);

@@ -1,7 +1,7 @@
 //! A second test beside that of a cheap candidate, should the first look better than it is.
 //!
-//! The pilot often chooses a cheap candidate for all items or a random share of them, because it has failed on few
-//! or none. Now and then that was luck, and the candidate fails more often than may be. Its test is not given up then:
+//! The pilot often chooses a cheap candidate whatever its answers' scores, because it has failed on few items or
+//! none. Now and then that was luck, and the candidate fails more often than may be. Its test is not given up then:
 //! profiling a third of a large population until the rest may go to it is still cheaper than the reference alone.
 //! But it costs several times what a better candidate would. So beside the test of the chosen candidate, at nearly
 //! the whole of the level, the most reliable of the other cheap ones is tested on the same items, at what is left

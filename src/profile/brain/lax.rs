@@ -10,12 +10,11 @@
 //!
 //! # Why the levels sum to `alpha`
 //! Let `E` be what the first items showed, up to one that the reference answered, or up to the end of a pilot
-//! that was too short for any other choice. Given `E`, the `M`
-//! candidates tested and the boundary are constants, and the items left are in uniformly random order (see
-//! [`search`]). Each candidate is tested at the level `alpha / M` on all of these items, whether it is given
-//! up on the way or not. So the probability that any of them is certified wrongly is at most `alpha` given
-//! `E`, whatever the dependence between candidates, and hence without the condition. Of those certified the
-//! cheapest is delivered.
+//! that was too short for any other choice. Given `E`, the `M` candidates tested and the boundary are constants,
+//! and the items left are in uniformly random order (see [`search`](super::super::search)). Each candidate is
+//! tested at the level `alpha / M` on all of these items, whether it is given up on the way or not. So the
+//! probability that any of them is certified wrongly is at most `alpha` given `E`, whatever the dependence between
+//! candidates, and hence without the condition. Of those certified the cheapest is delivered.
 
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;

@@ -5,7 +5,8 @@
 //! it: a share of its answers at one look, or all of them at every look. The second also mixes the candidate
 //! with the reference, since profiling goes on until it certifies. It is taken if the candidate costs little,
 //! or if one item and the prior favour it. So the pilot ends with the first item that the candidate answers,
-//! which shows whether a score comes with it. [`search`] proves that a pilot may end for any such reason.
+//! which shows whether a score comes with it. [`search`](super::super::search) proves that a pilot may end for any
+//! such reason.
 
 use super::super::boundaries;
 use super::super::chain_test::ChainTest;

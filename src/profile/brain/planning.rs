@@ -303,7 +303,7 @@ impl Brain {
         let each = self.roster.candidates().map(|id| self.agreed(id));
         let (asked, agreed) =
             each.fold((0, 0), |(a, b), (asked, agreed)| (asked.max(a), agreed + b));
-        (agreed == 0 && asked > 1).then(|| {
+        (agreed == 0 && asked >= 4).then(|| {
             let items = counted(asked, "item");
             format!("no candidate agreed on any of {items}: see whether the equivalence is what you mean")
         })
