@@ -1,10 +1,10 @@
 //! The journal: what was paid for is never lost, and never paid for twice.
 //!
 //! A journal holds a [`Header`] (what the run was) and one [`Record`] for each call, written before the
-//! call's answer is used, and one more where money ended profiling. To **resume** a run, run it again with the same journal. Recorded calls are
-//! served from it, and the profiler comes to the same decisions from the same answers. Calls are made
-//! again only if they were under way when the run ended, were turned away by an open circuit breaker,
-//! or, if you ask for it, failed in a way that is not due to the item
+//! call's answer is used, and one more where money ended profiling. To **resume** a run, run it again with the
+//! same journal. Recorded calls are served from it, and the profiler comes to the same decisions from the same
+//! answers. Calls are made again only if they were under way when the run ended, were turned away by an open
+//! circuit breaker, or, if you ask for it, failed in a way that is not due to the item
 //! ([`Smart::with_failures_asked_again`](crate::Smart::with_failures_asked_again)).
 //!
 //! A record is a call as its outermost wrapper ends it, retries included. If a run is dropped while a
