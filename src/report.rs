@@ -47,9 +47,9 @@ pub struct Report {
     /// Further items that were under way when profiling ended. They are no evidence, and the plan
     /// answers them from the calls already paid for. However many are under way at once, none of them lies
     /// past the next look, or for single candidates past eight items plus an eighth of the profiled ones.
-    /// Those of an earlier run over the same journal are not counted.
     /// So there are none if a chain is certified at its look. If a chain is given up before, there may be as
     /// many as were left to its look: they go to the reference, and what their candidates cost is lost.
+    /// Those of an earlier run over the same journal are not counted.
     pub overshoot: u64,
     /// Why profiling ended.
     pub stopped: StopReason,

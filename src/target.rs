@@ -22,14 +22,6 @@ pub enum TargetError {
     Confidence(f64),
 }
 
-/// The same for an agreement; and if that is to be complete, who gives it.
-fn agreement_hint(got: f64) -> String {
-    if got.total_cmp(&1.0).is_eq() {
-        return " (if no answer may differ, the reference has to give them all)".to_owned();
-    }
-    share_hint(got)
-}
-
 /// What a share that was given in per cent should have been; nothing for other numbers.
 pub(crate) fn share_hint(got: f64) -> String {
     if !(2.0..100.0).contains(&got) {
@@ -37,6 +29,14 @@ pub(crate) fn share_hint(got: f64) -> String {
     }
     let share = format!("{:.9}", got / 100.0);
     format!(" ({} for {got} %)", share.trim_end_matches('0'))
+}
+
+/// The same for an agreement; and if that is to be complete, who gives it.
+fn agreement_hint(got: f64) -> String {
+    if got.total_cmp(&1.0).is_eq() {
+        return " (if no answer may differ, the reference has to give them all)".to_owned();
+    }
+    share_hint(got)
 }
 
 /// A share strictly between 0 and 1, stored in billionths.

@@ -17,8 +17,7 @@ use crate::words::counted;
 pub(crate) fn compared(saving: f64) -> String {
     let (factor, what) = if saving < 1.0 { (1.0 / saving, "dearer") } else { (saving, "cheaper") };
     match factor {
-        _ if saving == 0.0 => "infinitely dearer".to_owned(),
-        f if f.is_infinite() => "at no cost".to_owned(),
+        f if f.is_infinite() => format!("infinitely {what}"),
         f if f >= 100.0 => format!("{f:.0} times {what}"),
         f if f >= 10.0 => format!("{f:.1} times {what}"),
         f => format!("{f:.2} times {what}"),
