@@ -48,7 +48,7 @@ struct Adversary {
 
 /// Lets others go first, differently for each item.
 async fn shuffle(item: u64) {
-    super::turns::wait((item.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) % 7).await;
+    crate::turns::wait((item.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) % 7).await;
 }
 
 #[async_trait]

@@ -13,5 +13,5 @@ mod policy;
 mod replan;
 mod routed;
 mod stats_certificate;
-#[path = "../shared/turns.rs"]
+#[path = "../runs/turns.rs"]
 mod turns;
