@@ -422,9 +422,11 @@ impl Brain {
         let rate = search::paid(&self.roster, scored);
         let compare = live().any(|test| test.chain.compares());
         let gone: ModelSet = self.demand.ask.iter().filter(|id| !ask.contains(*id)).collect();
-        let chain = live().next().filter(|_| live().count() == 1).map(|test| &test.chain);
         let more = ask.len() > 1 || !rate.is_empty();
-        let unless = chain.filter(|chain| more && chain.delivers_first()).map(|chain| chain.first);
+        let first = live().next().map(|test| test.chain.first).filter(|_| more);
+        let unless = first.filter(|id| {
+            live().map(|test| &test.chain).all(|own| own.first == *id && own.delivers_first())
+        });
         self.demand = Demand { ask, rate, compare, unless };
         if !gone.is_empty() {
             self.tell_dropped(gone);

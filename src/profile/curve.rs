@@ -98,6 +98,9 @@ pub(super) struct CostCurve {
     pub(super) reference: f64,
     /// The highest failure rate of a model that may answer everything.
     most: f64,
+    /// The items on which the first candidate was seen, and whether it failed on none of them.
+    pub(super) items: u64,
+    pub(super) never_failed: bool,
 }
 
 /// The costs of a chain's calls per item, in nano-units.
@@ -160,6 +163,7 @@ impl CostCurve {
         self.profiling = calls.tested(chain.second.is_some(), till.comparison, &failing);
         self.reference = calls.reference;
         self.most = beliefs.most;
+        (self.items, self.never_failed) = (counts.items, failures == 0);
         let Some(other) = chain.second else {
             return if chain.key == Key::Coin {
                 self.coin(&failing, &calls);

@@ -9,6 +9,8 @@ pub(super) enum Scheme {
     Never,
     /// At one look, after this many items.
     One(u64),
+    /// At one look, after this many items, and beside it all of the first candidate's answers, at every look.
+    Beside(u64),
     /// At the looks of [`chain_looks`](super::scheme::chain_looks) around this many items.
     Several(u64),
     /// At every look of the dense schedule, for the whole chain only.

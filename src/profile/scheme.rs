@@ -3,9 +3,12 @@
 //! Every look costs level. A chain by score is tested at one look, whose size is chosen after the pilot:
 //! what is found there moves its threshold, so no later look is needed. With dense looks a single
 //! candidate can be profiled until it certifies whole, which mixes it with the reference; they are
-//! chosen if they are expected to cost less than one look. On a large population the other chains, which
-//! certify whole or hardly at all, have several looks around the best size. These are priced as one look
-//! at that size, over the possible truths ([`CostCurve`]).
+//! chosen if they are expected to cost less than one look. If the candidate never failed in the pilot, all of
+//! its answers are tested at dense looks beside the one look (see the brain's module `insured`). On a large
+//! population the other chains, which certify whole or hardly at all, have several looks around the best size.
+//! These are priced as one look at that size, over the possible truths ([`CostCurve`]).
+
+use std::sync::OnceLock;
 
 use super::curve::{CostCurve, Look};
 use super::priced::{Priced, Scheme};
@@ -31,6 +34,9 @@ const MIXED: f64 = 0.45;
 /// from the first that can certify.
 const AROUND: (f64, f64) = (0.3, 3.0);
 const APART: f64 = 1.5;
+/// A candidate without a failure may be far better than believed if this many failures were to be expected of one
+/// that fails as often as may be.
+const FLAWLESS: f64 = 0.2;
 /// What a second candidate must promise to save before the first alone is passed over: of many pairs the
 /// luckiest looks better than it is.
 const CHECKING: f64 = 1.1;
@@ -52,35 +58,74 @@ pub(super) struct Schedule {
     /// among so many, luck comes early at one or another.
     dense: Vec<(u64, u64)>,
     one: Vec<Look>,
+    /// What makes the looks of a chain beside which another is tested, at the level left to the chain.
+    beside: Option<Sizes>,
+    less: OnceLock<Vec<Look>>,
+}
+
+/// What the looks to choose from are made of.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    design: Design,
+    level: Probability,
+    most: f64,
+    ratio: f64,
+    floor: f64,
+}
+
+impl Sizes {
+    /// Looks up to the largest size.
+    fn looks(self, found: impl Iterator<Item = (u64, u64)>) -> Vec<Look> {
+        found.map(|(look, limit)| Look::new(look, limit, self.level, self.floor)).collect()
+    }
 }
 
 impl Schedule {
     /// The looks for a design over the remaining items.
     ///
-    /// Dense looks are left out if profiling must not take an open, luck-dependent number of items.
+    /// Dense looks are left out if profiling must not take an open, luck-dependent number of items. `beside` is
+    /// the level of a chain beside which another may be tested, if one may be.
     pub(super) fn new(
-        design: Design,
-        level: Probability,
+        (design, level): (Design, Probability),
         remaining: u64,
         (large, dense): (bool, bool),
         floor: f64,
+        beside: Option<Probability>,
     ) -> Self {
         let ratio = if large { LOOK_RATIO.1 } else { LOOK_RATIO.0 };
-        let near = (remaining as f64 * 0.5).min(60_000.0);
-        let far = if dense { remaining as f64 } else { near };
-        let (looks, alone) = sizes(design, level, (near, far), ratio);
-        let one = looks.iter().take(alone);
-        let one = one.map(|(look, limit)| Look::new(*look, *limit, level, floor)).collect();
+        let most = (remaining as f64 * 0.5).min(60_000.0);
+        let far = if dense { remaining as f64 } else { most };
+        let (looks, alone) = sizes(design, level, (most, far), ratio);
+        let own = Sizes { design, level, most, ratio, floor };
+        let one = own.looks(looks.iter().take(alone).copied());
         let dense = if dense { looks } else { Vec::new() };
-        Self { dense, rate: design.rate(), large, one }
+        let beside = beside.map(|level| Sizes { level, ..own });
+        Self { dense, rate: design.rate(), large, one, beside, less: OnceLock::new() }
     }
 
-    /// One look at the best size.
-    fn one_look(&self, curve: &CostCurve, remaining: u64, thrift: &Thrift) -> Priced {
+    /// The looks of a chain beside which another is tested; none if none is to be.
+    ///
+    /// They are other looks than those of the whole level: each is the smallest that tolerates its failures.
+    fn less(&self) -> &[Look] {
+        let make = |of: Sizes| {
+            let (looks, _) = sizes(of.design, of.level, (of.most, of.most), of.ratio);
+            of.looks(looks.into_iter())
+        };
+        self.less.get_or_init(|| self.beside.map(make).unwrap_or_default())
+    }
+
+    /// One look at the best of these sizes.
+    fn one_look(
+        &self,
+        looks: &[Look],
+        curve: &CostCurve,
+        remaining: u64,
+        thrift: &Thrift,
+    ) -> Priced {
         // At most half of the money goes into finding out what to do with the rest.
         let bears = |look: &Look| thrift.bears(2.0 * look.size as f64 * curve.profiling);
-        let borne = self.one.partition_point(bears);
-        let looks = self.one.get(..borne).unwrap_or_default();
+        let borne = looks.partition_point(bears);
+        let looks = looks.get(..borne).unwrap_or_default();
         let sizing = Sizing::new(curve, remaining);
         if self.large { sizing.around(looks) } else { sizing.all(looks) }
     }
@@ -114,7 +159,7 @@ impl Schedule {
         thrift: &Thrift,
         unrated: bool,
     ) -> Priced {
-        let mut best = self.one_look(curve, remaining, thrift);
+        let mut best = self.one_look(&self.one, curve, remaining, thrift);
         if unrated {
             best.total *= UNRATED;
         }
@@ -127,6 +172,15 @@ impl Schedule {
                 && matches!(chain.key, Key::Coin | Key::Agreement | Key::Split { .. })
             {
                 best.scheme = Scheme::Several(look);
+            }
+            if let Scheme::One(_) = best.scheme
+                && curve.never_failed
+                && self.rate * curve.items as f64 >= FLAWLESS
+                && let Scheme::One(look) =
+                    self.one_look(self.less(), curve, remaining, thrift).scheme
+            {
+                // What luck gains and the smaller level loses is not priced.
+                best.scheme = Scheme::Beside(look);
             }
         }
         best.total *= caution(chain);

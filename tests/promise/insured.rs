@@ -1,10 +1,11 @@
-//! A cheap candidate that looked good by luck, and a second test beside its own.
+//! A second test beside that of the chosen chain: of another candidate, if the cheap one chosen looked good by luck,
+//! and of all answers of a candidate that has never failed.
 
 use std::collections::BTreeSet;
 
 use smart_core::published::{Dependence, Setting, SimulatedModel};
 use smart_core::simulation::{MatrixOutcomes, Run, simulate};
-use smart_core::{ProfileSettings, Target};
+use smart_core::{Families, ProfileSettings, Target};
 
 const ITEMS: usize = 20_000;
 
@@ -89,6 +90,63 @@ fn scores_do_not_keep_a_lucky_candidate_from_being_insured() {
 }
 
 #[test]
-fn few_items_bear_no_second_test() {
-    assert!(runs(2_000, 0.95, 0.88, 0.9).iter().all(|run| tests(run) <= 1));
+fn few_items_bear_no_test_of_another_candidate() {
+    for run in runs(2_000, 0.95, 0.88, 0.9) {
+        let tested = run.plan.considered.iter().filter(|row| row.tested > 0);
+        let firsts = tested.filter_map(|row| Some(row.chain.as_ref()?.first));
+        assert!(firsts.collect::<BTreeSet<_>>().len() <= 1);
+    }
+}
+
+/// Sixty runs over a reference and one candidate whose scores say nothing.
+fn alone(items: usize, agrees: f64, target: f64, families: Families) -> Vec<Run> {
+    let model = |name: &str, cost: u32, agreement| SimulatedModel {
+        name: name.to_owned(),
+        prompt_price: f64::from(cost),
+        cost: u64::from(cost),
+        agreement,
+    };
+    let setting = Setting {
+        name: "one".to_owned(),
+        items,
+        models: vec![model("small", 20_000, agrees), model("large", 1_000_000, 1.0)],
+        reference: "large".to_owned(),
+    };
+    let target = Target::new(target, 0.95).unwrap();
+    let settings = ProfileSettings::default().with_families(families);
+    let run = |seed| {
+        let matrix = setting.draw(seed, Dependence::INDEPENDENT).unwrap();
+        let outcomes = MatrixOutcomes::new(&matrix).unwrap();
+        let small = outcomes.roster().candidates().next().unwrap();
+        let outcomes = outcomes.with_scores(small, vec![0.9; items]);
+        simulate(&outcomes, outcomes.roster(), target, seed, &settings).unwrap()
+    };
+    (1..=60).map(run).collect()
+}
+
+#[test]
+fn a_candidate_that_never_failed_may_be_certified_whole_before_the_only_look() {
+    let profiled = |runs: &[Run]| runs.iter().map(Run::profiled).sum::<u64>();
+    let both = alone(4_500, 0.99, 0.9, Families::Auto);
+    // A cascade alone is tested at its one look, however good the candidate is.
+    let cascade = alone(4_500, 0.99, 0.9, Families::Cascade);
+    assert!(cascade.iter().all(|run| tests(run) == 1));
+    assert!(both.iter().filter(|run| tests(run) == 2).count() >= 45);
+    assert!(profiled(&both) < profiled(&cascade) / 2);
+    let levels = both.iter().filter_map(|run| run.plan.certificate.as_ref());
+    let levels: BTreeSet<String> = levels.map(|own| format!("{:.6}", own.level)).collect();
+    assert!(levels.contains("0.002500"), "certified whole: {levels:?}");
+    assert!(levels.iter().all(|own| ["0.002500", "0.047500", "0.050000"].contains(&&**own)));
+}
+
+#[test]
+fn a_whole_test_beside_a_chain_takes_its_level_from_the_chain() {
+    // The candidate fails a little more often than may be: whatever gives it every item is a miss.
+    for items in [700, 1_300] {
+        let runs = alone(items, 0.895, 0.9, Families::Auto);
+        assert!(runs.iter().filter(|run| tests(run) == 2).count() >= 20);
+        // P(Bin(60, 0.05) > 9) < 1e-3.
+        let missed = runs.iter().filter(|run| run.missed()).count();
+        assert!(missed <= 9, "{missed} of 60");
+    }
 }

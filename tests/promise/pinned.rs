@@ -113,7 +113,7 @@ fn plans_of_every_family() {
         (Families::Mix, "0xfda03a0b29d48548"),
         (Families::Cascade, "0xaacf8ad8bb9ed072"),
         (Families::Consensus, "0x7fe7fff608f083e0"),
-        (Families::Auto, "0x4c5a371c22e50b4f"),
+        (Families::Auto, "0xb15b8ca8e581a76e"),
     ]
     .map(|(families, digest)| (families, digest.to_owned()));
     assert_eq!(all, pinned);

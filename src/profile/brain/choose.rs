@@ -46,9 +46,9 @@ impl Brain {
         let start = if large { 0 } else { self.profiled() };
         let design = self.design_for(allowance, start).ok()?;
         let dense = large || self.settings.objective == Objective::LeastCost;
-        let left = population - start;
-        let schedule =
-            Schedule::new(design, self.level(), left, (large, dense), self.settings.floor);
+        let (left, floor) = (population - start, self.settings.floor);
+        let (level, beside) = (self.level(), self.level_beside_whole());
+        let schedule = Schedule::new((design, level), left, (large, dense), floor, beside);
         Some(self.looks.insert((allowance, Arc::new(schedule))).1.clone())
     }
 
@@ -164,7 +164,10 @@ impl Brain {
         for prospect in prospects.iter().take(MOST_CONSIDERED) {
             let pays = prospect.priced.total < PAYING * reached;
             if pays && opened.is_empty() {
-                let second = self.insured(&prospect.chain);
+                let second = match prospect.priced.scheme {
+                    Scheme::Beside(_) => self.whole_beside(&prospect.chain),
+                    _ => self.insured(&prospect.chain),
+                };
                 let level = second.as_ref().map_or(self.level(), |(level, _)| *level);
                 if let Some(boundary) = self.boundary(prospect, design, level) {
                     let test = ChainTest::new(prospect.chain.clone(), boundary, self.pilot);
@@ -225,7 +228,9 @@ impl Brain {
     ) -> Option<Boundary> {
         match prospect.priced.scheme {
             Scheme::Never => None,
-            Scheme::One(look) => Boundary::single_look(design, level, look).ok(),
+            Scheme::One(look) | Scheme::Beside(look) => {
+                Boundary::single_look(design, level, look).ok()
+            }
             Scheme::Several(best) => {
                 let remaining = self.order.population() - self.pilot;
                 let chain = &prospect.chain;

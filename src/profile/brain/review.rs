@@ -9,6 +9,9 @@ use crate::plan::Mark;
 use crate::roster::ModelId;
 use crate::stats::BoundaryKind;
 
+/// Why a chain is given up once another is certified.
+const BEATEN: &str = "a plan at least as cheap is certified";
+
 impl Brain {
     /// Values going on with every live chain, and drops those that are not worth it.
     pub(super) fn review(&mut self, looked: bool) {
@@ -29,6 +32,8 @@ impl Brain {
                         >= self.thrift().loss([(remaining as f64, without(remaining as f64))])
                 {
                     verdicts.push((position, "more profiling is not expected to pay for it"));
+                } else if test.certified.is_none() && self.is_beaten(test, now) {
+                    verdicts.push((position, BEATEN));
                 }
                 continue;
             }
@@ -36,7 +41,7 @@ impl Brain {
             if then >= self.means.answer(ModelId::REFERENCE) {
                 verdicts.push((position, DEARER));
             } else if then >= now {
-                verdicts.push((position, "a plan at least as cheap is certified"));
+                verdicts.push((position, BEATEN));
             }
         }
         for (position, reason) in verdicts {
@@ -55,6 +60,11 @@ impl Brain {
                 self.give_up(asked);
             }
         }
+    }
+
+    /// Whether what is certified is cheaper than the reference, and no dearer than all a chain could give away.
+    fn is_beaten(&self, test: &ChainTest, now: f64) -> bool {
+        now < self.means.answer(ModelId::REFERENCE) && self.mean(test, &Mark::LOWEST) >= now
     }
 
     /// The single candidate that is worth the least, if going on does not pay for it.

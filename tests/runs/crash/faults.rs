@@ -133,14 +133,15 @@ async fn every_fault_has_its_outcome() {
     ];
     for (fault, kind) in kinds {
         // On some items for good: they escalate, and the others are as they were. Unless it says so the
-        // item is not known to be at fault: no policy that takes a test uses a candidate silent so often.
+        // item is not known to be at fault: a candidate silent so often passes a test late, if at all.
         let plan = none().with_items(0.2, fault);
         let (outcome, failures) = run(1, 1.0, none(), plan, Families::Auto, ITEMS).await;
         assert_eq!(failures, 0);
         let escalated = Reason::CandidateFailed(kind);
         assert!(outcome.answers.iter().any(|answer| answer.reason == escalated), "{fault:?}");
         let tested = outcome.report.plan.certificate.is_some();
-        assert_eq!(tested, kind == ErrorKind::Refused, "{fault:?}");
+        let soon = tested && outcome.report.profiled < ITEMS / 2;
+        assert_eq!(soon, kind == ErrorKind::Refused, "{fault:?}");
         assert!(outcome.answers.iter().all(smart_core::Answer::is_answered));
         // The same of the reference: those items stay unanswered wherever it is needed.
         let plan = none().with_items(0.2, fault);
