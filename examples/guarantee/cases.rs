@@ -35,7 +35,9 @@ const SPREAD: [usize; 8] =
 pub(crate) enum Pattern {
     /// One candidate that fails `F + 1 + x` times.
     JustAbove,
-    /// The same, at half the reference's price.
+    /// The same, with scores that carry no information: a chain by score and a test of all answers may err.
+    ScoredAbove,
+    /// The same without scores, at half the reference's price.
     DearCandidate,
     /// One candidate that fails twice as often as allowed; its scores, if used, carry no information.
     TwiceTheAllowance,
@@ -92,8 +94,9 @@ const fn deltas(pattern: Pattern, families: Families) -> &'static [u32] {
 /// Every case.
 pub(crate) fn cases() -> Vec<Case> {
     use Families::{Auto, Cascade, Consensus, Mix, Single};
-    let table: [(Pattern, &[Families]); 10] = [
+    let table: [(Pattern, &[Families]); 11] = [
         (Pattern::JustAbove, &[Single, Mix, Auto]),
+        (Pattern::ScoredAbove, &[Auto]),
         (Pattern::DearCandidate, &[Single, Auto]),
         (Pattern::TwiceTheAllowance, &[Mix, Cascade]),
         (Pattern::SureFailures, &[Cascade, Auto]),
@@ -164,7 +167,7 @@ impl Case {
         let own = n / 10;
         // The candidates: price, and the items on which each fails, as half-open ranges.
         let candidates: Vec<(u64, Vec<(usize, usize)>)> = match self.pattern {
-            Pattern::JustAbove => vec![(1000, vec![(0, above)])],
+            Pattern::JustAbove | Pattern::ScoredAbove => vec![(1000, vec![(0, above)])],
             Pattern::DearCandidate => vec![(REFERENCE / 2, vec![(0, above)])],
             Pattern::TwiceTheAllowance | Pattern::SureFailures | Pattern::AllFailuresSurest => {
                 vec![(1000, vec![(0, 2 * allowance)])]
@@ -214,7 +217,10 @@ impl Case {
         };
         let scored = matches!(
             self.pattern,
-            Pattern::TwiceTheAllowance | Pattern::SureFailures | Pattern::AllFailuresSurest
+            Pattern::ScoredAbove
+                | Pattern::TwiceTheAllowance
+                | Pattern::SureFailures
+                | Pattern::AllFailuresSurest
         );
         let scores = scored.then(|| (ModelId::new(1), (0..n).map(score).collect()));
         let second = (self.pattern == Pattern::SureRelay)
