@@ -7,9 +7,11 @@ use smart_core::equivalence::Exact;
 use smart_core::plan::Forecast;
 use smart_core::profile::ProfileMachine;
 use smart_core::{
-    Completion, Cost, Event, Families, Generated, Model, ModelSpec, Objective, Order, Pricing,
+    Completion, Cost, Event, Families, Model, ModelSpec, Objective, Order, Pricing,
     ProfileSettings, Report, Roster, RosterSpec, Smart, Target, Usage, from_fn,
 };
+
+use crate::items::counted;
 
 /// A dear model and two cheaper ones that agree on 95 and 86 %.
 fn roster(seed: u64, scores: bool) -> Roster<u64, u32> {
@@ -33,7 +35,7 @@ fn run(items: u64, seed: u64, scores: bool, settings: ProfileSettings) -> (Vec<F
                 heard.lock().unwrap().push(**forecast);
             }
         });
-    let items = Generated::new(items, |index| index);
+    let items = counted(items);
     let outcome = futures::executor::block_on(smart.run(&items)).unwrap();
     let told = told.lock().unwrap().clone();
     (told, outcome.report)
@@ -103,7 +105,7 @@ fn small_sums_are_kept_to_as_well() {
             let settings = ProfileSettings::default().with_objective(objective);
             let smart = Smart::new(roster(seed, true), Exact, Target::new(0.8, 0.95).unwrap());
             let smart = smart.with_seed(seed).with_settings(settings);
-            let items = Generated::new(2_000, |index| index);
+            let items = counted(2_000);
             let bill = futures::executor::block_on(smart.run(&items)).unwrap().report.cost();
             over += u64::from(bill > within);
             far += u64::from(bill.as_usd() > 1.05 * within.as_usd());
@@ -131,7 +133,7 @@ fn the_reference_alone_costs_what_its_bills_say() {
         });
         let roster = Roster::new(reference, [Model::new("small", cheap)]).unwrap();
         let smart = Smart::new(roster, Exact, Target::new(0.95, 0.95).unwrap());
-        let items = Generated::new(500, |index| index);
+        let items = counted(500);
         futures::executor::block_on(smart.profile(&items)).unwrap().profile.plan().unwrap()
     };
     let flat = plan(|_| 10_000_000).forecast;

@@ -6,9 +6,11 @@ use futures::executor::block_on;
 use smart_core::equivalence::Exact;
 use smart_core::plan::{Policy, Verdict};
 use smart_core::{
-    Audit, Completion, Families, Generated, Model, Plan, Pricing, ProfileSettings, Profiled,
-    Reason, Roster, RunError, Smart, Target, from_fn,
+    Audit, Completion, Families, Model, Plan, Pricing, ProfileSettings, Profiled, Reason, Roster,
+    RunError, Smart, Target, from_fn,
 };
+
+use crate::items::{Counted, counted};
 
 const ITEMS: u64 = 2_000;
 
@@ -50,8 +52,8 @@ fn three_in_ten(item: u64) -> bool {
     (item.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 10 < 3
 }
 
-fn items() -> Generated<impl Fn(u64) -> u64> {
-    Generated::new(ITEMS, |item| item)
+fn items() -> Counted {
+    counted(ITEMS)
 }
 
 fn profiled(smart: &Smart<u64, u64>) -> (Plan, Profiled<u64>) {
@@ -237,7 +239,7 @@ fn stored_evidence_comes_to_the_plan_of_the_run() {
         let single = ProfileSettings::default().with_families(Families::Single);
         let smart = Smart::new(roster, Exact, Target::new(0.9, 0.95).unwrap());
         let smart = smart.with_seed(seed).with_settings(single);
-        let profiled = block_on(smart.profile(&Generated::new(400, |item| item))).unwrap();
+        let profiled = block_on(smart.profile(&counted(400))).unwrap();
         let plan = profiled.profile.plan().unwrap();
         assert!(!matches!(plan.verdict, Verdict::Undecided(_)), "{seed}: {:?}", plan.verdict);
         last += u64::from(plan.policy.family() == "last");
@@ -248,7 +250,7 @@ fn stored_evidence_comes_to_the_plan_of_the_run() {
 /// Where the last items save even more than a certified policy, the verdict is that candidates pay.
 #[test]
 fn a_certified_policy_that_pays_is_told_so_though_the_last_items_save_more() {
-    let items = Generated::new(300, |item| item);
+    let items = counted(300);
     let two_in_ten = |item: u64| (item.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 10 < 2;
     let auto =
         |seed| smart_at(0.003, 0.95, seed, two_in_ten).with_settings(ProfileSettings::default());

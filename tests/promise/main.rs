@@ -7,6 +7,8 @@ mod floored;
 mod forecasts;
 mod guarantee;
 mod insured;
+#[path = "../runs/items.rs"]
+mod items;
 mod last;
 mod pinned;
 mod policy;

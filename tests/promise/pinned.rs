@@ -5,7 +5,9 @@ use serde::Serialize;
 use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::stats::{Boundary, Design, Looks, Probability, single_look_limit};
-use smart_core::{Cost, Families, Generated, Model, ProfileSettings, Roster, Smart, Target, Usage};
+use smart_core::{Cost, Families, Model, ProfileSettings, Roster, Smart, Target, Usage};
+
+use crate::items::counted;
 
 /// FNV-1a (Fowler, Noll and Vo), 64 bits, of a value's JSON: floats are written so that they read
 /// back to the bit.
@@ -92,7 +94,7 @@ fn plans(families: Families) -> u64 {
                 let target = Target::new(agreement, 0.95).unwrap();
                 let smart =
                     Smart::new(roster(seed), Exact, target).with_seed(seed).with_settings(settings);
-                let items = Generated::new(population, |index| index);
+                let items = counted(population);
                 let profiled = futures::executor::block_on(smart.profile(&items)).unwrap();
                 let plan = profiled.profile.plan().unwrap();
                 let shown = (&plan.policy, plan.asked, &plan.certificate, &plan.forecast);

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 use smart_core::equivalence::Exact;
 use smart_core::{
-    Completion, Families, Generated, Model, Plan, Pricing, ProfileSettings, Profiled, Roster,
-    RunError, Smart, Target, from_fn,
+    Completion, Families, Model, Plan, Pricing, ProfileSettings, Profiled, Roster, RunError, Smart,
+    Target, from_fn,
 };
+
+use crate::items::counted;
 
 const ITEMS: u64 = 10_000;
 
@@ -37,7 +39,7 @@ fn length(item: u64) -> f64 {
 
 fn profiled() -> (Smart<u64, u64>, Profiled<u64>) {
     let smart = smart().with_router(|item| -length(*item));
-    let profiled = block_on(smart.profile(&Generated::new(ITEMS, |item| item))).unwrap();
+    let profiled = block_on(smart.profile(&counted(ITEMS))).unwrap();
     assert_eq!(profiled.profile.plan().unwrap().policy.family(), "router");
     (smart, profiled)
 }
@@ -45,7 +47,7 @@ fn profiled() -> (Smart<u64, u64>, Profiled<u64>) {
 fn run(smart: &Smart<u64, u64>, profiled: Profiled<u64>) -> Result<u64, RunError> {
     let plan = profiled.profile.plan().unwrap();
     let executor = smart.executor(plan, profiled)?;
-    let answers = block_on(executor.run(&Generated::new(ITEMS, |item| item)))?;
+    let answers = block_on(executor.run(&counted(ITEMS)))?;
     Ok(answers.answers.iter().filter(|answer| answer.output != Some(answer.index)).count() as u64)
 }
 
@@ -66,7 +68,7 @@ fn another_router_is_refused() {
     assert_eq!(bare, plan);
     let other = smart().with_router(|item| length(*item));
     let bare = other.executor(bare, BTreeMap::new()).unwrap();
-    let bare = block_on(bare.run(&Generated::new(ITEMS, |item| item))).unwrap_err();
+    let bare = block_on(bare.run(&counted(ITEMS))).unwrap_err();
     for refused in [run(&other, profiled).unwrap_err(), bare].map(|error| error.to_string()) {
         assert!(
             refused.starts_with("the router does not fit this run: it scores item "),
@@ -80,7 +82,7 @@ fn a_plan_that_reads_no_router_holds_no_scores() {
     let smart = smart().with_router(|item| -length(*item));
     let single = ProfileSettings::default().with_families(Families::Single);
     let smart = smart.with_settings(single);
-    let profiled = block_on(smart.profile(&Generated::new(ITEMS, |item| item))).unwrap();
+    let profiled = block_on(smart.profile(&counted(ITEMS))).unwrap();
     assert!(profiled.profile.evidence.iter().all(|item| item.router.is_some()));
     assert_eq!(profiled.profile.plan().unwrap().routed, []);
 }

@@ -6,7 +6,7 @@ use smart_core::equivalence::Exact;
 use smart_core::journal::FileJournal;
 use smart_core::{Audit, Model, Pricing, Roster, RunError, Smart, Target};
 
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 fn smart(name: &str) -> (Smart<u64, u32>, std::path::PathBuf) {
     let path = std::env::temp_dir().join(format!("smart-core-{name}-{}.jsonl", std::process::id()));

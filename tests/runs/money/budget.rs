@@ -14,7 +14,7 @@ use smart_core::{
     ProfileSettings, Reason, Roster, RunError, Smart, StopReason, Target, Usage, from_fn,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 const ITEMS: u64 = 600;
 const LARGE: Cost = Cost::from_nanos(10_000_000);

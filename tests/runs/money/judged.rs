@@ -14,7 +14,7 @@ use smart_core::{
     async_trait,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 const ITEMS: u64 = 5_000;
 /// What the reference costs an item, in dollars; the candidates cost a twentieth of it.

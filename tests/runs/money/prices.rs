@@ -12,7 +12,7 @@ use smart_core::{
     ProfileSettings, Profiled, Report, Roster, Smart, Target, Usage, from_fn,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 const ITEMS: u64 = 2_000;
 

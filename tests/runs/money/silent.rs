@@ -9,7 +9,7 @@ use smart_core::{
     Report, Roster, Smart, Target, Usage, from_fn,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 fn target() -> Target {
     Target::new(0.9, 0.9).unwrap()

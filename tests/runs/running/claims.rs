@@ -12,7 +12,7 @@ use smart_core::{
     Verdict as EqualOrNot, async_trait,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 fn usd(amount: f64) -> Cost {
     Cost::from_usd(amount).unwrap()

@@ -16,7 +16,7 @@ use smart_core::{
     Smart, Target, Usage, plan::Verdict,
 };
 
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 

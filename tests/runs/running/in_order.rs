@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use smart_core::equivalence::Exact;
 use smart_core::{Completion, Model, Pricing, Roster, Smart, Target, Usage, from_fn};
 
-use crate::counted;
+use crate::items::counted;
 
 const ITEMS: u64 = 600;
 

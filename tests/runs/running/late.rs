@@ -11,7 +11,7 @@ use smart_core::{
     ProfileSettings, Roster, RosterSpec, Smart, Target, Usage,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 const REFERENCE: u64 = 1_000_000;
 

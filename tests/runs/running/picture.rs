@@ -8,7 +8,7 @@ use smart_core::{
     Usage, from_fn,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 /// A name that would be markup, a script and an address, were it not escaped.
 const NASTY: &str = "<script src=\"//evil.example/x.js\">alert('1')</script> & \u{202e}co";

@@ -5,7 +5,7 @@ use smart_core::backend::Simulated;
 use smart_core::equivalence::Exact;
 use smart_core::{Model, Pricing, Profiled, Report, Roster, Smart, Target};
 
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 type Run = Smart<u64, u32>;
 

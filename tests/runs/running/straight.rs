@@ -16,7 +16,7 @@ use smart_core::{
     Pricing, ProfileSettings, Reason, Report, Roster, Smart, Target, Usage,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 const ITEMS: u64 = 6_000;
 

@@ -16,7 +16,7 @@ use smart_core::{
     Usage, async_trait, from_fn,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Service {

@@ -8,7 +8,7 @@ use smart_core::{
 };
 
 use super::says;
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 fn items() -> Counted {
     counted(500)

@@ -9,7 +9,7 @@ use smart_core::{
     Report, Roster, Smart, Target, Usage, async_trait, equivalence::Exact,
 };
 
-use crate::counted;
+use crate::items::counted;
 
 const ITEMS: u64 = 2_000;
 const SHARE: f64 = 0.1;

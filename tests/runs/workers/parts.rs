@@ -11,7 +11,7 @@ use smart_core::{
 };
 
 use super::Setting;
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 const ITEMS: u64 = 900;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use smart_core::{Answer, Budget, Cost, Event, Families, Handed, Part, Profiled, Report, Smart};
 
 use super::Setting;
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 const ITEMS: u64 = 900;
 const WORKERS: u64 = 3;

@@ -6,7 +6,7 @@ use smart_core::profile::Stretch;
 use smart_core::{Families, Profile, StopReason};
 
 use super::Setting;
-use crate::{Counted, counted};
+use crate::items::{Counted, counted};
 
 const ITEMS: u64 = 1_500;
 
