@@ -98,9 +98,8 @@ pub(super) struct CostCurve {
     pub(super) reference: f64,
     /// The highest failure rate of a model that may answer everything.
     most: f64,
-    /// The items on which the first candidate was seen, and whether it failed on none of them.
-    pub(super) items: u64,
-    pub(super) never_failed: bool,
+    /// The items on which the first candidate was seen, if it failed on none of them; else 0.
+    pub(super) flawless: u64,
 }
 
 /// The costs of a chain's calls per item, in nano-units.
@@ -163,7 +162,7 @@ impl CostCurve {
         self.profiling = calls.tested(chain.second.is_some(), till.comparison, &failing);
         self.reference = calls.reference;
         self.most = beliefs.most;
-        (self.items, self.never_failed) = (counts.items, failures == 0);
+        self.flawless = if failures == 0 { counts.items } else { 0 };
         let Some(other) = chain.second else {
             return if chain.key == Key::Coin {
                 self.coin(&failing, &calls);

@@ -174,8 +174,7 @@ impl Schedule {
                 best.scheme = Scheme::Several(look);
             }
             if let Scheme::One(_) = best.scheme
-                && curve.never_failed
-                && self.rate * curve.items as f64 >= FLAWLESS
+                && self.rate * curve.flawless as f64 >= FLAWLESS
                 && let Scheme::One(look) =
                     self.one_look(self.less(), curve, remaining, thrift).scheme
             {

@@ -16,23 +16,36 @@ fn runs(items: usize, medium: f64, small: f64, agreement: f64) -> Vec<Run> {
 
 /// The same; the answers may have scores, which say nothing.
 fn scored_runs(items: usize, [medium, small]: [f64; 2], agreement: f64, scored: bool) -> Vec<Run> {
-    let model = |name: &str, cost: u32, agreement| SimulatedModel {
-        name: name.to_owned(),
-        prompt_price: f64::from(cost),
-        cost: u64::from(cost),
-        agreement,
-    };
+    let candidates = [("small", 20_000, small), ("medium", 100_000, medium)];
+    drawn(items, &candidates, agreement, Families::Auto, scored)
+}
+
+/// Sixty runs over a reference and one candidate whose scores say nothing.
+fn alone(items: usize, agrees: f64, agreement: f64, families: Families) -> Vec<Run> {
+    drawn(items, &[("small", 20_000, agrees)], agreement, families, true)
+}
+
+/// Sixty runs over a reference and candidates, given by name, cost and agreement.
+fn drawn(
+    items: usize,
+    candidates: &[(&str, u32, f64)],
+    agreement: f64,
+    families: Families,
+    scored: bool,
+) -> Vec<Run> {
+    let reference = ("large", 1_000_000, 1.0);
+    let models = candidates.iter().chain([&reference]).map(|(name, cost, agreement)| {
+        let (name, agreement) = ((*name).to_owned(), *agreement);
+        SimulatedModel { name, prompt_price: f64::from(*cost), cost: u64::from(*cost), agreement }
+    });
     let setting = Setting {
-        name: "two".to_owned(),
+        name: "drawn".to_owned(),
         items,
-        models: vec![
-            model("small", 20_000, small),
-            model("medium", 100_000, medium),
-            model("large", 1_000_000, 1.0),
-        ],
+        models: models.collect(),
         reference: "large".to_owned(),
     };
-    let (target, settings) = (Target::new(agreement, 0.95).unwrap(), ProfileSettings::default());
+    let target = Target::new(agreement, 0.95).unwrap();
+    let settings = ProfileSettings::default().with_families(families);
     let run = |seed| {
         let matrix = setting.draw(seed, Dependence::INDEPENDENT).unwrap();
         let mut outcomes = MatrixOutcomes::new(&matrix).unwrap();
@@ -96,32 +109,6 @@ fn few_items_bear_no_test_of_another_candidate() {
         let firsts = tested.filter_map(|row| Some(row.chain.as_ref()?.first));
         assert!(firsts.collect::<BTreeSet<_>>().len() <= 1);
     }
-}
-
-/// Sixty runs over a reference and one candidate whose scores say nothing.
-fn alone(items: usize, agrees: f64, target: f64, families: Families) -> Vec<Run> {
-    let model = |name: &str, cost: u32, agreement| SimulatedModel {
-        name: name.to_owned(),
-        prompt_price: f64::from(cost),
-        cost: u64::from(cost),
-        agreement,
-    };
-    let setting = Setting {
-        name: "one".to_owned(),
-        items,
-        models: vec![model("small", 20_000, agrees), model("large", 1_000_000, 1.0)],
-        reference: "large".to_owned(),
-    };
-    let target = Target::new(target, 0.95).unwrap();
-    let settings = ProfileSettings::default().with_families(families);
-    let run = |seed| {
-        let matrix = setting.draw(seed, Dependence::INDEPENDENT).unwrap();
-        let outcomes = MatrixOutcomes::new(&matrix).unwrap();
-        let small = outcomes.roster().candidates().next().unwrap();
-        let outcomes = outcomes.with_scores(small, vec![0.9; items]);
-        simulate(&outcomes, outcomes.roster(), target, seed, &settings).unwrap()
-    };
-    (1..=60).map(run).collect()
 }
 
 #[test]

@@ -9,10 +9,10 @@ use super::super::decision::looked_at;
 use super::super::priced::Scheme;
 use super::super::scheme::{self, LARGE, Schedule};
 use super::super::search::{self, Gate, Pilot, Prospect};
-use super::super::settings::Objective;
+use super::super::settings::{Families, Objective};
 use super::{Brain, sieve};
 use crate::evidence::ItemEvidence;
-use crate::plan::{Considered, Key, Mark, failing, stand_for};
+use crate::plan::{Chain, Considered, Key, Mark, failing, stand_for};
 use crate::roster::ModelId;
 use crate::stats::{Boundary, Design, Probability};
 
@@ -217,6 +217,19 @@ impl Brain {
         let beyond = if self.thrift().bears(total) { "" } else { ", more than the money left" };
         let share = 100.0 * total / reference;
         format!("expected at {share:.1} % of the reference's cost{beyond}")
+    }
+
+    /// Whether candidates may be tested whole, whatever the pilot chooses or without one.
+    pub(super) fn tests_whole(&self) -> bool {
+        let whole = matches!(self.settings.families, Families::Auto | Families::Mix);
+        whole && self.settings.objective == Objective::LeastCost
+    }
+
+    /// The test, from here on and at every look, of all that a candidate answers.
+    pub(super) fn test_of_all(&self, id: ModelId, level: Probability) -> Option<ChainTest> {
+        let start = self.profiled();
+        let boundary = boundaries::single_policy(self.design(start).ok()?, level).ok()?;
+        Some(ChainTest::new(Chain::single(id), boundary, start))
     }
 
     /// The boundary of a prospect's test at this level.

@@ -16,14 +16,11 @@
 //! probability that any of them is certified wrongly is at most `alpha` given `E`, whatever the dependence between
 //! candidates, and hence without the condition. Of those certified the cheapest is delivered.
 
-use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::scheme::LARGE;
 use super::super::scores::has_scores;
-use super::super::settings::{Families, Objective};
 use super::Brain;
 use crate::evidence::{Agreement, ItemEvidence, ModelSet};
-use crate::plan::Chain;
 use crate::roster::ModelId;
 
 /// Where this share of the answers may fail, candidates are tested whole, whatever could order their answers.
@@ -42,9 +39,7 @@ impl Brain {
     pub(super) fn is_lax(&self) -> bool {
         let share = self.tolerated();
         let few = self.order.population() < LARGE;
-        let whole = matches!(self.settings.families, Families::Auto | Families::Mix);
-        let cheapest = self.settings.objective == Objective::LeastCost;
-        whole && cheapest && (share >= LAX || (few && share >= UNORDERED))
+        self.tests_whole() && (share >= LAX || (few && share >= UNORDERED))
     }
 
     /// The tests of all candidates, if the target is lax enough for them.
@@ -59,17 +54,14 @@ impl Brain {
         let cheap = below(CHEAP);
         let tested = if cheap.is_empty() { below(1.0) } else { cheap };
         let shares = u32::try_from(tested.len()).ok().filter(|count| *count > 0)?;
-        let start = self.profiled();
-        let (level, design) = (self.level().split(shares), self.design(start).ok()?);
+        let (level, design) = (self.level().split(shares), self.design(self.profiled()).ok()?);
         // All of them are asked until the first may be certified. Within a budget that must leave half of it.
         let calls: f64 = tested.iter().map(|id| self.till().trial(*id)).sum();
         let test = self.shortest_test(design, level) * (reference + calls);
         if !self.thrift().bears(2.0 * test) {
             return None;
         }
-        let boundary = boundaries::single_policy(design, level).ok()?;
-        let test = |id| ChainTest::new(Chain::single(id), boundary.clone(), start);
-        Some(tested.into_iter().map(test).collect())
+        tested.into_iter().map(|id| self.test_of_all(id, level)).collect()
     }
 
     /// The share of the answers that may fail.

@@ -8,14 +8,11 @@
 //! which shows whether a score comes with it. [`search`](super::super::search) proves that a pilot may end for any
 //! such reason.
 
-use super::super::boundaries;
 use super::super::chain_test::ChainTest;
 use super::super::priced::Scheme;
 use super::super::scheme::Schedule;
-use super::super::settings::{Families, Objective};
 use super::Brain;
 use crate::evidence::{Agreement, ItemEvidence};
-use crate::plan::Chain;
 use crate::roster::ModelId;
 
 /// A candidate below this share of the reference's cost is tested whole, whatever a share of it promises.
@@ -60,8 +57,7 @@ impl Brain {
                 return None;
             }
         }
-        let boundary = boundaries::single_policy(design, self.level()).ok()?;
-        Some(ChainTest::new(Chain::single(id), boundary, start))
+        self.test_of_all(id, self.level())
     }
 
     /// Whether trying the candidate on an item costs less than this share of what the reference does.
@@ -85,10 +81,8 @@ impl Brain {
     fn only_candidate(&self) -> Option<ModelId> {
         let mut candidates = self.roster.candidates();
         let (only, None) = (candidates.next()?, candidates.next()) else { return None };
-        let mixed = matches!(self.settings.families, Families::Auto | Families::Mix);
-        let cheapest = self.settings.objective == Objective::LeastCost;
         let rated = self.reads_scores() && self.roster.rates(only);
-        (mixed && cheapest && !rated).then_some(only)
+        (self.tests_whole() && !rated).then_some(only)
     }
 }
 
